@@ -1,0 +1,210 @@
+"""The error tree: each class carries the HTTP status, the stable code and the title of its problem (RFC 9457).
+
+TrainwrightError
+├── InvalidRequestError (422)   SpecError, ImportRefusedError
+├── NotFoundError (404)
+├── ConflictError (409)         StateError, InUseError
+├── AuthError (401)             ForbiddenError (403)
+├── TooLargeError (413)
+├── BusyError (429)
+├── UnavailableError (503)
+└── RunError                    ends an attempt: OutOfMemoryError, DivergedError, WorkerLostError, GateError, ...
+"""
+
+from typing import ClassVar
+
+from pydantic import BaseModel
+
+
+class FieldError(BaseModel):
+    """One fault in a request: a JSON pointer to the field and what to do about it."""
+
+    pointer: str
+    detail: str
+
+
+class Problem(BaseModel):
+    """`application/problem+json` (RFC 9457)."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str | None = None
+    errors: list[FieldError] = []
+
+
+class TrainwrightError(Exception):
+    """Root of every error that Trainwright raises on purpose."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(self, detail: str, errors: list[FieldError] | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = errors or []
+
+    def problem(self, request_id: str | None = None) -> Problem:
+        """The error as the problem object that clients see."""
+        return Problem(
+            type=f"urn:trainwright:problem:{self.code}",
+            title=self.title,
+            status=self.status,
+            detail=self.detail,
+            code=self.code,
+            request_id=request_id,
+            errors=self.errors,
+        )
+
+
+class InvalidRequestError(TrainwrightError):
+    """A request that can never work as it is."""
+
+    status, code, title = 422, "invalid-request", "The request is not valid"
+
+
+class SpecError(InvalidRequestError):
+    """A job spec that cannot run; `errors` names each field."""
+
+    code, title = "invalid-spec", "The job spec is not valid"
+
+
+class ImportRefusedError(InvalidRequestError):
+    """Data that cannot become a dataset. `reason` is the stable code of the hazard, e.g. `archive-traversal`."""
+
+    code, title = "import-refused", "The data cannot be imported"
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+    def problem(self, request_id: str | None = None) -> Problem:
+        """As for every error, with the hazard's own code."""
+        return (
+            super()
+            .problem(request_id)
+            .model_copy(update={"code": self.reason, "type": f"urn:trainwright:problem:{self.reason}"})
+        )
+
+    def __reduce__(self) -> tuple[type["ImportRefusedError"], tuple[str, str]]:
+        return type(self), (self.reason, self.detail)
+
+
+class NotFoundError(TrainwrightError):
+    """Nothing has this id."""
+
+    status, code, title = 404, "not-found", "Not found"
+
+
+class NotReadyError(NotFoundError):
+    """The job or dataset exists, but this part of its result does not (yet, or for its kind)."""
+
+    code, title = "no-result", "No such result"
+
+
+class ConflictError(TrainwrightError):
+    """The request does not fit what is stored."""
+
+    status, code, title = 409, "conflict", "Conflict"
+
+
+class StateError(ConflictError):
+    """The job's state does not allow this; the detail names the state."""
+
+    code, title = "wrong-state", "The state does not allow this"
+
+
+class InUseError(ConflictError):
+    """Something else needs this."""
+
+    code, title = "in-use", "In use"
+
+
+class AuthError(TrainwrightError):
+    """No key, or one that is not valid."""
+
+    status, code, title = 401, "unauthorized", "A valid API key is needed"
+
+
+class ForbiddenError(AuthError):
+    """The key is valid and its scope does not reach this."""
+
+    status, code, title = 403, "forbidden", "The key's scope does not allow this"
+
+
+class TooLargeError(TrainwrightError):
+    """The body is over the limit."""
+
+    status, code, title = 413, "too-large", "The request is too large"
+
+
+class BusyError(TrainwrightError):
+    """A queue is full: try again later."""
+
+    status, code, title = 429, "queue-full", "The queue is full"
+
+
+class UnavailableError(TrainwrightError):
+    """A part that the service needs does not answer."""
+
+    status, code, title = 503, "unavailable", "The service is not available"
+
+
+class SchemaError(UnavailableError):
+    """The database's schema is not the one this code needs."""
+
+    code, title = "schema-outdated", "The database schema is not current"
+
+
+class RunError(TrainwrightError):
+    """Ends an attempt of a job; stored as the job's `error`."""
+
+    code, title = "run-failed", "The run failed"
+    retryable: ClassVar[bool] = False
+
+
+class OutOfMemoryError(RunError):
+    """The memory did not suffice; the detail names the batch size and the next smaller one."""
+
+    code, title = "out-of-memory", "Out of memory"
+
+
+class DivergedError(RunError):
+    """The loss or a gradient became NaN or infinite."""
+
+    code, title = "diverged", "The training diverged"
+
+
+class GateError(RunError):
+    """A job that this one requires did not pass."""
+
+    code, title = "gate-failed", "A required job did not pass"
+
+
+class DataError(RunError):
+    """The data do not fit the spec (found when the run started)."""
+
+    code, title = "data-mismatch", "The data do not fit the spec"
+
+
+class WeightsError(RunError):
+    """A weights file does not fit the model."""
+
+    code, title = "weights-mismatch", "The weights do not fit the model"
+
+
+class ProcessDiedError(RunError):
+    """The training process ended without a word (a crash, a kill, the kernel's out-of-memory killer)."""
+
+    code, title = "process-died", "The training process died"
+    retryable = True
+
+
+class WorkerLostError(RunError):
+    """The lease ran out `max_attempts` times."""
+
+    code, title = "worker-lost", "The worker was lost"
+    retryable = True

@@ -1,0 +1,116 @@
+"""The typed events that an engine run yields; the recorder stores them and the API streams them.
+
+An engine never says who listens: `for event in run(spec, context): ...`. `EVENT_TYPES` names each event on the wire.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from service.reports.dataset import DatasetContent
+from service.reports.result import Report
+from service.states import StopReason
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """The run entered a phase: `loading`, `checkup`, `training`, `testing`, `measuring`, `searching`, ..."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the run is, 0 to 1; `step` of `total_steps` in units of optimizer steps (or files, or trials)."""
+
+    fraction: float
+    step: int = 0
+    total_steps: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """Numbers of one optimizer step (`train/loss`, `lr/group0`, `grad_norm/total`, `update_ratio`, ...).
+
+    `step` counts optimizer steps from 1; `epoch` counts from 1. Values may be NaN or infinite. Series by name.
+    """
+
+    step: int
+    epoch: int
+    values: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRecord:
+    """Numbers of one whole epoch; `train`, `val` and `probes` by bare metric name (`loss`, `accuracy`, ...).
+
+    Stored as series `train/loss`... with step = the epoch's last step: epoch means are kept apart from step values
+    under the prefix `epoch/` (`epoch/train/loss`, `epoch/val/loss`, `epoch/probe/clean_loss`).
+    """
+
+    epoch: int
+    step: int
+    train: dict[str, float]
+    val: dict[str, float]
+    lr: float
+    seconds: float
+    is_best: bool = False
+    probes: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The run goes on from a checkpoint: what was recorded after `step` is void and will come again."""
+
+    step: int
+    epoch: int
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FileSaved:
+    """A file in the attempt's scratch folder is complete and synced to disk; the recorder takes it over by moving it.
+
+    `role` says what it is: `last` (resume state), `best` (resume state of the best epoch), `model` (weights alone,
+    safetensors), `dataset` (a part of a packed dataset). `name` is the file name that clients see.
+    """
+
+    role: Literal["last", "best", "model", "dataset", "other"]
+    name: str
+    path: Path
+    step: int = 0
+    epoch: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """One line of text for people."""
+
+    message: str
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A result became known: stored by `name` (`result`, `checkup`, `confusion:val`, `lr-curve`, `trial:3`, ...)."""
+
+    name: str
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetPacked:
+    """An import is complete; its files were announced by `FileSaved` before."""
+
+    content: DatasetContent
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The last event of every run that did not raise."""
+
+    reason: StopReason
+
+
+Event = Phase | Progress | StepRecord | EpochRecord | Resumed | FileSaved | Log | Reported | DatasetPacked | Stopped

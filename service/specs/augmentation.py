@@ -1,0 +1,158 @@
+"""Random operations on training images, with torchvision's names and parameters; validation never sees them."""
+
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field
+
+from service.specs.part import Part
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Jitter = Annotated[float, Field(ge=0, le=2)]
+
+
+class HorizontalFlip(Part):
+    """RandomHorizontalFlip."""
+
+    op: Literal["horizontal_flip"]
+    p: Probability = 0.5
+
+
+class VerticalFlip(Part):
+    """RandomVerticalFlip (rarely right for photographs)."""
+
+    op: Literal["vertical_flip"]
+    p: Probability = 0.1
+
+
+class Rotation(Part):
+    """RandomRotation by an angle drawn from -degrees..degrees."""
+
+    op: Literal["rotation"]
+    degrees: float = Field(default=15, ge=0, le=180)
+
+
+class ResizedCrop(Part):
+    """RandomResizedCrop: a crop of random area and aspect, resized to the input size."""
+
+    op: Literal["resized_crop"]
+    scale: tuple[float, float] = (0.8, 1.0)
+    """Share of the image's area that is kept."""
+    ratio: tuple[float, float] = (0.9, 1.1)
+    """Width over height of the crop."""
+
+
+class Affine(Part):
+    """RandomAffine."""
+
+    op: Literal["affine"]
+    degrees: float = Field(default=10, ge=0, le=180)
+    translate: tuple[Probability, Probability] = (0.1, 0.1)
+    """Largest shift as a share of width and height."""
+    scale: tuple[float, float] = (1.0, 1.0)
+    shear: float = Field(default=5, ge=0, lt=90)
+    """Degrees of shear along x."""
+
+
+class Crop(Part):
+    """RandomCrop after padding: the usual small shift for small images."""
+
+    op: Literal["crop"]
+    padding: int = Field(default=4, ge=1, le=64)
+    """Pixels of zero padding on each side."""
+
+
+class ColorJitter(Part):
+    """ColorJitter."""
+
+    op: Literal["color_jitter"]
+    brightness: Jitter = 0.2
+    contrast: Jitter = 0.2
+    saturation: Jitter = 0.2
+    hue: float = Field(default=0.05, ge=0, le=0.5)
+
+
+class Grayscale(Part):
+    """RandomGrayscale."""
+
+    op: Literal["grayscale"]
+    p: Probability = 0.1
+
+
+class Erasing(Part):
+    """RandomErasing, after normalisation (a zero is the mean colour)."""
+
+    op: Literal["erasing"]
+    p: Probability = 0.1
+    scale: tuple[float, float] = (0.02, 0.33)
+    ratio: tuple[float, float] = (0.3, 3.3)
+
+
+class Mixup(Part):
+    """Mixup of pairs of images and of their labels (arXiv 1710.09412)."""
+
+    op: Literal["mixup"]
+    alpha: float = Field(default=0.2, gt=0, le=10)
+    p: Probability = 1.0
+
+
+class Cutmix(Part):
+    """CutMix of pairs of images and of their labels (arXiv 1905.04899)."""
+
+    op: Literal["cutmix"]
+    alpha: float = Field(default=1.0, gt=0, le=10)
+    p: Probability = 1.0
+
+
+AugmentOp = Annotated[
+    HorizontalFlip
+    | VerticalFlip
+    | Rotation
+    | ResizedCrop
+    | Affine
+    | Crop
+    | ColorJitter
+    | Grayscale
+    | Erasing
+    | Mixup
+    | Cutmix,
+    Field(discriminator="op"),
+]
+Preset = Literal["none", "light", "standard", "strong"]
+AugmentSpec = Preset | list[AugmentOp]
+
+PRESETS: dict[str, tuple[AugmentOp, ...]] = {
+    "none": (),
+    "light": (HorizontalFlip(op="horizontal_flip"), Crop(op="crop")),
+    # The chapter's list (section 2.4), with its numbers.
+    "standard": (
+        HorizontalFlip(op="horizontal_flip"),
+        VerticalFlip(op="vertical_flip"),
+        Rotation(op="rotation"),
+        ResizedCrop(op="resized_crop"),
+        Affine(op="affine"),
+        ColorJitter(op="color_jitter"),
+        Grayscale(op="grayscale"),
+        Erasing(op="erasing"),
+    ),
+    "strong": (
+        HorizontalFlip(op="horizontal_flip"),
+        ResizedCrop(op="resized_crop", scale=(0.35, 1.0), ratio=(0.75, 1.333)),
+        Affine(op="affine", degrees=20, translate=(0.15, 0.15), scale=(0.8, 1.2), shear=10),
+        ColorJitter(op="color_jitter", brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1),
+        Grayscale(op="grayscale", p=0.2),
+        Erasing(op="erasing", p=0.25),
+        Mixup(op="mixup"),
+    ),
+}
+
+
+def operations(augment: AugmentSpec | None) -> tuple[AugmentOp, ...]:
+    """The operations behind a preset's name or a list; null means none."""
+    if augment is None:
+        return ()
+    return PRESETS[augment] if isinstance(augment, str) else tuple(augment)
+
+
+def preset_names() -> tuple[str, ...]:
+    """Names of the ready presets."""
+    return get_args(Preset)

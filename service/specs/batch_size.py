@@ -1,0 +1,21 @@
+"""The `batch-size` job: the largest batch that trains, and the smallest that trains fast."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from service.specs.train import BatchSize
+from service.specs.training import AugmentedPart
+
+
+class BatchSizeSpec(AugmentedPart):
+    """Tries candidates downward in a process of its own, measures memory and samples per second."""
+
+    kind: Literal["batch-size"]
+    batch_size: BatchSize = 64
+    """The batch size that `optimizer.lr` belongs to; the recommended lr is scaled from it."""
+    candidates: list[BatchSize] = Field(default=[256, 128, 64, 32], min_length=1, max_length=20)
+    search_up: bool = True
+    """When the largest candidate fits, go on doubling."""
+    memory_limit_bytes: int | None = Field(default=None, ge=2**26)
+    """Limit of the measuring process's memory; null: what the device has."""

@@ -1,0 +1,89 @@
+"""How weights are updated: optimizer, learning-rate schedule, and the exponential moving average."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from service.specs.part import FromJob, Part
+
+LearningRate = Annotated[float, Field(gt=0, le=100)]
+
+
+class OptimizerSpec(Part):
+    """Optimizer; what is null takes the usual value for the optimizer's name."""
+
+    name: Literal["sgd", "adam", "adamw"] = "adamw"
+    lr: LearningRate | FromJob | None = None
+    """Learning rate. Null: 1e-2 for sgd, 1e-3 for adam and adamw, 1e-4 when pretrained weights are fine-tuned."""
+    weight_decay: float | None = Field(default=None, ge=0, le=10)
+    """Null: 1e-4 for sgd and adam, 1e-2 for adamw. Usual: adam 1e-4..1e-3, adamw 1e-2..1e-1, sgd 1e-4..5e-4."""
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    """Of sgd; adam and adamw use it as their first beta."""
+    nesterov: bool = False
+    """Nesterov momentum (sgd with momentum only)."""
+    backbone_lr: LearningRate | None = None
+    """Learning rate of pretrained layers. Null: a tenth of `lr` when there are pretrained weights, else `lr`."""
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    """Factor on the learning rate from one stage of a pretrained network to the one before; 0.75 suits ViT, ConvNeXt."""
+
+
+Warmup = Annotated[float, Field(ge=0, le=0.5)]
+
+
+class ConstantSchedule(Part):
+    """The learning rate stays."""
+
+    name: Literal["constant"] = "constant"
+    warmup: Warmup = 0.0
+    """Share of all steps over which the learning rate rises linearly from near zero."""
+
+
+class StepSchedule(Part):
+    """The learning rate is multiplied by `gamma` every `step_epochs`."""
+
+    name: Literal["step"]
+    step_epochs: int = Field(default=10, ge=1)
+    gamma: float = Field(default=0.1, gt=0, lt=1)
+    warmup: Warmup = 0.0
+    """Share of all steps over which the learning rate rises linearly from near zero."""
+
+
+class CosineSchedule(Part):
+    """The learning rate falls along half a cosine to `min_factor` of itself at the last step."""
+
+    name: Literal["cosine"] = "cosine"
+    min_factor: float = Field(default=0.0, ge=0, lt=1)
+    warmup: Warmup = 0.05
+    """Share of all steps over which the learning rate rises linearly from near zero."""
+
+
+class OneCycleSchedule(Part):
+    """Smith's 1cycle: up from lr / `div_factor` to lr over the first `warmup`, then down to almost zero."""
+
+    name: Literal["one-cycle"]
+    warmup: float = Field(default=0.3, gt=0, le=0.9)
+    """Share of all steps that rise."""
+    div_factor: float = Field(default=25.0, gt=1)
+    final_div_factor: float = Field(default=1e4, gt=1)
+
+
+class PlateauSchedule(Part):
+    """The learning rate is multiplied by `factor` after `patience` epochs in which val loss did not improve."""
+
+    name: Literal["reduce-on-plateau"]
+    factor: float = Field(default=0.1, gt=0, lt=1)
+    patience: int = Field(default=5, ge=0)
+    min_delta: float = Field(default=0.001, ge=0)
+    warmup: Warmup = 0.0
+    """Share of all steps over which the learning rate rises linearly from near zero."""
+
+
+ScheduleSpec = Annotated[
+    ConstantSchedule | StepSchedule | CosineSchedule | OneCycleSchedule | PlateauSchedule, Field(discriminator="name")
+]
+
+
+class EmaSpec(Part):
+    """Exponential moving average of the weights; evaluation and the best checkpoint use it."""
+
+    decay: float = Field(default=0.999, gt=0, lt=1)

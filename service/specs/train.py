@@ -1,0 +1,67 @@
+"""The `train` job: the full loop with early stopping, checkpoints and final reports."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from service.specs.optimizer import CosineSchedule, EmaSpec, ScheduleSpec
+from service.specs.part import FromJob, Part
+from service.specs.training import AugmentedPart
+
+BatchSize = Annotated[int, Field(ge=1, le=65536)]
+
+
+class EarlyStoppingSpec(Part):
+    """Stops when the metric has not improved by `min_delta` for `patience` epochs in a row; the best weights are kept."""
+
+    patience: int = Field(default=10, ge=1, le=10000)
+    min_delta: float = Field(default=0.001, ge=0)
+    metric: Literal["val/loss", "val/accuracy", "train/loss"] = "val/loss"
+    mode: Literal["min", "max"] | None = None
+    """Whether smaller or larger is better; null: by the metric's name."""
+
+
+class GradientSpec(Part):
+    """Statistics of each parameter's gradient, recorded every `every` steps."""
+
+    every: int = Field(default=50, ge=1)
+
+
+class CheckpointSpec(Part):
+    """When the state for an exact resume is written."""
+
+    every_seconds: float = Field(default=30.0, ge=0)
+    """Least time between two checkpoints inside an epoch."""
+    every_steps: int | None = Field(default=None, ge=1)
+    """Also after this many steps."""
+
+
+class TrainFields(AugmentedPart):
+    """Everything a training needs but its kind."""
+
+    epochs: int = Field(default=20, ge=1, le=100_000)
+    batch_size: BatchSize | FromJob | Literal["auto"] = 64
+    """Images per optimizer step; `auto` finds the largest sensible one first (32 or 64 is a good start)."""
+    accumulate: int = Field(default=1, ge=1, le=1024)
+    """Micro-batches whose gradients are added up for one optimizer step of `batch_size * accumulate` images."""
+    schedule: ScheduleSpec = CosineSchedule()
+    early_stopping: EarlyStoppingSpec | None = EarlyStoppingSpec()
+    ema: EmaSpec | None = None
+    gradients: GradientSpec | None = GradientSpec()
+    checkpoint: CheckpointSpec = CheckpointSpec()
+    top_k: list[Annotated[int, Field(ge=1)]] = Field(default=[1, 5], min_length=1, max_length=10)
+    """The k of each top-k accuracy in the reports."""
+    compile: bool = False
+    """`torch.compile` the model; pays for long jobs on a GPU."""
+    channels_last: bool | None = None
+    """Memory format of images; null: on a GPU only."""
+    diagnose: bool = True
+    """Record what the diagnosis needs: clean probes, update ratios, dead units."""
+    on_finding: Literal["continue", "stop"] = "continue"
+    """`stop` ends a run early when a finding says that it is hopeless."""
+
+
+class TrainSpec(TrainFields):
+    """Trains a network and reports on val and test."""
+
+    kind: Literal["train"]

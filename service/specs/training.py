@@ -1,0 +1,69 @@
+"""The fields that `train`, `lr-find`, `sanity` and `batch-size` share: data, model, loss, optimizer, reproducibility."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from service.specs.augmentation import AugmentSpec
+from service.specs.model import MlpSpec, ModelSpec
+from service.specs.optimizer import OptimizerSpec
+from service.specs.part import Part
+
+Label = Annotated[str, Field(min_length=1, max_length=100)]
+
+
+class JobCommon(Part):
+    """What every job has, whatever its kind."""
+
+    name: str | None = Field(default=None, max_length=200)
+    """A name for people; it need not be unique."""
+    labels: dict[Label, Annotated[str, Field(max_length=200)]] = Field(default={}, max_length=50)
+    """Free key-value pairs to filter the list of jobs by."""
+    priority: int = Field(default=0, ge=-100, le=100)
+    """Jobs of a higher priority start first."""
+    requires: list[str] = Field(default=[], max_length=50)
+    """Ids of jobs that must have succeeded (a `sanity` job: passed) before this one starts."""
+
+
+class LossSpec(Part):
+    """Cross entropy on logits (there is never a softmax before it)."""
+
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    class_weights: Literal["balanced"] | list[Annotated[float, Field(ge=0)]] | None = None
+    """Weight of each class in the loss; `balanced` is inversely proportional to the class's share of the train split."""
+
+
+class PreprocessSpec(Part):
+    """What train, val and test images or features go through alike."""
+
+    normalize: Literal["dataset", "imagenet", "none"] = "dataset"
+    """Subtract a mean and divide by a standard deviation: the train split's own, ImageNet's, or neither."""
+
+
+class TrainingPart(JobCommon):
+    """Data, model, loss, optimizer and reproducibility."""
+
+    dataset: str
+    """Id or name of a dataset."""
+    model: ModelSpec = MlpSpec()
+    optimizer: OptimizerSpec = OptimizerSpec()
+    loss: LossSpec = LossSpec()
+    preprocess: PreprocessSpec = PreprocessSpec()
+    seed: int = Field(default=42, ge=0, lt=2**31)
+    """Seeds Python, NumPy, torch, CUDA, the shuffle and the augmentation."""
+    deterministic: bool = True
+    """Bit-identical repeated runs on one machine (on a GPU 10-20 % slower)."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """`auto` is bf16 on a CUDA device that has it, else fp32."""
+
+
+class AugmentedPart(TrainingPart):
+    """A training part whose train split may be augmented, in batches."""
+
+    augment: AugmentSpec | None = "none"
+    """A preset, or a list of random operations applied to each training image."""
+    shuffle: bool = True
+    """Draw a new order of the train split each epoch; turning this off biases training."""
+    clip_norm: float | None = Field(default=1.0, gt=0)
+    """Largest total norm of the gradient; null turns clipping off."""

@@ -1,0 +1,85 @@
+"""The `tune` job: Optuna over a base `train` spec."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from service.specs.part import FromJob, Part
+from service.specs.train import TrainFields
+from service.specs.training import JobCommon
+
+
+class FloatDimension(Part):
+    """A number between `low` and `high`."""
+
+    type: Literal["float"]
+    low: float
+    high: float
+    log: bool = False
+    """Draw uniformly in the logarithm."""
+    step: float | None = Field(default=None, gt=0)
+
+
+class IntDimension(Part):
+    """An integer between `low` and `high`."""
+
+    type: Literal["int"]
+    low: int
+    high: int
+    log: bool = False
+    step: int = Field(default=1, ge=1)
+
+
+class CategoricalDimension(Part):
+    """One of `choices`."""
+
+    type: Literal["categorical"]
+    choices: list[bool | int | float | str | None] = Field(min_length=1)
+
+
+class LayersDimension(Part):
+    """A list of layer widths: how many layers, and how wide each."""
+
+    type: Literal["layers"]
+    depth: tuple[int, int] = (1, 4)
+    width: tuple[int, int] = (64, 512)
+    step: int = Field(default=64, ge=1)
+
+
+Dimension = Annotated[
+    FloatDimension | IntDimension | CategoricalDimension | LayersDimension, Field(discriminator="type")
+]
+
+
+class TuneSpec(JobCommon):
+    """Searches dotted paths of a `train` spec for the values with the best metric."""
+
+    kind: Literal["tune"]
+    train: TrainFields
+    """The base spec: a `train` spec without its kind."""
+    search_space: dict[str, Dimension] = Field(min_length=1, max_length=50)
+    """Dotted path into the train spec -> what may stand there, e.g. `optimizer.lr`."""
+    n_trials: int = Field(default=50, ge=1, le=10_000)
+    metric: Literal["val/accuracy", "val/loss", "val/macro_f1"] = "val/accuracy"
+    sampler: Literal["auto", "tpe", "gp", "random", "cmaes", "grid"] = "auto"
+    pruner: Literal["auto", "successive_halving", "hyperband", "median", "none"] = "auto"
+    parallelism: int = Field(default=1, ge=1, le=64)
+    """Trials that run at once, spread over the workers."""
+    lr_find: FromJob | None = None
+    """An `lr-find` job whose suggestion is the first trial's learning rate."""
+    confirm_seeds: int = Field(default=0, ge=0, le=10)
+    """Run the best configuration again with this many other seeds and report the spread."""
+
+    @model_validator(mode="after")
+    def _ranges_are_ordered(self) -> Self:
+        for path, dimension in self.search_space.items():
+            if isinstance(dimension, FloatDimension | IntDimension) and dimension.low > dimension.high:
+                raise ValueError(f"search_space.{path}: low must not be above high")
+            if isinstance(dimension, FloatDimension | IntDimension) and dimension.log and dimension.low <= 0:
+                raise ValueError(f"search_space.{path}: a logarithmic range must start above 0")
+        return self
+
+    @property
+    def dataset(self) -> str:
+        """The base spec's dataset."""
+        return self.train.dataset

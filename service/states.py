@@ -1,0 +1,69 @@
+"""The states of a job and the transitions between them."""
+
+from enum import StrEnum
+
+
+class JobState(StrEnum):
+    """Where a job stands; terminal states never change."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    PAUSING = "pausing"
+    PAUSED = "paused"
+    CANCELLING = "cancelling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class DatasetState(StrEnum):
+    """Where a dataset's import stands."""
+
+    IMPORTING = "importing"
+    READY = "ready"
+    FAILED = "failed"
+
+
+class StopReason(StrEnum):
+    """Why a run ended; an outcome is a value, not an exception."""
+
+    COMPLETED = "completed"
+    EARLY_STOPPED = "early_stopped"
+    DIVERGED = "diverged"
+    CANCELLED = "cancelled"
+    PAUSED = "paused"
+    DRAINED = "drained"
+    PRUNED = "pruned"
+    FINDING = "finding"
+
+
+# Every change of state that may happen. A running job goes back to `queued` when its lease ran out or its worker drains.
+TRANSITIONS: dict[JobState, frozenset[JobState]] = {
+    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.PAUSED, JobState.CANCELLED, JobState.FAILED}),
+    JobState.RUNNING: frozenset(
+        {
+            JobState.SUCCEEDED,
+            JobState.FAILED,
+            JobState.CANCELLED,
+            JobState.CANCELLING,
+            JobState.PAUSING,
+            JobState.QUEUED,
+        }
+    ),
+    JobState.PAUSING: frozenset(
+        {JobState.PAUSED, JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLING, JobState.QUEUED}
+    ),
+    JobState.PAUSED: frozenset({JobState.QUEUED, JobState.CANCELLED}),
+    JobState.CANCELLING: frozenset({JobState.CANCELLED, JobState.SUCCEEDED, JobState.FAILED}),
+    JobState.SUCCEEDED: frozenset(),
+    JobState.FAILED: frozenset(),
+    JobState.CANCELLED: frozenset(),
+}
+
+TERMINAL: frozenset[JobState] = frozenset(state for state, targets in TRANSITIONS.items() if not targets)
+OWNED: frozenset[JobState] = frozenset({JobState.RUNNING, JobState.PAUSING, JobState.CANCELLING})
+
+
+def is_terminal(state: JobState) -> bool:
+    """Whether a job in this state has ended for good."""
+    return state in TERMINAL

@@ -1,0 +1,35 @@
+"""What a run gets from outside besides its spec."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from service.states import StopReason
+
+
+def _never() -> StopReason | None:
+    return None
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """Paths, device and signals of one attempt; every path is local to the worker."""
+
+    scratch: Path
+    """The attempt's own folder; files announced by `FileSaved` lie here."""
+    dataset: Path | None = None
+    """Folder of the packed dataset (`meta.json`, `x.npy`, `y.npy`, `split.npy`)."""
+    device: str = "cpu"
+    threads: int = 1
+    resume_from: Path | None = None
+    """The last checkpoint of an earlier attempt."""
+    weights: Path | None = None
+    """The weights file that `model.weights` stands for."""
+    data_roots: tuple[Path, ...] = ()
+    """Folders that imports may read."""
+    upload: Path | None = None
+    """The uploaded file of an import."""
+    study_url: str | None = None
+    """Where the trials of a `tune` job are shared."""
+    stop: Callable[[], StopReason | None] = field(default=_never)
+    """Asked at every step boundary; a reason makes the run save a last checkpoint and end."""

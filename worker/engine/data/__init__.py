@@ -1,0 +1,1 @@
+"""Datasets: import, profile, the packed store, and batches on the device."""
