@@ -37,7 +37,7 @@ class StopReason(StrEnum):
     FINDING = "finding"
 
 
-# Every change of state that may happen. A running job goes back to `queued` when its lease ran out or its worker drains.
+# Every change of state that may happen. A running job is `queued` again when its lease ran out or its worker drains.
 TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     JobState.QUEUED: frozenset({JobState.RUNNING, JobState.PAUSED, JobState.CANCELLED, JobState.FAILED}),
     JobState.RUNNING: frozenset(

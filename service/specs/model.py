@@ -59,7 +59,7 @@ class TorchvisionSpec(Part):
     arch: str = "resnet18"
     """Name of the architecture, as in `GET /v1/architectures`."""
     weights: str | WeightsFile | FromJob | None = None
-    """Start weights: null (random), an official name such as `IMAGENET1K_V1`, a weights file, or another job's model."""
+    """Start weights: null (random), an official name such as `IMAGENET1K_V1`, a weights file, or a job's model."""
     mode: Literal["feature_extraction", "partial", "full"] = "full"
     """What trains: the new head alone, the last stage and the head, or everything. Needs `weights` unless `full`."""
     dropout: Rate = 0.3

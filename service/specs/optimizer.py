@@ -14,7 +14,7 @@ class OptimizerSpec(Part):
 
     name: Literal["sgd", "adam", "adamw"] = "adamw"
     lr: LearningRate | FromJob | None = None
-    """Learning rate. Null: 1e-2 for sgd, 1e-3 for adam and adamw, 1e-4 when pretrained weights are fine-tuned."""
+    """Null: 1e-2 for sgd, 1e-3 for adam and adamw; a tenth of that for transformers. See `backbone_lr` too."""
     weight_decay: float | None = Field(default=None, ge=0, le=10)
     """Null: 1e-4 for sgd and adam, 1e-2 for adamw. Usual: adam 1e-4..1e-3, adamw 1e-2..1e-1, sgd 1e-4..5e-4."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
@@ -24,7 +24,7 @@ class OptimizerSpec(Part):
     backbone_lr: LearningRate | None = None
     """Learning rate of pretrained layers. Null: a tenth of `lr` when there are pretrained weights, else `lr`."""
     layer_decay: float = Field(default=1.0, gt=0, le=1)
-    """Factor on the learning rate from one stage of a pretrained network to the one before; 0.75 suits ViT, ConvNeXt."""
+    """Factor on the learning rate from one stage of a pretrained network to the one before; 0.75 suits ViT."""
 
 
 Warmup = Annotated[float, Field(ge=0, le=0.5)]

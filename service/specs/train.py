@@ -12,7 +12,7 @@ BatchSize = Annotated[int, Field(ge=1, le=65536)]
 
 
 class EarlyStoppingSpec(Part):
-    """Stops when the metric has not improved by `min_delta` for `patience` epochs in a row; the best weights are kept."""
+    """Stops when the metric has not improved by `min_delta` for `patience` epochs; the best weights are kept."""
 
     patience: int = Field(default=10, ge=1, le=10000)
     min_delta: float = Field(default=0.001, ge=0)

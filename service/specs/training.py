@@ -1,4 +1,4 @@
-"""The fields that `train`, `lr-find`, `sanity` and `batch-size` share: data, model, loss, optimizer, reproducibility."""
+"""The fields that `train`, `lr-find`, `sanity` and `batch-size` share: data, model, loss, optimizer, seed."""
 
 from typing import Annotated, Literal
 
@@ -30,7 +30,7 @@ class LossSpec(Part):
 
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     class_weights: Literal["balanced"] | list[Annotated[float, Field(ge=0)]] | None = None
-    """Weight of each class in the loss; `balanced` is inversely proportional to the class's share of the train split."""
+    """Weight of each class in the loss; `balanced` is the inverse of the class's share of the train split."""
 
 
 class PreprocessSpec(Part):

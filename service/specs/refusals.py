@@ -1,0 +1,157 @@
+"""What a spec may not say although every field by itself is valid: combinations, unknown names, server limits."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from service import catalog
+from service.errors import FieldError
+from service.reports.dataset import DatasetMeta
+from service.specs import AnyJobSpec
+from service.specs.augmentation import AugmentOp, operations
+from service.specs.estimates import parameters
+from service.specs.model import CnnSpec, MlpSpec, TorchvisionSpec
+from service.specs.paths import set_path
+from service.specs.train import TrainFields
+from service.specs.training import AugmentedPart, TrainingPart
+from service.specs.tune import CategoricalDimension, Dimension, LayersDimension, TuneSpec
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the operator allows."""
+
+    max_epochs: int = 100_000
+    max_parameters: int = 2_000_000_000
+
+
+def refuse(
+    spec: AnyJobSpec, part: TrainingPart, prefix: str, limits: Limits, data: DatasetMeta | None
+) -> list[FieldError]:
+    """Every reason why this spec can never run; `part` lies at `prefix` of it."""
+    errors = [*_model(part), *_optimizer(part), *_epochs(part, limits)]
+    if data is not None and not errors:
+        errors += _size(part, limits, data)
+    if isinstance(part, AugmentedPart):
+        errors += _augment(part)
+    if data is not None:
+        errors += _data(part, data)
+    errors = [FieldError(pointer=prefix + each.pointer, detail=each.detail) for each in errors]
+    return [*errors, *_search_space(spec)] if isinstance(spec, TuneSpec) else errors
+
+
+def _model(part: TrainingPart) -> Iterator[FieldError]:
+    match part.model:
+        case MlpSpec(hidden=hidden, dropout=list() as rates) | CnnSpec(hidden=hidden, dropout=list() as rates):
+            if len(rates) != len(hidden):
+                yield FieldError(
+                    pointer="/model/dropout",
+                    detail=f"{len(rates)} rates for {len(hidden)} hidden layers: give one each",
+                )
+        case TorchvisionSpec() as model:
+            yield from _torchvision(model)
+        case _:
+            pass
+
+
+def _torchvision(model: TorchvisionSpec) -> Iterator[FieldError]:
+    known = catalog.architecture(model.arch)
+    if known is None:
+        near = catalog.nearest_architecture(model.arch)
+        hint = f"; did you mean `{near}`?" if near else "; GET /v1/architectures lists them"
+        yield FieldError(pointer="/model/arch", detail=f"no architecture is called `{model.arch}`{hint}")
+    elif isinstance(model.weights, str) and model.weights not in ("DEFAULT", *known.weights):
+        names = ", ".join(known.weights)
+        yield FieldError(
+            pointer="/model/weights",
+            detail=f"{model.arch} has no official weights `{model.weights}`; there are: {names}",
+        )
+    elif model.image_size is not None and model.image_size < known.min_size:
+        yield FieldError(
+            pointer="/model/image_size", detail=f"{model.arch} needs images of at least {known.min_size} pixels"
+        )
+    if model.mode != "full" and model.weights is None:
+        yield FieldError(
+            pointer="/model/mode",
+            detail=f"`{model.mode}` freezes layers, and without `weights` they are random: give weights or use `full`",
+        )
+    if model.head_epochs and model.weights is None:
+        yield FieldError(pointer="/model/head_epochs", detail="training the head alone first needs `weights`")
+
+
+def _optimizer(part: TrainingPart) -> Iterator[FieldError]:
+    optimizer = part.optimizer
+    if optimizer.nesterov and (optimizer.name != "sgd" or optimizer.momentum == 0):
+        yield FieldError(pointer="/optimizer/nesterov", detail="Nesterov momentum needs sgd with momentum above 0")
+
+
+def _epochs(part: TrainingPart, limits: Limits) -> Iterator[FieldError]:
+    if isinstance(part, TrainFields) and part.epochs > limits.max_epochs:
+        yield FieldError(pointer="/epochs", detail=f"this server allows at most {limits.max_epochs} epochs")
+
+
+def _size(part: TrainingPart, limits: Limits, data: DatasetMeta) -> Iterator[FieldError]:
+    total = parameters(part.model, data.shape, len(data.classes)).total
+    if total > limits.max_parameters:
+        yield FieldError(
+            pointer="/model", detail=f"{total:,} parameters; this server allows at most {limits.max_parameters:,}"
+        )
+
+
+def _augment(part: AugmentedPart) -> Iterator[FieldError]:
+    if isinstance(part.augment, str) or part.augment is None:
+        return
+    for index, operation in enumerate(part.augment):
+        yield from _ranges(operation, f"/augment/{index}")
+
+
+def _ranges(operation: AugmentOp, pointer: str) -> Iterator[FieldError]:
+    for name in ("scale", "ratio"):
+        limits = getattr(operation, name, None)
+        if limits is not None and not 0 < limits[0] <= limits[1]:
+            yield FieldError(pointer=f"{pointer}/{name}", detail="give [low, high] with 0 < low <= high")
+
+
+def _data(part: TrainingPart, data: DatasetMeta) -> Iterator[FieldError]:
+    if data.modality == "features" and not isinstance(part.model, MlpSpec):
+        yield FieldError(
+            pointer="/model/family",
+            detail=f"`{part.model.family}` needs images, and this dataset has features: use `mlp`",
+        )
+    weights = part.loss.class_weights
+    if isinstance(weights, list) and len(weights) != len(data.classes):
+        yield FieldError(
+            pointer="/loss/class_weights",
+            detail=f"{len(weights)} weights for {len(data.classes)} classes: give one each",
+        )
+    if data.modality == "features" and isinstance(part, AugmentedPart):
+        ops = [op.op for op in operations(part.augment) if op.op not in ("mixup", "cutmix")]
+        if ops:
+            yield FieldError(pointer="/augment", detail=f"`{ops[0]}` changes images, and this dataset has features")
+
+
+def _search_space(spec: TuneSpec) -> Iterator[FieldError]:
+    """Each path must exist in a train spec, and the ends of each range must be valid there."""
+    base = spec.train.model_dump(mode="json")
+    for path, dimension in spec.search_space.items():
+        pointer = "/search_space/" + path.replace("~", "~0").replace("/", "~1")
+        for value in _extremes(dimension):
+            try:
+                TrainFields.model_validate(set_path(base, path, value))
+            except KeyError as error:
+                yield FieldError(pointer=pointer, detail=str(error.args[0]))
+                break
+            except ValidationError as error:
+                yield FieldError(pointer=pointer, detail=f"{value!r} is not valid there: {error.errors()[0]['msg']}")
+                break
+
+
+def _extremes(dimension: Dimension) -> list[object]:
+    match dimension:
+        case CategoricalDimension(choices=choices):
+            return list(choices)
+        case LayersDimension(depth=depth, width=width):
+            return [[width[0]] * depth[0], [width[1]] * depth[1]]
+        case _:
+            return [dimension.low, dimension.high]
