@@ -31,12 +31,11 @@ def refuse(
 ) -> list[FieldError]:
     """Every reason why this spec can never run; `part` lies at `prefix` of it."""
     errors = [*_model(part), *_optimizer(part), *_epochs(part, limits)]
-    if data is not None and not errors:
-        errors += _size(part, limits, data)
     if isinstance(part, AugmentedPart):
         errors += _augment(part)
     if data is not None:
         errors += _data(part, data)
+        errors += [] if errors else _size(part, limits, data)
     errors = [FieldError(pointer=prefix + each.pointer, detail=each.detail) for each in errors]
     return [*errors, *_search_space(spec)] if isinstance(spec, TuneSpec) else errors
 
