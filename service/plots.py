@@ -1,0 +1,134 @@
+"""Pictures of results as SVG or PNG; matplotlib is imported when one is drawn, without pyplot's state."""
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from service.reports.classification import ConfusionReport
+from service.reports.job import CurvesReport
+from service.reports.result import LrCurve
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+ImageFormat = Literal["svg", "png"]
+MEDIA_TYPES: dict[ImageFormat, str] = {"svg": "image/svg+xml", "png": "image/png"}
+TRAIN, VAL, ACCENT, INK, GRID, FAINT = "#3b6fd4", "#e07b39", "#2a9d6f", "#2b3040", "#e3e6ee", "#b6c0d8"
+PNG_DPI = 144
+# Cells of a confusion matrix are labelled with their counts up to this many classes.
+LABELLED_CLASSES = 25
+
+
+def curves_picture(report: CurvesReport, image_format: ImageFormat) -> bytes:
+    """Loss, accuracy and learning rate over epochs, with the best epoch marked."""
+    panels = [name for name in ("loss", "accuracy") if any(name in {*e.train, *e.val} for e in report.epochs)]
+    figure, axes = _figure(len(panels) + 1, width=3.9)
+    for axis, name in zip(axes, panels, strict=False):
+        _curve_panel(axis, report, name)
+    _lr_panel(axes[-1], report)
+    return _render(figure, image_format)
+
+
+def lr_curve_picture(report: LrCurve, image_format: ImageFormat) -> bytes:
+    """The learning-rate range test: raw and smoothed loss over log lr, with the suggestion marked."""
+    figure, (axis,) = _figure(1, width=7.2)
+    rates = [point.lr for point in report.points]
+    axis.plot(rates, [point.loss for point in report.points], color=FAINT, lw=1.5, label="loss")
+    smoothed = [point.smoothed if point.smoothed is not None else float("nan") for point in report.points]
+    axis.plot(rates, smoothed, color=TRAIN, lw=2, label="smoothed")
+    axis.set_xscale("log")
+    finite = [value for value in smoothed if value == value]
+    if finite:
+        span = max(finite) - min(finite) or 1.0
+        axis.set_ylim(min(finite) - 0.15 * span, max(finite) + 0.25 * span)
+    if report.steepest is not None:
+        axis.axvline(report.steepest, color=VAL, lw=1.2, ls=":", label=f"steepest {report.steepest:.1e}")
+    axis.axvline(report.suggested, color=ACCENT, lw=1.8, label=f"suggested {report.suggested:.1e}")
+    _dress(axis, f"Learning-rate range test ({report.quality})", "learning rate", "loss")
+    return _render(figure, image_format)
+
+
+def confusion_picture(report: ConfusionReport, image_format: ImageFormat) -> bytes:
+    """The confusion matrix: colour is the share of the true class, numbers are samples."""
+    size = len(report.labels)
+    side = min(16.0, 3.2 + 0.42 * size)
+    figure, (axis,) = _figure(1, width=side, height=side)
+    image = axis.imshow(report.normalized, cmap="Blues", vmin=0, vmax=1)
+    if size <= LABELLED_CLASSES:
+        _cell_counts(axis, report)
+    step = max(1, size // 40)
+    ticks = range(0, size, step)
+    axis.set_xticks(ticks, [_short(report.labels[i]) for i in ticks], rotation=45, ha="right", fontsize=8)
+    axis.set_yticks(ticks, [_short(report.labels[i]) for i in ticks], fontsize=8)
+    axis.set_title(f"Confusion on {report.split}", loc="left", fontsize=11, color=INK, fontweight="bold")
+    axis.set_xlabel("predicted", color=INK)
+    axis.set_ylabel("true", color=INK)
+    figure.colorbar(image, ax=axis, fraction=0.046, pad=0.03, label="share of the true class")
+    return _render(figure, image_format)
+
+
+def _curve_panel(axis: "Axes", report: CurvesReport, name: str) -> None:
+    epochs = [row.epoch for row in report.epochs]
+    for label, color, side in (("train", TRAIN, "train"), ("val", VAL, "val")):
+        values = [getattr(row, side).get(name) for row in report.epochs]
+        if any(value is not None for value in values):
+            drawn = [float("nan") if value is None else value for value in values]
+            axis.plot(epochs, drawn, color=color, lw=2, marker="o", ms=3, label=label)
+    if report.best_epoch is not None:
+        axis.axvline(report.best_epoch, color=ACCENT, lw=1.2, ls="--", label=f"best epoch {report.best_epoch}")
+    _dress(axis, name.capitalize(), "epoch", "")
+
+
+def _lr_panel(axis: "Axes", report: CurvesReport) -> None:
+    rates = [float("nan") if row.lr is None else row.lr for row in report.epochs]
+    axis.plot([row.epoch for row in report.epochs], rates, color=ACCENT, lw=2, marker="o", ms=3)
+    _dress(axis, "Learning rate", "epoch", "")
+    axis.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
+
+
+def _cell_counts(axis: "Axes", report: ConfusionReport) -> None:
+    for row, counts in enumerate(report.matrix):
+        for column, count in enumerate(counts):
+            if count:
+                color = "white" if report.normalized[row][column] > 0.55 else INK
+                axis.text(column, row, str(count), ha="center", va="center", fontsize=7, color=color)
+
+
+def _short(label: str) -> str:
+    return label if len(label) <= 18 else label[:17] + "…"
+
+
+def _dress(axis: "Axes", title: str, xlabel: str, ylabel: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_title(title, loc="left", fontsize=11, color=INK, fontweight="bold")
+    axis.set_xlabel(xlabel, color=INK)
+    axis.set_ylabel(ylabel, color=INK)
+    axis.grid(True, color=GRID, lw=0.8)
+    axis.set_axisbelow(True)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.tick_params(colors=INK, labelsize=8)
+    if xlabel == "epoch":
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if axis.get_legend_handles_labels()[0]:
+        axis.legend(frameon=False, fontsize=8)
+
+
+def _figure(panels: int, *, width: float, height: float = 3.4) -> "tuple[Figure, Sequence[Axes]]":
+    """A figure with `panels` axes in a row, made without pyplot: nothing is shared between requests."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width * panels, height), layout="constrained")
+    return figure, [figure.add_subplot(1, panels, index + 1) for index in range(panels)]
+
+
+def _render(figure: "Figure", image_format: ImageFormat) -> bytes:
+    from matplotlib import rc_context
+
+    buffer = io.BytesIO()
+    # A fixed salt and no date: the same numbers give the same bytes.
+    with rc_context({"svg.hashsalt": "trainwright", "svg.fonttype": "path"}):
+        metadata = {"Date": None} if image_format == "svg" else {"Software": None}
+        figure.savefig(buffer, format=image_format, dpi=PNG_DPI, facecolor="white", metadata=metadata)
+    return buffer.getvalue()
