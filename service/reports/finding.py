@@ -20,6 +20,9 @@ class Finding(ReportPart):
     """One rule's verdict on one job or dataset."""
 
     rule: str
+    """Stable id, e.g. `D6`."""
+    name: str = ""
+    """The rule's name in words, e.g. `overfit_confirmed`."""
     severity: Severity
     confidence: float
     """0 to 1."""

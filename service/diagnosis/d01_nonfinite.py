@@ -1,0 +1,75 @@
+"""D1: the loss or a gradient became NaN or infinite."""
+
+from service.diagnosis.record import RunRecord, Series
+from service.diagnosis.remedy import clipping, scaled_lr
+from service.diagnosis.rule import Rule
+from service.reports.finding import Finding, Remedy
+from service.states import StopReason
+
+
+def judge(record: RunRecord) -> Finding | None:
+    """Any value that is not finite; with fp16 a gradient may overflow by design, so only the loss counts."""
+    step = _first(record)
+    if step is None and record.stop_reason is not StopReason.DIVERGED:
+        return None
+    at = step if step is not None else record.steps
+    losses, norms = (
+        record.points("train/loss").before(at).finite(),
+        record.points("grad_norm/total").before(at).finite(),
+    )
+    lr = record.points("lr/group0").at(at) or record.lr
+    from_start = not losses
+    return Finding(
+        rule="D1",
+        severity="critical",
+        confidence=0.99,
+        epoch=next((epoch.number for epoch in record.epochs if epoch.step >= at), None),
+        step=at,
+        evidence={
+            "first_nonfinite_step": at,
+            "learning_rate": lr,
+            "last_finite_loss": losses[-1] if losses else None,
+            "last_finite_gradient_norm": norms[-1] if norms else None,
+        },
+        explanation=_explanation(at, lr, losses, from_start),
+        remedy=_remedy(record, from_start),
+    )
+
+
+def _first(record: RunRecord) -> int | None:
+    names = ["train/loss"] if record.spec.precision == "fp16" else ["train/loss", "grad_norm/total"]
+    series: list[Series] = [record.points(name) for name in names]
+    steps = [step for each in series if (step := each.first_nonfinite()) is not None]
+    return min(steps, default=None)
+
+
+def _explanation(step: int, lr: float, losses: list[float], from_start: bool) -> str:
+    if from_start:
+        return (
+            f"The very first loss (step {step}) was not a number (NaN) or infinite. That is not the training's doing: "
+            "the data or the starting weights already contain values that cannot be computed with."
+        )
+    return (
+        f"At step {step} the loss or its gradient became NaN (not a number) or infinite; the last loss before was "
+        f"{losses[-1]:.3g}, at a learning rate of {lr:.2g}. From such a step on every weight is lost and nothing "
+        "more is learned. The usual cause is exploding gradients: steps so large that the weights overflow."
+    )
+
+
+def _remedy(record: RunRecord, from_start: bool) -> Remedy:
+    if from_start:
+        return Remedy(
+            text="Look for non-finite values in the dataset's profile, and run a `sanity` job to try one batch alone."
+        )
+    patch = scaled_lr(record, 0.1) | clipping(record)
+    if record.spec.precision == "fp16":
+        patch["precision"] = "bf16"
+    return Remedy(
+        text=f"Divide the learning rate by 10 (to {patch['optimizer.lr']:g}) and clip the gradient's norm at 1.0.",
+        patch=patch,
+    )
+
+
+RULE = Rule(
+    "D1", "nonfinite", judge, ("steps",), ("D3", "D5", "D6", "D7", "D8", "D9", "D10", "D11", "D12", "D13", "D14", "D15")
+)

@@ -1,0 +1,57 @@
+"""D5: overfitting begins: train still improves, val no longer does."""
+
+from service.diagnosis import thresholds as t
+from service.diagnosis.overfitting import Divergence, divergence
+from service.diagnosis.record import RunRecord
+from service.diagnosis.remedy import regularised
+from service.diagnosis.rule import Rule
+from service.diagnosis.statistics import margin
+from service.reports.finding import Finding, Remedy, Severity
+
+
+def judge(record: RunRecord) -> Finding | None:
+    """Val loss is past its minimum and rising, or stands still while both of the chapter's gaps are open."""
+    seen = divergence(record)
+    if seen is None or not (_rising(seen) or _standing(seen)):
+        return None
+    last = record.epochs[-1]
+    return Finding(
+        rule="D5",
+        severity=_severity(record, seen),
+        confidence=margin(seen.rise, t.ONSET_RISE * seen.lowest_val) if _rising(seen) else 0.7,
+        epoch=last.number,
+        step=last.step,
+        evidence=seen.evidence(),
+        explanation=(
+            f"Overfitting begins: since epoch {seen.best_epoch} the training loss goes on falling, but the "
+            f"validation loss does not (lowest {seen.lowest_val:.3g}, now {seen.last_val:.3g}). The model starts to "
+            f"learn the training samples by heart; its loss on them is {seen.loss_gap:.2g} lower than on samples it "
+            f"has not seen, its accuracy {100 * seen.accuracy_gap:.0f} points higher."
+        ),
+        remedy=Remedy(
+            text="Begin to regularise: dropout of 0.2-0.5, more weight decay, image augmentation, early stopping.",
+            patch=regularised(record),
+        ),
+    )
+
+
+def _rising(seen: Divergence) -> bool:
+    return (
+        seen.epochs_past >= t.ONSET_EPOCHS
+        and seen.rise > max(t.ONSET_RISE * seen.lowest_val, t.ONSET_NATS, t.CONFIRMED_MADS * seen.noise)
+        and seen.clean_fall > t.CLEAN_FALL
+        and seen.loss_gap > t.CONFIRMED_GAP
+    )
+
+
+def _standing(seen: Divergence) -> bool:
+    return seen.epochs_past >= t.FLAT_EPOCHS and seen.clean_fall > t.CLEAN_FALL and seen.exceeds_indicators
+
+
+def _severity(record: RunRecord, seen: Divergence) -> Severity:
+    """A warning only when both gaps are open and nothing in the spec takes care of it."""
+    handled = record.spec.early_stopping is not None and not seen.exceeds_at_best
+    return "warning" if seen.exceeds_indicators and not handled else "info"
+
+
+RULE = Rule("D5", "overfit_onset", judge, ("validation",))

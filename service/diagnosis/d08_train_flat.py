@@ -1,0 +1,45 @@
+"""D8: the training loss does not move."""
+
+from service.diagnosis.flatness import flatness
+from service.diagnosis.record import RunRecord
+from service.diagnosis.remedy import scaled_lr
+from service.diagnosis.rule import Rule
+from service.reports.finding import Finding, Remedy
+
+
+def judge(record: RunRecord) -> Finding | None:
+    """The clean train loss changes by less than 5 % of ln K and is still near ln K."""
+    flat = flatness(record)
+    if flat is None:
+        return None
+    last = record.epochs[-1]
+    return Finding(
+        rule="D8",
+        severity="critical",
+        confidence=0.85,
+        epoch=last.number,
+        step=last.step,
+        evidence={
+            "first_train_loss": flat.first,
+            "train_loss": flat.last,
+            "guessing_loss": flat.guessing,
+            "epochs": flat.epochs,
+            "learning_rate": record.lr,
+        },
+        explanation=(
+            f"The training loss does not move: {flat.first:.3g} after the first epoch, {flat.last:.3g} after "
+            f"{flat.epochs}. Guessing gives {flat.guessing:.3g}, so nothing has been learned. Either the learning "
+            f"rate ({record.lr:.2g}) is far off, or something is broken: labels that do not belong to their samples, "
+            "a layer that passes no signal, or inputs without information."
+        ),
+        remedy=Remedy(
+            text=(
+                "Run a `sanity` job first: a model that cannot learn 64 samples by heart has a bug, and no learning "
+                "rate will mend it. If it passes, run `lr-find`, or try ten times the learning rate."
+            ),
+            patch=scaled_lr(record, 10),
+        ),
+    )
+
+
+RULE = Rule("D8", "train_flat", judge, ("probes",), ("D12",))

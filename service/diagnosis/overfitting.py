@@ -1,0 +1,102 @@
+"""What D5, D6 and D7 share: how far val loss has risen past its minimum, and how far train has left val behind."""
+
+from dataclasses import dataclass
+
+from service.diagnosis import thresholds as t
+from service.diagnosis.record import RunRecord
+from service.diagnosis.statistics import changes, deviation, lowest, median_of_three
+
+
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """Train and val curves compared; losses in nats, accuracies 0 to 1, epochs counted from 1."""
+
+    best_epoch: int
+    """Of the smoothed val loss."""
+    epochs_past: int
+    lowest_val: float
+    last_val: float
+    noise: float
+    """Median absolute deviation of the changes of val loss."""
+    clean_fall: float
+    """Share by which the clean train loss fell since the best epoch."""
+    loss_gap: float
+    """Now: val loss - clean train loss."""
+    accuracy_gap: float
+    loss_gap_at_best: float
+    accuracy_gap_at_best: float
+    accuracy_lost: float
+    """Best val accuracy - val accuracy now."""
+    accuracy_error: float
+    """Standard error of the val accuracy."""
+
+    @property
+    def rise(self) -> float:
+        """Nats by which val loss is above its minimum."""
+        return self.last_val - self.lowest_val
+
+    @property
+    def exceeds_indicators(self) -> bool:
+        """The chapter's two alerts together: a loss gap over 0.5 and an accuracy gap over 10 points."""
+        return self.loss_gap > t.LOSS_GAP and self.accuracy_gap > t.ACCURACY_GAP
+
+    @property
+    def exceeds_at_best(self) -> bool:
+        """The same at the best epoch: overfitting that keeping the best weights does not mend."""
+        return self.loss_gap_at_best > t.LOSS_GAP and self.accuracy_gap_at_best > t.ACCURACY_GAP
+
+    @property
+    def confirmed(self) -> bool:
+        """METHOD D6: five epochs past the minimum, a rise beyond 10 % and noise, train still falling, a gap."""
+        return (
+            self.epochs_past >= t.RISING_EPOCHS
+            and self.rise > max(t.CONFIRMED_RISE * self.lowest_val, t.CONFIRMED_MADS * self.noise, t.ONSET_NATS)
+            and self.clean_fall > t.CLEAN_FALL
+            and self.loss_gap > t.CONFIRMED_GAP
+        )
+
+    @property
+    def costs_accuracy(self) -> bool:
+        """Val accuracy fell below its best by more than chance explains."""
+        return self.accuracy_lost > self.accuracy_error
+
+    def evidence(self) -> dict[str, float | str | list[float] | list[str] | None]:
+        """The numbers, by name."""
+        return {
+            "best_epoch": self.best_epoch,
+            "epochs_past_best": self.epochs_past,
+            "lowest_val_loss": self.lowest_val,
+            "val_loss": self.last_val,
+            "val_loss_rise_percent": 100 * self.rise / max(self.lowest_val, 1e-9),
+            "loss_gap": self.loss_gap,
+            "accuracy_gap_points": 100 * self.accuracy_gap,
+            "loss_gap_at_best_epoch": self.loss_gap_at_best,
+            "val_accuracy_lost_points": 100 * self.accuracy_lost,
+            "val_accuracy_standard_error_points": 100 * self.accuracy_error,
+        }
+
+
+def divergence(record: RunRecord) -> Divergence | None:
+    """The comparison; nothing below four epochs with train and val numbers."""
+    val, clean = record.curve("val", "loss"), record.clean_loss()
+    val_accuracy, clean_accuracy = record.curve("val", "accuracy"), record.clean_accuracy()
+    if len(val) < 4 or not len(val) == len(clean) == len(val_accuracy) == len(clean_accuracy):
+        return None
+    smooth = median_of_three(val)
+    best = lowest(smooth)
+    last_val = min(smooth[-1], val[-1])
+    best_accuracy = max(median_of_three(val_accuracy))
+    return Divergence(
+        best_epoch=record.epochs[best].number,
+        epochs_past=len(val) - 1 - best,
+        lowest_val=smooth[best],
+        last_val=last_val,
+        noise=deviation(changes(val)),
+        clean_fall=1 - clean[-1] / max(clean[best], 1e-9),
+        loss_gap=last_val - clean[-1],
+        accuracy_gap=clean_accuracy[-1] - val_accuracy[-1],
+        loss_gap_at_best=smooth[best] - clean[best],
+        accuracy_gap_at_best=clean_accuracy[best] - val_accuracy[best],
+        accuracy_lost=best_accuracy - val_accuracy[-1],
+        accuracy_error=record.accuracy_error(best_accuracy),
+    )

@@ -1,0 +1,144 @@
+"""What the diagnosis judges: everything recorded about one training run, as plain immutable values."""
+
+import math
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from service.reports.dataset import Profile
+from service.reports.result import CheckupReport
+from service.specs.optimizer import OptimizerSpec
+from service.specs.train import TrainSpec
+from service.states import StopReason
+
+DEFAULT_LR = {"sgd": 1e-2, "adam": 1e-3, "adamw": 1e-3}
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Values of one name at optimizer steps (from 1, ascending); values may be NaN or infinite."""
+
+    steps: tuple[int, ...] = ()
+    values: tuple[float, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def before(self, step: int) -> "Series":
+        """The points up to and including `step`."""
+        count = sum(1 for each in self.steps if each <= step)
+        return Series(self.steps[:count], self.values[:count])
+
+    def last(self, count: int) -> "Series":
+        """The last `count` points."""
+        return Series(self.steps[-count:], self.values[-count:])
+
+    def at(self, step: int) -> float | None:
+        """The last value at or before `step`."""
+        earlier = self.before(step).values
+        return earlier[-1] if earlier else None
+
+    def finite(self) -> list[float]:
+        """The values that are numbers."""
+        return [value for value in self.values if math.isfinite(value)]
+
+    def first_nonfinite(self) -> int | None:
+        """The first step whose value is NaN or infinite."""
+        return next((s for s, v in zip(self.steps, self.values, strict=True) if not math.isfinite(v)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """Numbers of one epoch, as `EpochRecord` carries them."""
+
+    number: int
+    step: int
+    train: Mapping[str, float] = field(default_factory=dict)
+    val: Mapping[str, float] = field(default_factory=dict)
+    probes: Mapping[str, float] = field(default_factory=dict)
+    lr: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One run: its resolved spec, what was recorded so far, and how it stands."""
+
+    spec: TrainSpec
+    epochs: tuple[Epoch, ...] = ()
+    series: Mapping[str, Series] = field(default_factory=dict)
+    checkup: CheckupReport | None = None
+    profile: Profile | None = None
+    stop_reason: StopReason | None = None
+    ended: bool = False
+
+    @property
+    def classes(self) -> int:
+        """Number of classes K; 2 when nothing tells."""
+        if self.profile is not None:
+            return max(2, len(self.profile.meta.classes))
+        known = self.checkup.statistics.get("classes") if self.checkup else None
+        return int(known) if isinstance(known, int | float) and known >= 2 else 2
+
+    @property
+    def guessing_loss(self) -> float:
+        """ln K: the cross entropy of a model that guesses evenly."""
+        return math.log(self.classes)
+
+    @property
+    def lr(self) -> float:
+        """The full learning rate of the run."""
+        value = self.spec.optimizer.lr
+        if isinstance(value, int | float):
+            return float(value)
+        used = self.points("lr/group0").finite()
+        return max(used) if used else default_lr(self.spec.optimizer)
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps taken so far."""
+        return max([self.epochs[-1].step if self.epochs else 0, *(s.steps[-1] for s in self.series.values() if len(s))])
+
+    def points(self, name: str) -> Series:
+        """A step series by name; empty when it was not recorded."""
+        return self.series.get(name, Series())
+
+    def curve(self, split: str, name: str) -> list[float]:
+        """A metric per epoch (`split` is train, val or probes); epochs without it are left out."""
+        values = (getattr(epoch, split).get(name) for epoch in self.epochs)
+        return [float(value) for value in values if value is not None]
+
+    def clean_loss(self) -> list[float]:
+        """L_c per epoch: training samples in eval mode through the train pipeline without its random operations."""
+        return self.curve("probes", "clean_loss") or self.curve("train", "loss")
+
+    def clean_accuracy(self) -> list[float]:
+        """Accuracy on the clean probe per epoch."""
+        return self.curve("probes", "clean_accuracy") or self.curve("train", "accuracy")
+
+    def weight_gradients(self) -> dict[str, Series]:
+        """Gradient norms of trainable matrices by parameter; biases are left out (before a BatchNorm they are zero)."""
+        prefix, suffix = "grad/", ".weight/norm"
+        return {
+            name.removeprefix(prefix).removesuffix("/norm"): series
+            for name, series in self.series.items()
+            if name.startswith(prefix) and name.endswith(suffix)
+        }
+
+    def samples(self, split: str) -> int | None:
+        """Samples in a split."""
+        return None if self.profile is None else self.profile.meta.counts.get(split)
+
+    def accuracy_error(self, accuracy: float) -> float:
+        """Standard error of a val accuracy (binomial); 2 points when the split's size is unknown."""
+        count = self.samples("val")
+        return math.sqrt(max(accuracy * (1 - accuracy), 0.25 / count) / count) if count else 0.02
+
+
+def default_lr(optimizer: OptimizerSpec) -> float:
+    """The usual learning rate of an optimizer."""
+    return DEFAULT_LR[optimizer.name]
+
+
+def median(values: list[float]) -> float | None:
+    """The median, or nothing of nothing."""
+    return statistics.median(values) if values else None

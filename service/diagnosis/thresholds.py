@@ -1,0 +1,100 @@
+"""Every number that a rule compares with, in one place. METHOD names the source; [dev] = tuned on development seeds."""
+
+from typing import Final
+
+# The chapter's quantitative indicators (section 2.1) and gradient limits (section 4.2).
+LOSS_GAP: Final = 0.5
+"""val loss - train loss above this is an overfitting alert."""
+ACCURACY_GAP: Final = 0.10
+"""train accuracy - val accuracy above this (10 points) is an overfitting alert."""
+RISING_EPOCHS: Final = 5
+"""Epochs past the minimum of val loss after which overfitting counts as confirmed."""
+VANISHING_NORM: Final = 1e-7
+EXPLODING_NORM: Final = 100.0
+
+# D2 input_scale
+INPUT_MEAN: Final = 0.5
+INPUT_STD: Final = (0.5, 2.0)
+INPUT_SAMPLES: Final = 500
+"""Samples from which a mean and a standard deviation are certain; fewer lower the finding's confidence."""
+
+# D3 pipeline_mismatch
+PIPELINE_GAP: Final = 0.3
+"""Nats between the same training samples through the validation and through the training pipeline."""
+PIPELINE_EPOCHS: Final = 2
+UNLEARNED: Final = 1.1
+"""Val loss above this multiple of ln K is worse than guessing, ..."""
+LEARNED: Final = 0.5
+"""... while a train loss below this multiple of ln K shows that the model has learned."""
+
+# D5, D6, D7 overfitting
+ONSET_EPOCHS: Final = 3
+ONSET_RISE: Final = 0.05
+ONSET_NATS: Final = 0.03
+"""Least absolute rise: 5 % of a loss of 0.05 is noise. [dev]"""
+FLAT_EPOCHS: Final = 5
+"""Epochs over which val loss must stand still for `train falls, val flat`."""
+CONFIRMED_RISE: Final = 0.10
+CONFIRMED_MADS: Final = 3.0
+CONFIRMED_GAP: Final = 0.1
+CLEAN_FALL: Final = 0.02
+"""Share by which the clean train loss must have fallen since the minimum of val loss."""
+
+# D8 train_flat
+FLAT_CHANGE: Final = 0.05
+"""Of ln K: a smaller change of the clean train loss is no learning."""
+FLAT_LEVEL: Final = 0.8
+"""Of ln K: the clean train loss is still near guessing."""
+FLAT_MIN_EPOCHS: Final = 3
+FLAT_MIN_STEPS: Final = 30
+"""Fewer optimizer steps say nothing about a flat curve. [dev]"""
+
+# D9 lr_too_low
+UPDATE_RATIO: Final = 5e-5
+"""Median norm(dw) / norm(w) of the first steps, scaled to the full learning rate."""
+UPDATE_STEPS: Final = 50
+UPDATE_MIN_SAMPLES: Final = 3
+
+# D10 collapsed
+COLLAPSED_SHARE: Final = 0.5
+"""Share of samples whose weight gradients are below VANISHING_NORM."""
+
+# D11 oscillation
+OSCILLATION_FACTOR: Final = 3.0
+OSCILLATION_NATS: Final = 0.3
+OSCILLATION_FLIPS: Final = 0.4
+OSCILLATION_EPOCHS: Final = 5
+WORSE_THAN_GUESSING: Final = 1.2
+"""Multiple of ln K that the clean train loss exceeds when the steps are far too large."""
+
+# D12 underfit_plateau
+PLATEAU_EPOCHS: Final = 8
+PLATEAU_SLOPE: Final = 0.01
+"""Nats per epoch (as a share of ln K) that still count as standing still. [dev]"""
+TARGET_ACCURACY: Final = 0.65
+"""Train accuracy over chance, as a share of what is left above chance, that a plateau should have reached. [dev]"""
+PLATEAU_GAP: Final = 0.05
+
+# D13 vanishing
+VANISHING_SHARE: Final = 0.4
+"""20 of the last 50 samples."""
+VANISHING_WINDOW: Final = 50
+VANISHING_SAMPLES: Final = 3
+CONVERGED_LOSS: Final = 0.1
+"""Of ln K: a model that has fitted its data has small gradients by right."""
+
+# D14 exploding
+EXPLODING_FACTOR: Final = 100.0
+EXPLODING_SHARE: Final = 0.01
+EXPLODING_FLOOR: Final = 10.0
+"""A norm below this is no explosion however calm the steps before were. [dev]"""
+
+# D15 dead_relu
+DEAD_SHARE: Final = 0.5
+
+# D16 suspicious_val
+ZERO_LOSS: Final = 1e-4
+ZERO_EPOCH: Final = 2
+VAL_ADVANTAGE: Final = 0.05
+LEAKED_SHARE: Final = 0.02
+"""Of the val and test samples: duplicates of training samples."""
