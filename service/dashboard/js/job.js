@@ -1,0 +1,157 @@
+// One job: state, live curves, findings, confusion, files and log lines, driven by its event stream.
+import { ago, badge, bytes, duration, h, link, number, panel, problemBox, progress, table } from "./dom.js";
+import { lineChart } from "./charts.js";
+import { confusionTable, reportTable } from "./confusion.js";
+import { findingCard } from "./findings.js";
+import { download, events, get, maybe, post } from "./http.js";
+import { summary } from "./jobs.js";
+
+const TRAIN = "var(--train)";
+const VAL = "var(--val)";
+const ACCENT = "var(--accent)";
+const ENDED = ["succeeded", "failed", "cancelled"];
+
+export async function jobView(place, signal, id) {
+  const parts = {};
+  for (const name of ["head", "charts", "findings", "results", "files", "logs", "spec"]) parts[name] = h("div", { id: name });
+  const path = `/v1/jobs/${id}`;
+  const logs = h("pre", { class: "logs" });
+  let job = await get(path);
+  place.replaceChildren(...Object.values(parts));
+  parts.logs.replaceChildren(panel("Log", logs));
+  parts.spec.replaceChildren(panel("Resolved spec", h("details", {}, h("summary", {}, "show"), h("pre", {}, JSON.stringify(job.spec, null, 2)))));
+
+  const refresh = throttle(async () => {
+    if (signal.aborted) return;
+    job = await get(path);
+    parts.head.replaceChildren(...head(job, path));
+    await Promise.all([charts(parts.charts, path, job), findings(parts.findings, path, job)]);
+    if (ENDED.includes(job.state)) await Promise.all([results(parts.results, path, job), files(parts.files, path)]);
+  }, 700);
+  await refresh.now();
+  events(`${path}/events`, (type, event) => {
+    if (type === "log") {
+      logs.append(`${event.time.slice(11, 19)} ${event.data.level ?? ""} ${event.data.message ?? ""}\n`);
+      logs.scrollTop = logs.scrollHeight;
+    }
+    refresh();
+  }, signal);
+  const timer = setInterval(() => ENDED.includes(job.state) || document.hidden || refresh(), 2000);
+  signal.addEventListener("abort", () => clearInterval(timer));
+}
+
+// Runs `work` at most once in `wait` ms, and once more for calls that came meanwhile.
+function throttle(work, wait) {
+  let timer = null;
+  const run = () => work().catch((error) => console.warn(error));
+  const soon = () => {
+    timer ??= setTimeout(() => {
+      timer = null;
+      run();
+    }, wait);
+  };
+  soon.now = work;
+  return soon;
+}
+
+function head(job, path) {
+  const act = (verb) => async (event) => {
+    try {
+      await post(`${path}/${verb}`);
+    } catch (error) {
+      event.target.closest(".row").after(problemBox(error));
+    }
+  };
+  const button = (verb, states, kind = "") =>
+    states.includes(job.state) ? h("button", { class: kind, onclick: act(verb) }, verb) : null;
+  return [
+    h("div", { class: "row" }, h("h1", {}, job.name || `${job.kind} ${job.id.slice(-12)}`), badge(job.state), h("span", { class: "grow" }),
+      button("pause", ["running"]), button("resume", ["paused"]), button("retry", ["failed", "cancelled"]),
+      button("cancel", ["queued", "running", "paused"], "danger"), link(`#/new?from=${job.id}`, "Edit as new", { class: "button" })),
+    h("p", { class: "faint" }, `${job.kind} · attempt ${job.attempt} · submitted ${ago(job.created_at)} · took ${duration(job.started_at, job.finished_at)}`,
+      job.parent ? [" · after ", link(`#/jobs/${job.parent}`, "an earlier job")] : null,
+      job.dataset ? [" · data ", link(`#/datasets/${job.dataset}`, job.spec.dataset ?? job.spec.train?.dataset ?? "dataset")] : null),
+    job.queue ? h("p", { class: "notice" }, `Number ${job.queue.position} in the queue: ${job.queue.reason}`) : null,
+    job.error ? problemBox({ message: job.error.detail, problem: job.error }) : null,
+    ENDED.includes(job.state) ? h("p", { class: "verdict" }, summary(job)) : h("div", { class: "row" }, progress(job.progress), h("span", { class: "faint" }, job.phase)),
+  ].filter(Boolean);
+}
+
+async function charts(place, path, job) {
+  if (job.kind === "lr-find") return lrChart(place, path);
+  if (job.kind === "tune") return trials(place, path);
+  if (job.kind === "sanity" || job.kind === "batch-size" || job.kind === "import") return simpleResult(place, job);
+  const curves = await maybe(`${path}/curves`);
+  if (!curves?.epochs.length) return stepChart(place, path);
+  const of = (side, name) => curves.epochs.map((e) => [e.epoch, e[side][name] ?? NaN]);
+  const marks = curves.best_epoch ? [{ x: curves.best_epoch, label: `best ${curves.best_epoch}`, color: ACCENT }] : [];
+  const both = (name) => [{ name: "train", color: TRAIN, points: of("train", name) }, { name: "val", color: VAL, points: of("val", name) }];
+  place.replaceChildren(h("div", { class: "columns three" },
+    panel("Loss", legend(), lineChart(both("loss"), marks)), panel("Accuracy", legend(), lineChart(both("accuracy"), marks)),
+    panel("Learning rate", lineChart([{ name: "lr", color: ACCENT, points: curves.epochs.map((e) => [e.epoch, e.lr ?? NaN]) }]))));
+}
+
+const legend = () => h("p", { class: "legend" }, h("span", { class: "train" }, "train"), h("span", { class: "val" }, "val"));
+
+async function stepChart(place, path) {
+  const metrics = await maybe(`${path}/metrics?names=train/loss&max_points=400`);
+  const points = metrics?.series[0]?.points.map((p) => [p.step, p.value ?? NaN]) ?? [];
+  place.replaceChildren(panel("Loss of each step", lineChart([{ name: "loss", color: TRAIN, points, width: 1.5 }], [], { xLabel: "step" })));
+}
+
+async function lrChart(place, path) {
+  const curve = await maybe(`${path}/lr-curve`);
+  if (!curve) return;
+  const series = [
+    { name: "loss", color: "var(--faint)", points: curve.points.map((p) => [p.lr, p.loss ?? NaN]), width: 1.2 },
+    { name: "smoothed", color: TRAIN, points: curve.points.map((p) => [p.lr, p.smoothed ?? NaN]), width: 2 }];
+  const ceiling = Math.max(...series[1].points.map(([, y]) => y).filter(Number.isFinite)) * 1.2;
+  series[0].points = series[0].points.filter(([, y]) => y < ceiling);
+  const marks = [{ x: curve.suggested, label: `suggested ${curve.suggested.toExponential(1)}`, color: ACCENT }];
+  place.replaceChildren(panel("Learning-rate range test", lineChart(series, marks, { log: true, xLabel: "learning rate" }),
+    h("p", {}, `Quality ${curve.quality}. ${curve.reason}`)));
+}
+
+async function trials(place, path) {
+  const search = await maybe(`${path}/trials`);
+  if (!search) return;
+  const best = search.data.filter((t) => t.value !== null).map((t) => [t.number, t.value]);
+  const rows = search.data.map((t) => h("tr", {}, h("td", {}, t.number), h("td", {}, badge(t.state)), h("td", {}, number(t.value)),
+    h("td", {}, h("code", {}, JSON.stringify(t.params))), h("td", { class: "faint" }, t.reason || `${number(t.duration_seconds)} s`)));
+  const weights = Object.entries(search.importances).map(([name, value]) =>
+    [h("dt", {}, name), h("dd", {}, progress(value), ` ${Math.round(100 * value)} %`)]);
+  place.replaceChildren(h("div", { class: "columns" }, panel(search.metric, lineChart([{ name: "value", color: TRAIN, points: best }], [], { xLabel: "trial" })),
+    panel("What mattered", h("dl", {}, weights.flat()))), panel("Trials", table(["#", "State", "Value", "Parameters", ""], rows, "no trials yet")));
+}
+
+function simpleResult(place, job) {
+  if (!job.result) return;
+  const facts = Object.entries(job.result).filter(([, value]) => !Array.isArray(value) && typeof value !== "object");
+  const lists = (job.result.causes || []).map((cause) => h("li", {}, cause));
+  place.replaceChildren(panel("Result", h("dl", {}, facts.flatMap(([k, v]) => [h("dt", {}, k.replaceAll("_", " ")), h("dd", {}, number(v))])),
+    lists.length ? h("ol", {}, lists) : null));
+}
+
+async function findings(place, path, job) {
+  const report = await maybe(`${path}/findings`);
+  if (!report) return;
+  const cards = report.data.filter((f) => f.active).map((finding) => findingCard(finding, job.id));
+  place.replaceChildren(panel(`Diagnosis: ${report.verdict}`, cards, report.missing.length ? h("p", { class: "faint" }, `Missing: ${report.missing.join(", ")}`) : null));
+}
+
+async function results(place, path, job) {
+  const parts = [];
+  for (const split of ["test", "val"]) {
+    const [confusion, report] = await Promise.all([maybe(`${path}/confusion?split=${split}`), maybe(`${path}/report?split=${split}`)]);
+    if (confusion && report) parts.push(panel(`Results on ${split}`, h("div", { class: "columns" }, confusionTable(confusion, job.dataset), reportTable(report))));
+  }
+  place.replaceChildren(...parts);
+}
+
+async function files(place, path) {
+  const page = await maybe(`${path}/checkpoints`);
+  if (!page?.data.length) return;
+  const rows = page.data.map((f) => h("tr", {}, h("td", {}, h("button", { onclick: () => download(`${path}/checkpoints/${f.name}`, f.name) }, f.name)),
+    h("td", {}, f.role), h("td", {}, f.epoch || "–"), h("td", {}, bytes(f.size)), h("td", {}, h("code", {}, f.sha256.slice(0, 12)))));
+  place.replaceChildren(panel("Files", table(["Name", "Role", "Epoch", "Size", "SHA-256"], rows, "")));
+}
