@@ -17,7 +17,7 @@ class Divergence:
     lowest_val: float
     last_val: float
     noise: float
-    """Median absolute deviation of the changes of val loss."""
+    """Median absolute deviation of the changes of val loss since its minimum."""
     clean_fall: float
     """Share by which the clean train loss fell since the best epoch."""
     loss_gap: float
@@ -91,7 +91,7 @@ def divergence(record: RunRecord) -> Divergence | None:
         epochs_past=len(val) - 1 - best,
         lowest_val=smooth[best],
         last_val=last_val,
-        noise=deviation(changes(val)),
+        noise=deviation(changes(val[best:])),
         clean_fall=1 - clean[-1] / max(clean[best], 1e-9),
         loss_gap=last_val - clean[-1],
         accuracy_gap=clean_accuracy[-1] - val_accuracy[-1],

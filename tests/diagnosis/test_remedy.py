@@ -1,0 +1,61 @@
+"""Patches by dotted path: what they change, and what they refuse."""
+
+from collections.abc import Callable
+
+import pytest
+
+from service.diagnosis import d06_overfit_confirmed
+from service.diagnosis.record import RunRecord
+from service.diagnosis.remedy import clipping, patched_spec, scaled_lr
+from service.errors import SpecError
+from service.specs.train import TrainSpec
+
+Make = Callable[..., RunRecord]
+SPEC = TrainSpec(kind="train", dataset="digits")
+
+
+def test_a_patch_reaches_nested_fields_and_leaves_the_rest() -> None:
+    patched = patched_spec(SPEC, {"optimizer.lr": 1e-4, "model.dropout": 0.5, "clip_norm": 1.0})
+    assert isinstance(patched, TrainSpec)
+    assert patched.optimizer.lr == 1e-4
+    assert patched.model.dropout == 0.5
+    assert patched.epochs == SPEC.epochs
+
+
+def test_a_patch_may_set_a_whole_part() -> None:
+    off = SPEC.replace(early_stopping=None)
+    patched = patched_spec(off, {"early_stopping": {"patience": 3}})
+    assert isinstance(patched, TrainSpec)
+    assert patched.early_stopping is not None
+    assert patched.early_stopping.patience == 3
+
+
+@pytest.mark.parametrize("patch", [{"optimizer.rate": 1.0}, {"optimiser.lr": 1.0}, {"epochs.count": 3}, {"epochs": -1}])
+def test_a_patch_that_does_not_fit_is_refused(patch: dict[str, float]) -> None:
+    with pytest.raises(SpecError):
+        patched_spec(SPEC, dict(patch))
+
+
+def test_scaling_starts_from_the_learning_rate_that_was_used(make_record: Make) -> None:
+    assert scaled_lr(make_record(spec={"optimizer": {"lr": 0.03}}), 0.1) == {"optimizer.lr": 0.003}
+    assert scaled_lr(make_record(), 10) == {"optimizer.lr": 0.01}
+
+
+def test_a_clip_that_is_tight_already_stays(make_record: Make) -> None:
+    assert clipping(make_record(spec={"clip_norm": 0.5})) == {}
+    assert clipping(make_record(spec={"clip_norm": None})) == {"clip_norm": 1.0}
+
+
+def test_the_patch_of_a_finding_makes_a_valid_spec(make_record: Make) -> None:
+    record = make_record(
+        train=[0.8, 0.4, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.008, 0.006],
+        val=[0.9, 0.7, 0.62, 0.65, 0.70, 0.76, 0.82, 0.88, 0.95, 1.02],
+        val_accuracy=[0.8] * 10,
+        train_accuracy=[1.0] * 10,
+        spec={"early_stopping": None},
+    )
+    finding = d06_overfit_confirmed.judge(record)
+    assert finding is not None
+    patched = patched_spec(record.spec, finding.remedy.patch)
+    assert isinstance(patched, TrainSpec)
+    assert patched.early_stopping is not None
