@@ -1,0 +1,36 @@
+"""Networks by spec: one `match`, one builder a family."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import assert_never
+
+from torch import nn
+
+from service.reports.result import Parameters
+from service.specs.model import CnnSpec, MlpSpec, ModelSpec, TorchvisionSpec
+from worker.engine.models.cnn import build_cnn
+from worker.engine.models.mlp import build_mlp
+
+
+def build(spec: ModelSpec, shape: Sequence[int], classes: int, weights: Path | None = None) -> nn.Module:
+    """A network from a batch of samples of `shape` ([height, width, channels] or [features]) to logits_BK.
+
+    Raises DataError when the family does not fit the data, WeightsError when the weights do not fit the network.
+    """
+    match spec:
+        case MlpSpec():
+            return build_mlp(spec, shape, classes)
+        case CnnSpec():
+            return build_cnn(spec, shape, classes)
+        case TorchvisionSpec():
+            from worker.engine.models.transfer import build_transfer  # torchvision costs a second: only who asks pays
+
+            return build_transfer(spec, shape, classes, weights)
+        case _:
+            assert_never(spec)
+
+
+def count_parameters(model: nn.Module) -> Parameters:
+    """Total and trainable parameter counts."""
+    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+    return Parameters(total=sum(n for n, _ in sizes), trainable=sum(n for n, trains in sizes if trains))

@@ -1,0 +1,18 @@
+"""The engine: pure PyTorch. `for event in run(spec, context): ...` is all there is to call."""
+
+from collections.abc import Iterator
+
+from service.events import Event
+from service.specs import AnyStoredSpec
+from service.specs.train import TrainSpec
+from worker.engine.context import RunContext
+from worker.engine.train import run_train
+
+
+def run(spec: AnyStoredSpec, context: RunContext) -> Iterator[Event]:
+    """Runs one job and yields what happens; the last event is `Stopped` unless a RunError is raised."""
+    match spec:
+        case TrainSpec():
+            yield from run_train(spec, context)
+        case _:
+            raise TypeError(f"no engine for {type(spec).__name__}")

@@ -1,0 +1,48 @@
+"""Files that survive a crash: written beside their place, synced, and put there by one rename."""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+
+def write_durably(path: Path, write: Callable[[Path], object]) -> Path:
+    """Calls `write` on a temporary file in the same folder, then fsync, rename, fsync of the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    write(temporary)
+    _sync(temporary)
+    os.replace(temporary, path)
+    _sync(path.parent)
+    return path
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def save(path: Path, state: dict[str, Any]) -> Path:
+    """Writes a resume state; it holds tensors and plain values only, so that it can be read without pickle."""
+    return write_durably(path, lambda file: torch.save(state, file))
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Reads a resume state onto the CPU; never unpickles."""
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return state
+
+
+def save_model(path: Path, weights: Mapping[str, Tensor], about: Mapping[str, object]) -> Path:
+    """Writes weights alone as safetensors; `about` (spec, classes, shape, normalisation) goes into the header."""
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
+    header = {key: json.dumps(value) for key, value in about.items()}
+    return write_durably(path, lambda file: save_file(tensors, file, metadata=header))

@@ -1,0 +1,158 @@
+"""The check-up before the first step (SPEC section 6): model, first batch, forward pass, gradients."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from service.reports.result import Check, CheckupReport
+from worker.engine import seeding
+from worker.engine.data.batches import Batch
+from worker.engine.evaluate import evaluation_mode
+from worker.engine.models import count_parameters
+from worker.engine.precision import Precision
+from worker.engine.probes import dead_units, is_probability
+
+LOSS_TOLERANCE = 0.5
+"""The loss at initialisation may lie this share away from ln(classes)."""
+
+
+def check_up(model: nn.Module, batch: Batch, classes: int, precision: Precision) -> CheckupReport:
+    """Looks at everything and changes nothing: gradients, buffers, modes and generators are as before afterwards."""
+    generators = seeding.capture()
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    try:
+        with evaluation_mode(model), precision.autocast(), dead_units(model) as dead:
+            logits_BK = model(batch.inputs).float()
+            leak = _leak(model, batch.inputs)
+        without_gradient = _without_gradient(model, batch, precision)
+    finally:
+        model.zero_grad(set_to_none=True)
+        model.load_state_dict(buffers, strict=False)
+        seeding.restore(generators)
+    loss = float(nn.functional.cross_entropy(logits_BK, batch.labels_B)) if logits_BK.shape[1] == classes else math.nan
+    return CheckupReport(
+        parameters=count_parameters(model),
+        checks=[
+            *_batch_checks(batch, classes),
+            *_output_checks(logits_BK, loss, classes),
+            _weights_check(model),
+            Check(
+                name="gradients",
+                passed=not without_gradient,
+                detail="every trainable parameter receives a gradient"
+                if not without_gradient
+                else "no gradient reaches " + ", ".join(without_gradient[:10]),
+            ),
+            Check(
+                name="no-cross-sample-leak",
+                passed=not leak,
+                detail="a sample's output depends on that sample alone"
+                if not leak
+                else "changing one sample changes another's output: a layer mixes samples",
+            ),
+            _dead_check(dead),
+        ],
+        statistics={
+            "classes": float(classes),
+            "input_shape": list(batch.inputs.shape),
+            "input_dtype": str(batch.inputs.dtype).removeprefix("torch."),
+            "input_min": float(batch.inputs.min()),
+            "input_max": float(batch.inputs.max()),
+            "input_mean": _per_channel(batch.inputs, "mean"),
+            "input_std": _per_channel(batch.inputs, "std"),
+            "input_samples": float(len(batch.labels_B)),
+            "output_shape": list(logits_BK.shape),
+            "output_min": float(logits_BK.min()),
+            "output_max": float(logits_BK.max()),
+            "initial_loss": loss,
+            "guessing_loss": math.log(classes),
+        },
+    )
+
+
+def _per_channel(inputs: Tensor, statistic: str) -> list[float]:
+    flat_CX = inputs.transpose(0, 1).flatten(1) if inputs.ndim > 2 else inputs.flatten()[None]
+    values: list[float] = (flat_CX.mean(1) if statistic == "mean" else flat_CX.std(1, correction=0)).tolist()
+    return values
+
+
+def _batch_checks(batch: Batch, classes: int) -> list[Check]:
+    low, high = int(batch.labels_B.min()), int(batch.labels_B.max())
+    finite = bool(torch.isfinite(batch.inputs).all())
+    return [
+        Check(
+            name="labels",
+            passed=low >= 0 and high < classes and batch.labels_B.dtype is torch.int64,
+            detail=f"labels from {low} to {high} for {classes} classes, dtype {batch.labels_B.dtype}",
+        ),
+        Check(
+            name="inputs",
+            passed=finite and batch.inputs.dtype is torch.float32,
+            detail=f"{'finite' if finite else 'NOT finite'}, dtype {batch.inputs.dtype}, "
+            f"range {float(batch.inputs.min()):.3g} to {float(batch.inputs.max()):.3g}",
+        ),
+        Check(
+            name="one-device",
+            passed=batch.inputs.device == batch.labels_B.device,
+            detail=f"inputs on {batch.inputs.device}, labels on {batch.labels_B.device}",
+        ),
+    ]
+
+
+def _output_checks(logits_BK: Tensor, loss: float, classes: int) -> list[Check]:
+    expected = math.log(classes)
+    near = math.isfinite(loss) and abs(loss - expected) <= LOSS_TOLERANCE * expected
+    return [
+        Check(
+            name="output-shape",
+            passed=logits_BK.shape[1] == classes,
+            detail=f"{logits_BK.shape[1]} outputs for {classes} classes",
+        ),
+        Check(
+            name="logits",
+            passed=not is_probability(logits_BK),
+            detail=f"outputs from {float(logits_BK.min()):.3g} to {float(logits_BK.max()):.3g}",
+        ),
+        Check(
+            name="initial-loss",
+            passed=near,
+            detail=f"loss {loss:.3f} before training; guessing evenly over {classes} classes gives {expected:.3f}",
+        ),
+    ]
+
+
+def _weights_check(model: nn.Module) -> Check:
+    bad = [name for name, parameter in model.named_parameters() if not bool(torch.isfinite(parameter).all())]
+    return Check(
+        name="finite-weights",
+        passed=not bad,
+        detail="every weight is a finite number" if not bad else "not finite: " + ", ".join(bad[:10]),
+    )
+
+
+def _without_gradient(model: nn.Module, batch: Batch, precision: Precision) -> list[str]:
+    """Names of trainable parameters that a backward pass does not reach (modes as they are)."""
+    with precision.autocast():
+        loss = nn.functional.cross_entropy(model(batch.inputs), batch.labels_B)
+    loss.backward()
+    return [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
+
+
+def _leak(model: nn.Module, inputs: Tensor) -> bool:
+    """Whether, in eval mode, the first sample's output changes when the last one does."""
+    if len(inputs) < 2:
+        return False
+    changed = inputs.clone()
+    changed[-1] = changed[-1] + 1.0
+    pair, other = model(inputs[[0, -1]])[0], model(changed[[0, -1]])[0]
+    return not torch.allclose(pair, other, rtol=1e-3, atol=1e-4)
+
+
+def _dead_check(dead: list[float]) -> Check:
+    worst = max(dead, default=0.0)
+    return Check(
+        name="dead-units",
+        passed=worst <= 0.5,
+        detail=f"at most {worst:.0%} of a layer's ReLU units are zero for the whole batch",
+    )

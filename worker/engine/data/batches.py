@@ -1,0 +1,179 @@
+"""Batches of normalised float32 samples on the training device.
+
+Shapes: images_BCHW or features_BF, labels_B (int64), targets_BK (soft labels of mixup and cutmix), indices_B (positions
+within the split). The order of an epoch is a pure function of (seed, epoch), the augmentation of (seed, epoch, batch):
+a resumed run sees the same batches, whatever came before.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from service.reports.dataset import DatasetMeta
+from service.specs.augmentation import AugmentOp
+from worker.engine.data.augmentation import Augmenter
+from worker.engine.data.packed import PackedDataset
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+RESIDENT_SHARE = 0.5
+"""Share of the device's free memory that a resident split may take."""
+FLOAT_CACHE_BYTES = 512 * 2**20
+"""A split whose normalised float32 form is below this is kept in that form when nothing is augmented."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One batch on the device."""
+
+    inputs: Tensor
+    labels_B: Tensor
+    indices_B: Tensor
+    targets_BK: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """`(x - mean) / std` per channel or feature, on the 0-1 scale for images."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def of(cls, meta: DatasetMeta, normalize: str) -> "Normalisation":
+        """The spec's choice for this dataset; a constant channel is only centred."""
+        channels = meta.shape[-1]
+        if normalize == "none":
+            return cls((0.0,) * channels, (1.0,) * channels)
+        if normalize == "imagenet" and channels == 3:
+            return cls(IMAGENET_MEAN, IMAGENET_STD)
+        if normalize == "imagenet" and meta.modality == "image":
+            return cls((sum(IMAGENET_MEAN) / 3,) * channels, (sum(IMAGENET_STD) / 3,) * channels)
+        return cls(tuple(meta.mean), tuple(std if std > 1e-8 else 1.0 for std in meta.std))
+
+
+def shuffled(indices_N: NDArray[np.int64], seed: int, epoch: int) -> NDArray[np.int64]:
+    """The epoch's order: a pure function of seed and epoch."""
+    return np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(indices_N)
+
+
+class Source:
+    """One split's samples, resident on the device when they fit, else read from the memory map batch by batch."""
+
+    def __init__(
+        self, dataset: PackedDataset, split: str, device: torch.device, normalisation: Normalisation, *, cache: bool
+    ) -> None:
+        self.device, self.meta = device, dataset.meta
+        self.indices_N = dataset.indices(split)
+        self.labels_N = torch.from_numpy(dataset.y[self.indices_N]).to(device)
+        self.is_image = dataset.meta.modality == "image"
+        scale = 255.0 if self.is_image else 1.0
+        view = (1, -1, 1, 1) if self.is_image else (1, -1)
+        std = torch.tensor(normalisation.std).view(view)
+        self.scale = (1 / (std * scale)).to(device)
+        self.shift = (-torch.tensor(normalisation.mean).view(view) / std).to(device)
+        self.unit_shift, self.unit_scale = self.shift, (1 / std).to(device)
+        self.memmap = dataset.x
+        self.raw = self._resident(dataset) if self._fits(dataset) else None
+        self.normalised = self._cached() if cache and self.raw is not None else None
+
+    def _fits(self, dataset: PackedDataset) -> bool:
+        bytes_needed = len(self.indices_N) * int(np.prod(dataset.x.shape[1:])) * dataset.x.itemsize
+        return bytes_needed <= RESIDENT_SHARE * free_memory(self.device)
+
+    def _resident(self, dataset: PackedDataset) -> Tensor:
+        return self._channels_first(torch.from_numpy(dataset.x[self.indices_N])).contiguous().to(self.device)
+
+    def _channels_first(self, x: Tensor) -> Tensor:
+        return x.permute(0, 3, 1, 2) if self.is_image else x
+
+    def _cached(self) -> Tensor | None:
+        if self.raw is None or self.raw.numel() * 4 > FLOAT_CACHE_BYTES:
+            return None
+        return torch.addcmul(self.shift, self.raw.float(), self.scale)
+
+    def rows(self, positions_B: Tensor) -> Tensor:
+        """Raw samples (uint8 images_BCHW or float32 features_BF) at positions within the split."""
+        if self.raw is not None:
+            return self.raw[positions_B]
+        wanted = self.indices_N[positions_B.cpu().numpy()]
+        order = np.argsort(wanted)  # ascending reads are sequential on disk
+        gathered = np.empty((len(wanted), *self.memmap.shape[1:]), dtype=self.memmap.dtype)
+        gathered[order] = self.memmap[wanted[order]]
+        return self._channels_first(torch.from_numpy(gathered)).to(self.device)
+
+    def plain(self, positions_B: Tensor) -> Tensor:
+        """Normalised samples, no random operation: what validation sees."""
+        if self.normalised is not None:
+            return self.normalised[positions_B]
+        return torch.addcmul(self.shift, self.rows(positions_B).float(), self.scale)
+
+
+class Batches:
+    """Batches of one split, epoch by epoch."""
+
+    def __init__(
+        self,
+        dataset: PackedDataset,
+        split: str,
+        batch_size: int,
+        device: torch.device,
+        *,
+        seed: int = 0,
+        shuffle: bool = False,
+        drop_last: bool = False,
+        normalize: str = "dataset",
+        augment: tuple[AugmentOp, ...] = (),
+    ) -> None:
+        self.batch_size, self.device, self.seed = batch_size, device, seed
+        self.shuffle, self.drop_last = shuffle, drop_last
+        self.normalisation = Normalisation.of(dataset.meta, normalize)
+        random = augment if dataset.meta.modality == "image" else ()
+        self.augmenter = Augmenter(random, len(dataset.meta.classes)) if random else None
+        self.source = Source(dataset, split, device, self.normalisation, cache=self.augmenter is None)
+        self.samples = len(self.source.indices_N)
+
+    def __len__(self) -> int:
+        """Batches in an epoch; a last batch of one sample is left out of training (BatchNorm needs two)."""
+        whole, rest = divmod(self.samples, self.batch_size)
+        return whole + (0 if self.drop_last and whole else int(rest > (1 if self.shuffle and whole else 0)))
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """Positions within the split in the order of this epoch."""
+        positions = np.arange(self.samples, dtype=np.int64)
+        return shuffled(positions, self.seed, epoch) if self.shuffle else positions
+
+    def epoch(self, number: int, start_batch: int = 0) -> Iterator[Batch]:
+        """The batches of epoch `number` (from 1), from batch `start_batch` on."""
+        positions_N = torch.from_numpy(self.order(number)).to(self.device)
+        for index in range(start_batch, len(self)):
+            positions_B = positions_N[index * self.batch_size : (index + 1) * self.batch_size]
+            yield self._batch(positions_B, number, index)
+
+    def _batch(self, positions_B: Tensor, epoch: int, index: int) -> Batch:
+        labels_B = self.source.labels_N[positions_B]
+        if self.augmenter is None:
+            return Batch(self.source.plain(positions_B), labels_B, positions_B)
+        generator = torch.Generator(device=self.device).manual_seed(_mix(self.seed, epoch, index))
+        unit_BCHW = self.augmenter.images(self.source.rows(positions_B).float().div_(255), generator)
+        images_BCHW = torch.addcmul(self.source.unit_shift, unit_BCHW, self.source.unit_scale)
+        images_BCHW, targets_BK = self.augmenter.mix(images_BCHW, labels_B, generator)
+        return Batch(images_BCHW, labels_B, positions_B, targets_BK)
+
+
+def _mix(seed: int, epoch: int, index: int) -> int:
+    """One 63-bit seed out of three numbers (NumPy's SeedSequence)."""
+    low, high = np.random.SeedSequence([seed, epoch, index]).generate_state(2, np.uint32)
+    return int(low) | (int(high) & 0x7FFFFFFF) << 32
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that are free on the device; for the CPU what the kernel calls available."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    with open("/proc/meminfo") as lines:
+        available = next(line for line in lines if line.startswith("MemAvailable"))
+    return int(available.split()[1]) * 1024
