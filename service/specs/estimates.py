@@ -1,8 +1,8 @@
 """What a job will cost before it runs: parameters exactly for our own models, memory, time and disk roughly."""
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil, prod
 
 from service import catalog
@@ -81,7 +81,7 @@ def sample_cost(model: ModelSpec, shape: Sequence[int], classes: int) -> Cost:
     match model:
         case MlpSpec():
             widths = [prod(shape), *model.hidden, classes]
-            return Cost(3 * sum(widths), sum(a * b for a, b in itertools.pairwise(widths)))
+            return Cost(3 * sum(widths), sum(a * b for a, b in pairwise(widths)))
         case CnnSpec():
             return _cnn_cost(model, shape, classes)
         case TorchvisionSpec():
@@ -93,9 +93,10 @@ def sample_cost(model: ModelSpec, shape: Sequence[int], classes: int) -> Cost:
 
 
 def _dense(widths: Sequence[int], classes: int, batch_norm: bool) -> int:
-    pairs = zip(widths, [*widths[1:], classes], strict=True)
-    norms = 2 * sum(widths[1:]) if batch_norm else 0
-    return sum((inputs + 1) * outputs for inputs, outputs in pairs) + norms
+    # A hidden layer has a bias, or a BatchNorm's scale and shift in its place; the output layer has a bias.
+    extra = 2 if batch_norm else 1
+    hidden = sum(inputs * outputs + extra * outputs for inputs, outputs in pairwise(widths))
+    return hidden + (widths[-1] + 1) * classes
 
 
 def _stages(model: CnnSpec, shape: Sequence[int]) -> list[tuple[int, int, int, int]]:
@@ -113,7 +114,7 @@ def _stages(model: CnnSpec, shape: Sequence[int]) -> list[tuple[int, int, int, i
 def _cnn(model: CnnSpec, shape: Sequence[int], classes: int) -> int:
     *convolutions, (_, channels, height, width) = _stages(model, shape)
     taps = model.kernel_size**2
-    per_channel = 3 if model.batch_norm else 1
+    per_channel = 2 if model.batch_norm else 1
     convolved = sum(taps * inputs * outputs + per_channel * outputs for inputs, outputs, _, _ in convolutions)
     return convolved + _dense([channels * height * width, *model.hidden], classes, model.batch_norm)
 
@@ -122,7 +123,7 @@ def _cnn_cost(model: CnnSpec, shape: Sequence[int], classes: int) -> Cost:
     *convolutions, (_, channels, height, width) = _stages(model, shape)
     widths = [channels * height * width, *model.hidden, classes]
     macs = sum(model.kernel_size**2 * i * o * h * w for i, o, h, w in convolutions)
-    macs += sum(a * b for a, b in itertools.pairwise(widths))
+    macs += sum(a * b for a, b in pairwise(widths))
     return Cost(3 * sum(o * h * w for _, o, h, w in convolutions) + 3 * sum(widths), macs)
 
 

@@ -1,4 +1,4 @@
-"""Dotted paths into a spec: what `search_space` and the remedies of findings speak."""
+"""Dotted paths into a spec: what `search_space` speaks."""
 
 import copy
 import difflib
@@ -21,14 +21,6 @@ def set_path(spec: Mapping[str, Any], path: str, value: object) -> dict[str, Any
         return result
     _require(place, last, path)
     place[last] = value
-    return result
-
-
-def apply_patch(spec: Mapping[str, Any], patch: Mapping[str, object]) -> dict[str, Any]:
-    """A copy of `spec` with every dotted path of `patch` set."""
-    result = dict(spec)
-    for path, value in patch.items():
-        result = set_path(result, path, value)
     return result
 
 

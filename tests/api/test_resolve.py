@@ -9,11 +9,12 @@ from service.errors import SpecError
 from service.reports.dataset import DatasetMeta
 from service.specs import JOB_SPEC
 from service.specs.estimates import parameters
-from service.specs.model import MlpSpec, TorchvisionSpec
-from service.specs.paths import apply_patch, set_path
+from service.specs.model import CnnSpec, MlpSpec, ModelSpec, TorchvisionSpec
+from service.specs.paths import set_path
 from service.specs.refusals import Limits
 from service.specs.resolve import Resolution, resolve, training_of
 from service.specs.train import TrainSpec
+from worker.engine import models
 
 
 def meta(**changes: Any) -> DatasetMeta:
@@ -129,7 +130,16 @@ def test_search_space_paths_and_ends_are_checked() -> None:
 
 
 def test_parameters_are_counted_exactly() -> None:
-    assert parameters(MlpSpec(hidden=[256, 128]), [8, 8, 1], 10).total == 65 * 256 + 257 * 128 + 129 * 10 + 2 * 384
+    ours: list[ModelSpec] = [
+        MlpSpec(),
+        MlpSpec(hidden=[], batch_norm=False),
+        MlpSpec(hidden=[32, 16, 8], batch_norm=False),
+        CnnSpec(),
+        CnnSpec(channels=[8, 16, 24, 32], convs_per_stage=2, kernel_size=5, hidden=[], batch_norm=False),
+    ]
+    for spec in ours:
+        built = models.build(spec, [12, 10, 3], 7)
+        assert parameters(spec, [12, 10, 3], 7).total == sum(p.numel() for p in built.parameters())
     resnet = parameters(TorchvisionSpec(family="torchvision", arch="resnet18"), [224, 224, 3], 1000)
     assert resnet.total == 11_689_512
 
@@ -148,8 +158,9 @@ def test_recommended_mode_follows_the_data() -> None:
 
 def test_dotted_paths_set_values_in_copies() -> None:
     spec = {"optimizer": {"lr": 0.1}, "augment": [{"p": 0.5}], "ema": None}
-    patched = apply_patch(spec, {"optimizer.lr": 0.01, "augment.0.p": 0.2, "ema.decay": 0.9})
-    assert patched == {"optimizer": {"lr": 0.01}, "augment": [{"p": 0.2}], "ema": {"decay": 0.9}}
+    assert set_path(spec, "optimizer.lr", 0.01)["optimizer"] == {"lr": 0.01}
+    assert set_path(spec, "augment.0.p", 0.2)["augment"] == [{"p": 0.2}]
+    assert set_path(spec, "ema.decay", 0.9)["ema"] == {"decay": 0.9}
     assert spec["ema"] is None
     with pytest.raises(KeyError, match="did you mean `lr`"):
         set_path(spec, "optimizer.l", 1)

@@ -1,0 +1,59 @@
+"""What can be used (architectures, datasets, augmentations), who works, and who waits and why."""
+
+from dataclasses import asdict
+
+from fastapi import APIRouter
+
+from service import catalog
+from service.api.deps import ServicesDep
+from service.reports.operations import (
+    ArchitectureReport,
+    ArchitecturesReport,
+    AugmentationReport,
+    KnownDatasetReport,
+    ModeAdviceReport,
+    WaitingJob,
+    WorkerReport,
+)
+from service.reports.page import Page
+from service.specs.augmentation import operations, preset_names
+
+router = APIRouter(tags=["catalog"])
+
+
+@router.get("/architectures")
+def list_architectures() -> ArchitecturesReport:
+    """Every classification architecture of torchvision with its facts, and how to choose the transfer mode."""
+    data = [
+        ArchitectureReport(
+            name=each.name,
+            parameters=each.parameters,
+            top1=each.top1,
+            usage=catalog.usage(each.name),
+            features=each.features,
+            min_size=each.min_size,
+            size=each.size,
+            gmacs=each.gmacs,
+            weights=each.weights,
+        )
+        for each in catalog.ARCHITECTURES
+    ]
+    return ArchitecturesReport(data=data, modes=[ModeAdviceReport(**asdict(each)) for each in catalog.MODE_ADVICE])
+
+
+@router.get("/known-datasets")
+def list_known_datasets() -> Page[KnownDatasetReport]:
+    """Datasets that can be imported by name."""
+    return Page(data=[KnownDatasetReport.model_validate(asdict(each)) for each in catalog.DATASETS])
+
+
+@router.get("/augmentations")
+def list_augmentations() -> Page[AugmentationReport]:
+    """The presets of `augment`, with the operations behind each."""
+    names = preset_names()
+    return Page(
+        data=[
+            AugmentationReport(name=name, operations=[op.model_dump(mode="json") for op in operations(name)])
+            for name in names
+        ]
+    )

@@ -1,0 +1,110 @@
+"""What a job concluded: confusion, classification report, lr curve, trials, sanity, batch sizes, check-up."""
+
+import csv
+import io
+from typing import Annotated, Literal, TypeVar
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from service import plots
+from service.api.deps import Services, ServicesDep
+from service.errors import NotReadyError
+from service.reports.classification import ClassificationReport, ConfusionReport
+from service.reports.part import ReportPart
+from service.reports.result import BatchSizeReport, CheckupReport, LrCurve, SanityReport, TuneReport
+from service.store import jobs, reports
+
+router = APIRouter(prefix="/jobs/{job_id}", tags=["results"])
+Split = Annotated[Literal["val", "test"], Query(description="Which held-out split.")]
+Wanted = TypeVar("Wanted", bound=ReportPart)
+
+
+@router.get("/confusion")
+def get_confusion(job_id: str, services: ServicesDep, split: Split = "val") -> ConfusionReport:
+    """The confusion matrix; rows are true classes."""
+    return _report(services, job_id, f"confusion:{split}", ConfusionReport)
+
+
+@router.get("/confusion.{image_format}")
+def get_confusion_picture(
+    job_id: str, image_format: Literal["svg", "png", "csv"], services: ServicesDep, split: Split = "val"
+) -> Response:
+    """The confusion matrix as a picture, or as CSV (first row and column: the classes)."""
+    report = _report(services, job_id, f"confusion:{split}", ConfusionReport)
+    if image_format == "csv":
+        return Response(_confusion_csv(report), media_type="text/csv; charset=utf-8")
+    return picture(plots.confusion_picture(report, image_format), image_format)
+
+
+@router.get("/report")
+def get_report(job_id: str, services: ServicesDep, split: Split = "val") -> ClassificationReport:
+    """Precision, recall, F1 and support of each class, with averages and top-k."""
+    return _report(services, job_id, f"report:{split}", ClassificationReport)
+
+
+@router.get("/lr-curve")
+def get_lr_curve(job_id: str, services: ServicesDep) -> LrCurve:
+    """The learning-rate range test of an `lr-find` job."""
+    return _report(services, job_id, "result", LrCurve)
+
+
+@router.get("/lr-curve.{image_format}")
+def get_lr_curve_picture(job_id: str, image_format: Literal["svg", "png"], services: ServicesDep) -> Response:
+    """The range test as a picture, with the suggestion marked."""
+    report = _report(services, job_id, "result", LrCurve)
+    return picture(plots.lr_curve_picture(report, image_format), image_format)
+
+
+@router.get("/trials")
+def get_trials(job_id: str, services: ServicesDep) -> TuneReport:
+    """The trials of a `tune` job, the best so far, and what mattered."""
+    return _report(services, job_id, "result", TuneReport)
+
+
+@router.get("/sanity")
+def get_sanity(job_id: str, services: ServicesDep) -> SanityReport:
+    """The verdict of a `sanity` job."""
+    return _report(services, job_id, "result", SanityReport)
+
+
+@router.get("/batch-sizes")
+def get_batch_sizes(job_id: str, services: ServicesDep) -> BatchSizeReport:
+    """The table of a `batch-size` job."""
+    return _report(services, job_id, "result", BatchSizeReport)
+
+
+@router.get("/checkup")
+def get_checkup(job_id: str, services: ServicesDep) -> CheckupReport:
+    """The model and its first batch, looked at before the first step."""
+    return _report(services, job_id, "checkup", CheckupReport)
+
+
+def picture(content: bytes, image_format: plots.ImageFormat) -> Response:
+    """A picture as a response."""
+    return Response(content, media_type=plots.MEDIA_TYPES[image_format], headers={"Cache-Control": "no-cache"})
+
+
+def _report(services: Services, job_id: str, name: str, model: type[Wanted]) -> Wanted:
+    """The stored report of that name, when the job has one of that shape; else NotReadyError in words."""
+    with services.store.begin() as session:
+        job = jobs.get(session, job_id)
+        data = reports.get(session, job_id, name)
+        kind, state = job.kind, job.state
+    if data is None or not set(model.model_fields) & set(data) or (name == "result" and not _fits(model, data)):
+        raise NotReadyError(f"This {kind} job ({state}) has no {name.replace(':', ' on ')} of that form")
+    return model.model_validate(data)
+
+
+def _fits(model: type[ReportPart], data: dict[str, object]) -> bool:
+    """Whether a result has the fields of this report (results of other kinds have others)."""
+    return all(name in data for name, field in model.model_fields.items() if field.is_required())
+
+
+def _confusion_csv(report: ConfusionReport) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(["true \\ predicted", *report.labels])
+    for label, row in zip(report.labels, report.matrix, strict=True):
+        writer.writerow([label, *row])
+    return buffer.getvalue()
