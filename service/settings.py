@@ -1,0 +1,92 @@
+"""Every setting, read once from the environment (prefix `TRAINWRIGHT_`)."""
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """How this process is set up; the README's table says what each setting is for."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TRAINWRIGHT_", frozen=True, use_attribute_docstrings=True, extra="ignore"
+    )
+
+    home: Path = Path("~/.trainwright")
+    """Folder of the embedded database, the artifacts, caches and scratch files."""
+    database_url: str | None = None
+    """SQLAlchemy URL. Default: `sqlite:///HOME/trainwright.db`; Postgres: `postgresql+psycopg://user:password@host/db`."""
+    broker_url: str | None = None
+    """Redis or Valkey. Default: a Valkey of the service's own on `HOME/broker.sock`."""
+    artifact_url: str | None = None
+    """`file:FOLDER` (default `file:HOME/artifacts`), or `database:` for chunks in the database."""
+    data_roots: Annotated[tuple[Path, ...], NoDecode] = ()
+    """Folders that imports and weights may be read from, separated by `:`."""
+    auth: Literal["off", "keys"] = "off"
+    """`off` works on a loopback address only; `keys` asks for an API key."""
+    admin_key: SecretStr | None = None
+    """A first key with the scope admin, to create others with."""
+    host: str = "127.0.0.1"
+    """Address that the API listens on."""
+    port: int = Field(default=8000, ge=0, le=65535)
+    """Port that the API listens on."""
+    worker_slots: int = Field(default=1, ge=1, le=64)
+    """Jobs that one worker runs at once."""
+    lease_seconds: float = Field(default=60.0, gt=0)
+    """A worker that does not renew its claim for this long has lost the job; it renews at a sixth of it."""
+    max_attempts: int = Field(default=3, ge=1)
+    """Attempts that may be lost to crashes before a job fails."""
+    sweep_seconds: float = Field(default=15.0, gt=0)
+    """Time between two sweeps."""
+    rering_seconds: float = Field(default=30.0, gt=0)
+    """A queued job whose message is older is rung again."""
+    stop_poll_seconds: float = Field(default=0.5, gt=0)
+    """How often a worker asks whether a job is to be cancelled or paused."""
+    grace_seconds: float = Field(default=30.0, ge=0)
+    """Time a job has to stop by itself before its process is killed."""
+    max_upload_bytes: int = Field(default=20 * 2**30, ge=1)
+    """Largest upload."""
+    max_body_bytes: int = Field(default=2**20, ge=1024)
+    """Largest JSON or YAML body."""
+    max_queue_length: int = Field(default=1000, ge=1)
+    """Waiting jobs beyond which a submission is answered 429."""
+    max_epochs: int = Field(default=10_000, ge=1)
+    """Most epochs a spec may ask for."""
+    max_parameters: int = Field(default=1_000_000_000, ge=1)
+    """Most parameters a model may have."""
+
+    @field_validator("data_roots", mode="before")
+    @classmethod
+    def _split_paths(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(Path(part).expanduser() for part in value.split(os.pathsep) if part)
+        return value
+
+    @field_validator("home")
+    @classmethod
+    def _expand(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @cached_property
+    def database(self) -> str:
+        """The database's URL with its default filled in."""
+        return self.database_url or f"sqlite:///{self.home}/trainwright.db"
+
+    @cached_property
+    def broker(self) -> str:
+        """The broker's URL with its default filled in."""
+        return self.broker_url or f"redis+socket://{self.home}/broker.sock"
+
+    @cached_property
+    def artifacts(self) -> str:
+        """The artifact store's URL with its default filled in."""
+        return self.artifact_url or f"file:{self.home}/artifacts"
+
+
+def load_settings() -> Settings:
+    """The settings of this process."""
+    return Settings()

@@ -1,0 +1,220 @@
+"""Where files live: a folder (`file:`) or 1 MiB chunks in the database (`database:`), behind one small interface."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from sqlalchemy import Engine, delete, insert, select
+from sqlalchemy.orm import Session
+
+from service.errors import NotFoundError
+from service.settings import Settings
+from service.store.tables import ArtifactChunkRow, ArtifactRow
+
+CHUNK_BYTES = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file in the store: its key, size in bytes and SHA-256."""
+
+    key: str
+    size: int
+    sha256: str
+
+
+class ArtifactStore(Protocol):
+    """Keys are slash-separated names made by the service, never by a client."""
+
+    def put(self, key: str, path: Path) -> StoredFile:
+        """Takes over the file at `path` (it is gone afterwards); an existing key is replaced."""
+
+    def read(self, key: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """The bytes from `start` to `stop` (exclusive), in pieces of at most 1 MiB; NotFoundError for an unknown key."""
+
+    def fetch(self, key: str, destination: Path) -> Path:
+        """Writes the file to `destination`, which appears only when it is complete."""
+
+    def local_path(self, key: str) -> Path | None:
+        """The file itself where the store keeps plain files on this host, else None."""
+
+    def delete(self, prefix: str) -> int:
+        """Removes the key `prefix` and every key below `prefix/`; returns how many."""
+
+    def keys(self, prefix: str) -> list[str]:
+        """Every key that is `prefix` or lies below `prefix/`, sorted."""
+
+
+def open_artifacts(settings: Settings, engine: Engine) -> ArtifactStore:
+    """The store that `ARTIFACT_URL` names."""
+    scheme, _, rest = settings.artifacts.partition(":")
+    match scheme:
+        case "file":
+            return FolderStore(Path(rest.removeprefix("//")).expanduser())
+        case "database":
+            return DatabaseStore(engine)
+        case _:
+            raise ValueError(f"TRAINWRIGHT_ARTIFACT_URL: unknown scheme `{scheme}`; known: file:, database:")
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file as hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class FolderStore:
+    """Plain files below one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def put(self, key: str, path: Path) -> StoredFile:
+        """See `ArtifactStore`: a rename where both lie on one file system, else a copy."""
+        stored = StoredFile(key, path.stat().st_size, sha256_of(path))
+        target = self._path(key)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        shutil.move(path, temporary)
+        _sync(temporary)
+        os.replace(temporary, target)
+        _sync(target.parent)
+        return stored
+
+    def read(self, key: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """See `ArtifactStore`."""
+        path = self.local_path(key)
+        if path is None:
+            raise NotFoundError(f"no artifact `{key}`")
+        return _pieces(path, start, path.stat().st_size if stop is None else stop)
+
+    def fetch(self, key: str, destination: Path) -> Path:
+        """See `ArtifactStore`."""
+        return _write(destination, self.read(key))
+
+    def local_path(self, key: str) -> Path | None:
+        """See `ArtifactStore`."""
+        path = self._path(key)
+        return path if path.is_file() else None
+
+    def delete(self, prefix: str) -> int:
+        """See `ArtifactStore`."""
+        found = self.keys(prefix)
+        for key in found:
+            self._path(key).unlink(missing_ok=True)
+        shutil.rmtree(self._path(prefix), ignore_errors=True)
+        return len(found)
+
+    def keys(self, prefix: str) -> list[str]:
+        """See `ArtifactStore`."""
+        path = self._path(prefix)
+        if path.is_file():
+            return [prefix]
+        files = (file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
+        return sorted(file.relative_to(self.folder).as_posix() for file in files)
+
+    def _path(self, key: str) -> Path:
+        path = self.folder / key
+        if not key or ".." in path.parts:
+            raise ValueError(f"not an artifact key: {key!r}")
+        return path
+
+
+class DatabaseStore:
+    """1 MiB chunks in the database: nothing else needs to be shared between hosts."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def put(self, key: str, path: Path) -> StoredFile:
+        """See `ArtifactStore`: one transaction a chunk, the row that names the file last."""
+        digest, size = hashlib.sha256(), 0
+        self.delete(key)
+        with path.open("rb") as file:
+            for number, data in enumerate(iter(lambda: file.read(CHUNK_BYTES), b"")):
+                digest.update(data)
+                size += len(data)
+                with Session(self.engine) as session, session.begin():
+                    session.execute(insert(ArtifactChunkRow).values(key=key, number=number, data=data))
+        stored = StoredFile(key, size, digest.hexdigest())
+        with Session(self.engine) as session, session.begin():
+            session.add(ArtifactRow(key=key, size=size, sha256=stored.sha256))
+        path.unlink()
+        return stored
+
+    def read(self, key: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """See `ArtifactStore`."""
+        with Session(self.engine) as session:
+            row = session.get(ArtifactRow, key)
+        if row is None:
+            raise NotFoundError(f"no artifact `{key}`")
+        return self._chunks(key, start, row.size if stop is None else min(stop, row.size))
+
+    def _chunks(self, key: str, start: int, stop: int) -> Iterator[bytes]:
+        for number in range(start // CHUNK_BYTES, -(-stop // CHUNK_BYTES)):
+            wanted = select(ArtifactChunkRow.data).where(ArtifactChunkRow.key == key, ArtifactChunkRow.number == number)
+            with Session(self.engine) as session:
+                data = session.execute(wanted).scalar_one()
+            offset = number * CHUNK_BYTES
+            yield data[max(start - offset, 0) : stop - offset]
+
+    def fetch(self, key: str, destination: Path) -> Path:
+        """See `ArtifactStore`."""
+        return _write(destination, self.read(key))
+
+    def local_path(self, key: str) -> Path | None:
+        """See `ArtifactStore`: there is never one."""
+        return None
+
+    def delete(self, prefix: str) -> int:
+        """See `ArtifactStore`."""
+        found = self._keys(prefix, chunks=True)
+        with Session(self.engine) as session, session.begin():
+            for key in found:
+                session.execute(delete(ArtifactRow).where(ArtifactRow.key == key))
+                session.execute(delete(ArtifactChunkRow).where(ArtifactChunkRow.key == key))
+        return len(found)
+
+    def keys(self, prefix: str) -> list[str]:
+        """See `ArtifactStore`."""
+        return self._keys(prefix, chunks=False)
+
+    def _keys(self, prefix: str, *, chunks: bool) -> list[str]:
+        key = ArtifactChunkRow.key if chunks else ArtifactRow.key
+        below = prefix.rstrip("/") + "/"
+        wanted = select(key).distinct().where((key == prefix) | key.startswith(below, autoescape=True))
+        with Session(self.engine) as session:
+            return sorted(session.execute(wanted).scalars())
+
+
+def _pieces(path: Path, start: int, stop: int) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        file.seek(start)
+        left = stop - start
+        while left > 0 and (data := file.read(min(CHUNK_BYTES, left))):
+            left -= len(data)
+            yield data
+
+
+def _write(destination: Path, pieces: Iterator[bytes]) -> Path:
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    temporary = destination.with_name(f".{destination.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        for piece in pieces:
+            file.write(piece)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, destination)
+    return destination
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,58 @@
+"""The append-only, gap-free, numbered events of a job."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.orm import Session
+
+from service.store.session import now
+from service.store.tables import EventRow, JobRow
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event that has no number yet."""
+
+    type: str
+    data: dict[str, Any]
+    level: str | None = None
+
+
+def append(session: Session, job_id: str, events: Sequence[NewEvent]) -> int:
+    """Adds events in order and returns the last number; numbers are drawn in the same transaction, so none is missing."""
+    if not events:
+        return 0
+    drawn = (
+        update(JobRow).where(JobRow.id == job_id).values(next_seq=JobRow.next_seq + len(events)).returning(JobRow.next_seq)
+    )
+    following = session.execute(drawn, execution_options={"synchronize_session": False}).scalar_one()
+    time, first = now(session), following - len(events)
+    session.execute(
+        insert(EventRow),
+        [
+            {
+                "job_id": job_id,
+                "seq": first + offset,
+                "time": time,
+                "type": event.type,
+                "level": event.level,
+                "data": event.data,
+            }
+            for offset, event in enumerate(events)
+        ],
+    )
+    return following - 1
+
+
+def after(
+    session: Session, job_id: str, seq: int, limit: int = 1000, *, type: str | None = None, levels: Sequence[str] = ()
+) -> list[EventRow]:
+    """Up to `limit` events numbered above `seq`, in order."""
+    wanted = select(EventRow).where(EventRow.job_id == job_id, EventRow.seq > seq)
+    if type is not None:
+        wanted = wanted.where(EventRow.type == type)
+    if levels:
+        wanted = wanted.where(EventRow.level.in_(levels))
+    return list(session.execute(wanted.order_by(EventRow.seq).limit(limit)).scalars())

@@ -1,0 +1,67 @@
+"""The rows that name files; a file counts only once a row names it."""
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from service.errors import NotReadyError
+from service.store.artifacts import StoredFile
+from service.store.ids import new_id
+from service.store.session import now
+from service.store.tables import FileRow
+
+KEEP_LAST = 2
+"""Resume checkpoints that are kept."""
+
+
+def put(
+    session: Session,
+    owner_id: str,
+    name: str,
+    role: str,
+    stored: StoredFile,
+    *,
+    step: int = 0,
+    epoch: int = 0,
+    metrics: dict[str, Any] | None = None,
+) -> FileRow:
+    """Names a stored file; a row of the same name is replaced."""
+    row = session.execute(select(FileRow).where(FileRow.owner_id == owner_id, FileRow.name == name)).scalar_one_or_none()
+    if row is None:
+        row = FileRow(id=new_id(), owner_id=owner_id, name=name)
+        session.add(row)
+    row.role, row.artifact, row.size, row.sha256 = role, stored.key, stored.size, stored.sha256
+    row.step, row.epoch, row.metrics, row.created_at = step, epoch, metrics or {}, now(session)
+    session.flush()
+    return row
+
+
+def of(session: Session, owner_id: str, role: str | None = None) -> list[FileRow]:
+    """Files of a job or dataset, the newest first."""
+    wanted = select(FileRow).where(FileRow.owner_id == owner_id).order_by(FileRow.step.desc(), FileRow.id.desc())
+    return list(session.execute(wanted.where(FileRow.role == role) if role else wanted).scalars())
+
+
+def named(session: Session, owner_id: str, name: str) -> FileRow:
+    """The file of that name; NotReadyError when there is none."""
+    row = session.execute(select(FileRow).where(FileRow.owner_id == owner_id, FileRow.name == name)).scalar_one_or_none()
+    if row is None:
+        raise NotReadyError(f"there is no file `{name}`")
+    return row
+
+
+def prune(session: Session, owner_id: str) -> list[str]:
+    """Drops the rows of all but the last two resume checkpoints; returns the artifact keys to delete after commit."""
+    old = of(session, owner_id, "last")[KEEP_LAST:]
+    for row in old:
+        session.delete(row)
+    session.flush()
+    return [row.artifact for row in old]
+
+
+def remove(session: Session, owner_id: str) -> None:
+    """Drops every row of a job or dataset."""
+    for row in of(session, owner_id):
+        session.delete(row)
+    session.flush()

@@ -1,0 +1,334 @@
+"""Jobs: made, claimed, moved from state to state, ended. Every change of state is a compare-and-set."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
+from sqlalchemy.orm import Session, aliased
+
+from service.errors import InUseError, NotFoundError, Problem, StateError
+from service.specs import STORED_SPEC, AnyStoredSpec
+from service.states import OWNED, TERMINAL, TRANSITIONS, JobState, StopReason, is_terminal
+from service.store import events
+from service.store.events import NewEvent
+from service.store.ids import new_id
+from service.store.session import now
+from service.store.tables import DependencyRow, JobRow, LabelRow
+
+
+class Signal(StrEnum):
+    """What the database tells the owner of an attempt."""
+
+    NONE = "none"
+    CANCEL = "cancel"
+    PAUSE = "pause"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """Proof of one attempt: what does not carry the current one writes nothing."""
+
+    job_id: str
+    attempt: int
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An attempt that a worker has won."""
+
+    fence: Fence
+    spec: AnyStoredSpec
+    dataset_id: str | None
+
+
+class LostLeaseError(Exception):
+    """The attempt is no longer the job's current one; nothing was written."""
+
+
+def create(
+    session: Session,
+    spec: AnyStoredSpec,
+    *,
+    dataset_id: str | None = None,
+    parent: str | None = None,
+    needs: Sequence[tuple[str, str]] = (),
+) -> JobRow:
+    """Commits a job as `queued`; `needs` are (job id, role) of jobs that must end well before it may start."""
+    row = JobRow(
+        id=new_id(),
+        kind=spec.kind,
+        name=spec.name,
+        state=JobState.QUEUED,
+        progress=0.0,
+        priority=spec.priority,
+        labels=dict(spec.labels),
+        spec=spec.model_dump(mode="json"),
+        dataset_id=dataset_id,
+        parent_id=parent,
+        attempt=0,
+        lost_attempts=0,
+        next_seq=1,
+        created_at=now(session),
+    )
+    session.add(row)
+    session.flush()
+    _set_labels(session, row.id, row.labels)
+    session.add_all(DependencyRow(job_id=row.id, needs_job_id=need, role=role) for need, role in dict(needs).items())
+    session.flush()
+    events.append(session, row.id, [NewEvent("state", {"state": JobState.QUEUED})])
+    return row
+
+
+def _set_labels(session: Session, job_id: str, labels: dict[str, Any]) -> None:
+    session.execute(delete(LabelRow).where(LabelRow.job_id == job_id))
+    session.add_all(LabelRow(job_id=job_id, key=key, value=value) for key, value in labels.items())
+
+
+def get(session: Session, job_id: str) -> JobRow:
+    """The job; NotFoundError when there is none."""
+    row = session.get(JobRow, job_id)
+    if row is None:
+        raise NotFoundError(f"no job has the id `{job_id}`")
+    return row
+
+
+def relabel(session: Session, job_id: str, **changes: Any) -> JobRow:
+    """Changes `name`, `labels` or `priority`."""
+    row = get(session, job_id)
+    for field, value in changes.items():
+        setattr(row, field, value)
+    if "labels" in changes:
+        _set_labels(session, job_id, changes["labels"])
+    session.flush()
+    return row
+
+
+def claimable() -> ColumnElement[bool]:
+    """Queued, and every job it needs has succeeded."""
+    need = aliased(JobRow)
+    unmet = exists().where(
+        DependencyRow.job_id == JobRow.id,
+        ~exists().where(need.id == DependencyRow.needs_job_id, need.state == JobState.SUCCEEDED),
+    )
+    return and_(JobRow.state == JobState.QUEUED, ~unmet)
+
+
+def claim(session: Session, job_id: str, worker_id: str, lease_seconds: float) -> Claim | None:
+    """Wins the job's next attempt, or returns None: someone else has it, it waits for others, or it is not queued."""
+    time = now(session)
+    won = session.execute(
+        update(JobRow)
+        .where(JobRow.id == job_id, claimable())
+        .values(
+            state=JobState.RUNNING,
+            attempt=JobRow.attempt + 1,
+            owner=worker_id,
+            lease_until=time + timedelta(seconds=lease_seconds),
+            started_at=func.coalesce(JobRow.started_at, time),
+            phase="starting",
+        )
+        .returning(JobRow.attempt, JobRow.spec, JobRow.dataset_id),
+        execution_options={"synchronize_session": False},
+    ).one_or_none()
+    if won is None:
+        return None
+    attempt, spec, dataset_id = won
+    events.append(
+        session, job_id, [NewEvent("state", {"state": JobState.RUNNING, "attempt": attempt, "worker": worker_id})]
+    )
+    return Claim(Fence(job_id, attempt, worker_id), STORED_SPEC.validate_python(spec), dataset_id)
+
+
+def _fenced(fence: Fence) -> ColumnElement[bool]:
+    return and_(
+        JobRow.id == fence.job_id,
+        JobRow.attempt == fence.attempt,
+        JobRow.owner == fence.owner,
+        JobRow.state.in_([str(state) for state in OWNED]),
+    )
+
+
+def hold(session: Session, fence: Fence, **values: Any) -> None:
+    """Locks the job's row for the current attempt and sets columns; LostLeaseError when it is someone else's."""
+    held = session.execute(
+        update(JobRow).where(_fenced(fence)).values(owner=fence.owner, **values).returning(JobRow.id),
+        execution_options={"synchronize_session": False},
+    ).one_or_none()
+    if held is None:
+        raise LostLeaseError(fence.job_id)
+
+
+def heartbeat(session: Session, fence: Fence, lease_seconds: float) -> Signal:
+    """Renews the lease and says what the job's state asks of its owner."""
+    state = session.execute(
+        update(JobRow)
+        .where(_fenced(fence))
+        .values(lease_until=now(session) + timedelta(seconds=lease_seconds))
+        .returning(JobRow.state),
+        execution_options={"synchronize_session": False},
+    ).scalar_one_or_none()
+    return _signal(state)
+
+
+def peek(session: Session, fence: Fence) -> Signal:
+    """The same without renewing: one read by primary key."""
+    return _signal(session.execute(select(JobRow.state).where(_fenced(fence))).scalar_one_or_none())
+
+
+def _signal(state: str | None) -> Signal:
+    match state:
+        case None:
+            return Signal.LOST
+        case JobState.CANCELLING:
+            return Signal.CANCEL
+        case JobState.PAUSING:
+            return Signal.PAUSE
+        case _:
+            return Signal.NONE
+
+
+def transition(
+    session: Session,
+    job_id: str,
+    target: JobState,
+    *,
+    fence: Fence | None = None,
+    error: Problem | None = None,
+    stop_reason: StopReason | None = None,
+    **values: Any,
+) -> bool:
+    """Moves the job to `target` if its state allows it (and the fence, if given, still holds); leaves an event."""
+    sources = [str(state) for state, targets in TRANSITIONS.items() if target in targets]
+    held = _fenced(fence) if fence else JobRow.id == job_id
+    if target not in OWNED:
+        values |= {"owner": None, "lease_until": None}
+    if is_terminal(target):
+        values |= {"finished_at": now(session), "phase": None}
+    if error is not None:
+        values["error"] = error.model_dump(mode="json")
+    if stop_reason is not None:
+        values["stop_reason"] = stop_reason
+    moved = session.execute(
+        update(JobRow).where(held, JobRow.state.in_(sources)).values(state=target, **values).returning(JobRow.attempt),
+        execution_options={"synchronize_session": False},
+    ).one_or_none()
+    if moved is None:
+        return False
+    data: dict[str, Any] = {"state": target, "attempt": moved[0]}
+    data |= {"reason": stop_reason} if stop_reason else {}
+    data |= {"error": error.model_dump(mode="json")} if error else {}
+    events.append(session, job_id, [NewEvent("state", data)])
+    if is_terminal(target):
+        events.append(session, job_id, [NewEvent("end", {"state": target})])
+    session.expire_all()
+    return True
+
+
+def request_cancel(session: Session, job_id: str) -> JobRow:
+    """A waiting or paused job is cancelled at once, a running one is asked to stop; StateError when it has ended."""
+    return _request(session, job_id, "cancelled", JobState.CANCELLING, JobState.CANCELLED)
+
+
+def request_pause(session: Session, job_id: str) -> JobRow:
+    """A waiting job is paused at once, a running one after a checkpoint."""
+    return _request(session, job_id, "paused", JobState.PAUSING, JobState.PAUSED)
+
+
+def resume(session: Session, job_id: str) -> JobRow:
+    """A paused job waits for a worker again and goes on from its last checkpoint."""
+    row = get(session, job_id)
+    if row.state != JobState.PAUSED:
+        raise StateError(f"the job is {row.state}; only a paused job can be resumed")
+    transition(session, job_id, JobState.QUEUED, rung_at=None)
+    return get(session, job_id)
+
+
+def _request(session: Session, job_id: str, word: str, asked: JobState, done: JobState) -> JobRow:
+    row = get(session, job_id)
+    reason = StopReason.CANCELLED if done is JobState.CANCELLED else StopReason.PAUSED
+    if row.state == asked:
+        return row
+    for target in (done, asked):
+        owned = JobState(row.state) in OWNED
+        if target in TRANSITIONS[JobState(row.state)] and owned == (target is asked):
+            if transition(session, job_id, target, stop_reason=None if target is asked else reason):
+                return get(session, job_id)
+            return _request(session, job_id, word, asked, done)  # the state moved meanwhile: look again
+    raise StateError(f"the job is {row.state} and cannot be {word}")
+
+
+def remove(session: Session, job_id: str) -> JobRow:
+    """Deletes the row of a job that has ended (or waits); what hangs on it goes too. The caller deletes its files."""
+    row = get(session, job_id)
+    if JobState(row.state) not in TERMINAL | {JobState.QUEUED, JobState.PAUSED}:
+        raise StateError(f"the job is {row.state}; cancel it first")
+    waiting = select(DependencyRow.job_id).join(JobRow, JobRow.id == DependencyRow.job_id)
+    users = session.execute(
+        waiting.where(DependencyRow.needs_job_id == job_id, JobRow.state.not_in([str(s) for s in TERMINAL]))
+    ).scalars()
+    if in_use := list(users):
+        raise InUseError("other jobs still need this one: " + ", ".join(in_use[:10]))
+    session.execute(delete(JobRow).where(JobRow.id == job_id))
+    return row
+
+
+def list_page(
+    session: Session,
+    *,
+    state: str | None = None,
+    kind: str | None = None,
+    label: str | None = None,
+    dataset: str | None = None,
+    parent: str | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> tuple[list[JobRow], str | None]:
+    """Newest first; `label` is `key` or `key=value`; the cursor is the last id. Imports are hidden unless asked for."""
+    wanted = select(JobRow).order_by(JobRow.id.desc()).limit(limit + 1)
+    wanted = wanted.where(JobRow.kind == kind) if kind else wanted.where(JobRow.kind != "import")
+    for column, value in ((JobRow.state, state), (JobRow.dataset_id, dataset), (JobRow.parent_id, parent)):
+        if value is not None:
+            wanted = wanted.where(column == value)
+    if cursor is not None:
+        wanted = wanted.where(JobRow.id < cursor)
+    if label is not None:
+        key, given, value = label.partition("=")
+        hit = exists().where(LabelRow.job_id == JobRow.id, LabelRow.key == key)
+        wanted = wanted.where(hit.where(LabelRow.value == value) if given else hit)
+    rows = list(session.execute(wanted).scalars())
+    return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
+
+
+def waiting(session: Session, limit: int = 1000) -> list[JobRow]:
+    """Jobs that could start now, in the order in which they will: priority, then age."""
+    wanted = select(JobRow).where(claimable()).order_by(JobRow.priority.desc(), JobRow.id).limit(limit)
+    return list(session.execute(wanted).scalars())
+
+
+def count_queued(session: Session) -> int:
+    """How many jobs wait."""
+    return session.execute(select(func.count()).where(JobRow.state == JobState.QUEUED)).scalar_one()
+
+
+def unmet_needs(session: Session, job_id: str) -> list[tuple[JobRow, str]]:
+    """The jobs (and roles) that this one still waits for."""
+    wanted = (
+        select(JobRow, DependencyRow.role)
+        .join(DependencyRow, DependencyRow.needs_job_id == JobRow.id)
+        .where(DependencyRow.job_id == job_id, JobRow.state != JobState.SUCCEEDED)
+    )
+    return [(row, role) for row, role in session.execute(wanted)]
+
+
+def position(session: Session, row: JobRow) -> int:
+    """Place in the queue: 1 is next."""
+    earlier = or_(
+        JobRow.priority > row.priority, and_(JobRow.priority == row.priority, JobRow.id < row.id)
+    )
+    ahead = select(func.count()).select_from(JobRow).where(JobRow.state == JobState.QUEUED, earlier)
+    return session.execute(ahead).scalar_one() + 1

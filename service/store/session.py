@@ -1,0 +1,73 @@
+"""The database: one engine, short transactions, the database's own clock."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event, func, make_url, select
+from sqlalchemy.orm import Session
+
+from service.settings import Settings
+from service.store.artifacts import ArtifactStore, open_artifacts
+
+BUSY_TIMEOUT_MILLISECONDS = 10_000
+
+
+def make_engine(url: str) -> Engine:
+    """An engine for SQLite (WAL, writers wait for each other) or Postgres."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return create_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=40)
+    if parsed.database:
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_MILLISECONDS / 1000}, pool_size=10, max_overflow=40)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _: object) -> None:
+    connection.isolation_level = None  # SQLAlchemy begins transactions itself, see `_begin_sqlite`
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}").fetchall()
+    connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MILLISECONDS}").fetchall()
+
+
+def _begin_sqlite(connection: Any) -> None:
+    """A writer takes the lock at once: a transaction that reads first and writes later may fail as busy."""
+    connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN IMMEDIATE"))
+
+
+class Store:
+    """The truth: the database and the artifact store."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.engine = make_engine(settings.database)
+        self._reader = self.engine.execution_options(sqlite_begin="BEGIN DEFERRED")
+        self.artifacts: ArtifactStore = open_artifacts(settings, self.engine)
+
+    @contextmanager
+    def begin(self) -> Iterator[Session]:
+        """A short transaction that writes; it commits at the end or rolls back."""
+        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A short transaction that only reads; readers never wait for writers."""
+        with Session(self._reader, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def close(self) -> None:
+        """Gives every connection back."""
+        self.engine.dispose()
+
+
+def now(session: Session) -> datetime:
+    """The database's clock; SQLite has none of its own, its host's is the same."""
+    if session.get_bind().dialect.name == "sqlite":
+        return datetime.now(UTC)
+    return session.execute(select(func.clock_timestamp())).scalar_one()

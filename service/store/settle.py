@@ -1,0 +1,80 @@
+"""What happens to others when a job ends: waiting jobs are set free or fail, a dataset becomes ready or fails."""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from service.errors import GateError, Problem
+from service.states import TERMINAL, DatasetState, JobState, StopReason
+from service.store import jobs, reports
+from service.store.jobs import Fence
+from service.store.tables import DatasetRow, DependencyRow, JobRow
+
+
+def end(
+    session: Session,
+    job_id: str,
+    target: JobState,
+    *,
+    fence: Fence | None = None,
+    error: Problem | None = None,
+    stop_reason: StopReason | None = None,
+) -> list[str]:
+    """Ends a job and settles everyone who waited for it; returns the ids of jobs that can start now.
+
+    Raises LostLeaseError when the fence no longer holds.
+    """
+    progress = {"progress": 1.0} if target is JobState.SUCCEEDED else {}
+    if not jobs.transition(session, job_id, target, fence=fence, error=error, stop_reason=stop_reason, **progress):
+        raise jobs.LostLeaseError(job_id)
+    return settle(session, job_id)
+
+
+def settle(session: Session, job_id: str) -> list[str]:
+    """Looks at the jobs that waited for one that has ended."""
+    ended = jobs.get(session, job_id)
+    if ended.kind == "import" and ended.state != JobState.SUCCEEDED:
+        fail_dataset(session, job_id)
+    wanted = (
+        select(JobRow)
+        .join(DependencyRow, DependencyRow.job_id == JobRow.id)
+        .where(DependencyRow.needs_job_id == job_id, JobRow.state.in_([JobState.QUEUED, JobState.PAUSED]))
+    )
+    free: list[str] = []
+    for row in session.execute(wanted).scalars().all():
+        reason = shut_gate(session, ended)
+        if reason is not None:
+            free += end(session, row.id, JobState.FAILED, error=GateError(reason).problem())
+        elif not jobs.unmet_needs(session, row.id):
+            row.rung_at = None
+            free.append(row.id)
+    session.flush()
+    return free
+
+
+def shut_gate(session: Session, needed: JobRow) -> str | None:
+    """Why a job that needs `needed` cannot start any more; None when it can, or may later."""
+    if JobState(needed.state) not in TERMINAL:
+        return None
+    if needed.state != JobState.SUCCEEDED:
+        detail = f": {needed.error['detail']}" if needed.error else ""
+        return f"the {needed.kind} job {needed.id} that this job needs ended {needed.state}{detail}"
+    if needed.kind == "sanity":
+        report = reports.get(session, needed.id, "result")
+        if report is not None and not report["passed"]:
+            causes = "; ".join(report["causes"][:3])
+            return f"the sanity job {needed.id} that this job requires did not pass: {causes}"
+    return None
+
+
+def fail_dataset(session: Session, job_id: str) -> None:
+    """A dataset whose import has ended without success is failed; its error is the import job's."""
+    row = session.execute(select(DatasetRow).where(DatasetRow.job_id == job_id)).scalar_one_or_none()
+    if row is not None and row.state == DatasetState.IMPORTING:
+        row.state = DatasetState.FAILED
+        session.flush()
+
+
+def requeue(session: Session, fence: Fence, *, lost: bool) -> bool:
+    """Gives an attempt back: the job waits again and goes on from its last checkpoint. `lost` counts as a failed try."""
+    values = {"lost_attempts": JobRow.lost_attempts + 1} if lost else {}
+    return jobs.transition(session, fence.job_id, JobState.QUEUED, fence=fence, rung_at=None, **values)
