@@ -19,11 +19,11 @@ def create(session: Session, name: str, source: DatasetSource) -> DatasetRow:
         raise ConflictError(f"a dataset named `{name}` exists already; choose another name or delete it first")
     dataset_id = new_id()
     job = jobs.create(
-        session, ImportSpec(kind="import", name=f"import {name}", dataset=dataset_id, source=source), dataset_id=dataset_id
+        session,
+        ImportSpec(kind="import", name=f"import {name}", dataset=dataset_id, source=source),
+        dataset_id=dataset_id,
     )
-    row = DatasetRow(
-        id=dataset_id, name=name, state=DatasetState.IMPORTING, job_id=job.id, created_at=now(session)
-    )
+    row = DatasetRow(id=dataset_id, name=name, state=DatasetState.IMPORTING, job_id=job.id, created_at=now(session))
     session.add(row)
     session.flush()
     return row
@@ -31,7 +31,9 @@ def create(session: Session, name: str, source: DatasetSource) -> DatasetRow:
 
 def get(session: Session, key: str) -> DatasetRow:
     """The dataset with this id or name; NotFoundError when there is none."""
-    row = session.execute(select(DatasetRow).where(or_(DatasetRow.id == key, DatasetRow.name == key))).scalar_one_or_none()
+    row = session.execute(
+        select(DatasetRow).where(or_(DatasetRow.id == key, DatasetRow.name == key))
+    ).scalar_one_or_none()
     if row is None:
         raise NotFoundError(f"no dataset has the id or name `{key}`")
     return row

@@ -21,11 +21,14 @@ class NewEvent:
 
 
 def append(session: Session, job_id: str, events: Sequence[NewEvent]) -> int:
-    """Adds events in order and returns the last number; numbers are drawn in the same transaction, so none is missing."""
+    """Adds events in order and returns the last number; drawn in the same transaction, so none is missing."""
     if not events:
         return 0
     drawn = (
-        update(JobRow).where(JobRow.id == job_id).values(next_seq=JobRow.next_seq + len(events)).returning(JobRow.next_seq)
+        update(JobRow)
+        .where(JobRow.id == job_id)
+        .values(next_seq=JobRow.next_seq + len(events))
+        .returning(JobRow.next_seq)
     )
     following = session.execute(drawn, execution_options={"synchronize_session": False}).scalar_one()
     time, first = now(session), following - len(events)

@@ -27,7 +27,9 @@ def put(
     metrics: dict[str, Any] | None = None,
 ) -> FileRow:
     """Names a stored file; a row of the same name is replaced."""
-    row = session.execute(select(FileRow).where(FileRow.owner_id == owner_id, FileRow.name == name)).scalar_one_or_none()
+    row = session.execute(
+        select(FileRow).where(FileRow.owner_id == owner_id, FileRow.name == name)
+    ).scalar_one_or_none()
     if row is None:
         row = FileRow(id=new_id(), owner_id=owner_id, name=name)
         session.add(row)
@@ -45,7 +47,9 @@ def of(session: Session, owner_id: str, role: str | None = None) -> list[FileRow
 
 def named(session: Session, owner_id: str, name: str) -> FileRow:
     """The file of that name; NotReadyError when there is none."""
-    row = session.execute(select(FileRow).where(FileRow.owner_id == owner_id, FileRow.name == name)).scalar_one_or_none()
+    row = session.execute(
+        select(FileRow).where(FileRow.owner_id == owner_id, FileRow.name == name)
+    ).scalar_one_or_none()
     if row is None:
         raise NotReadyError(f"there is no file `{name}`")
     return row

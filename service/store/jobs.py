@@ -327,8 +327,6 @@ def unmet_needs(session: Session, job_id: str) -> list[tuple[JobRow, str]]:
 
 def position(session: Session, row: JobRow) -> int:
     """Place in the queue: 1 is next."""
-    earlier = or_(
-        JobRow.priority > row.priority, and_(JobRow.priority == row.priority, JobRow.id < row.id)
-    )
+    earlier = or_(JobRow.priority > row.priority, and_(JobRow.priority == row.priority, JobRow.id < row.id))
     ahead = select(func.count()).select_from(JobRow).where(JobRow.state == JobState.QUEUED, earlier)
     return session.execute(ahead).scalar_one() + 1

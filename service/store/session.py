@@ -22,7 +22,9 @@ def make_engine(url: str) -> Engine:
         return create_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=40)
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_MILLISECONDS / 1000}, pool_size=10, max_overflow=40)
+    engine = create_engine(
+        parsed, connect_args={"timeout": BUSY_TIMEOUT_MILLISECONDS / 1000}, pool_size=10, max_overflow=40
+    )
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -70,4 +72,5 @@ def now(session: Session) -> datetime:
     """The database's clock; SQLite has none of its own, its host's is the same."""
     if session.get_bind().dialect.name == "sqlite":
         return datetime.now(UTC)
-    return session.execute(select(func.clock_timestamp())).scalar_one()
+    time: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
+    return time.astimezone(UTC)

@@ -1,5 +1,7 @@
 """What happens to others when a job ends: waiting jobs are set free or fail, a dataset becomes ready or fails."""
 
+from typing import Any
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -75,6 +77,6 @@ def fail_dataset(session: Session, job_id: str) -> None:
 
 
 def requeue(session: Session, fence: Fence, *, lost: bool) -> bool:
-    """Gives an attempt back: the job waits again and goes on from its last checkpoint. `lost` counts as a failed try."""
-    values = {"lost_attempts": JobRow.lost_attempts + 1} if lost else {}
+    """Gives an attempt back: the job waits again and goes on from its last checkpoint; `lost` counts as a try."""
+    values: dict[str, Any] = {"lost_attempts": JobRow.lost_attempts + 1} if lost else {}
     return jobs.transition(session, fence.job_id, JobState.QUEUED, fence=fence, rung_at=None, **values)

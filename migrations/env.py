@@ -1,0 +1,12 @@
+"""Runs the migrations on the engine that `service.store.migrate` hands over, in one transaction."""
+
+from alembic import context
+
+from service.store.tables import Base
+
+engine = context.config.attributes["engine"]
+with engine.connect() as connection:
+    context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True)
+    with context.begin_transaction():
+        context.run_migrations()
+    connection.commit()

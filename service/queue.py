@@ -1,0 +1,62 @@
+"""The doorbell: a message that carries a job's id and nothing else. The database decides what it means."""
+
+import logging
+from collections.abc import Iterable
+from functools import lru_cache
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+from sqlalchemy import update
+
+from service.settings import Settings
+from service.store.session import Store, now
+from service.store.tables import JobRow
+
+TASK = "trainwright.run"
+QUEUE = "trainwright"
+logger = logging.getLogger(__name__)
+
+
+@lru_cache(maxsize=8)
+def make_celery(broker_url: str) -> Celery:
+    """The Celery app: JSON messages, no results, no acks to wait for (the sweeper rings again what is lost)."""
+    app = Celery("trainwright", broker=broker_url, set_as_current=False)
+    app.conf.update(
+        task_default_queue=QUEUE,
+        task_acks_late=False,
+        task_ignore_result=True,
+        task_serializer="json",
+        accept_content=["json"],
+        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=True,
+        worker_hijack_root_logger=False,
+        broker_connection_retry_on_startup=True,
+        broker_transport_options={"socket_timeout": 5, "socket_connect_timeout": 2, "max_retries": 1},
+        worker_send_task_events=False,
+        enable_utc=True,
+    )
+    return app
+
+
+def ring(store: Store, job_ids: Iterable[str]) -> bool:
+    """Rings for each job; returns False when the broker does not answer: the jobs stay queued and are rung later."""
+    app = make_celery(store.settings.broker)
+    try:
+        for job_id in job_ids:
+            app.send_task(TASK, [job_id], retry=False)
+            with store.begin() as session:
+                session.execute(update(JobRow).where(JobRow.id == job_id).values(rung_at=now(session)))
+    except (OperationalError, ConnectionError, TimeoutError) as error:
+        logger.warning("the broker does not answer (%s); waiting jobs are rung again when it does", error)
+        return False
+    return True
+
+
+def broker_answers(settings: Settings) -> bool:
+    """Whether the broker answers within two seconds."""
+    try:
+        with make_celery(settings.broker).connection_for_write(connect_timeout=2) as connection:
+            connection.ensure_connection(max_retries=1, timeout=2)
+    except (OperationalError, ConnectionError, TimeoutError):
+        return False
+    return True

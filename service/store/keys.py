@@ -1,0 +1,57 @@
+"""API keys: `tw_<8 characters: the id>_<43 characters: the secret>`; only the secret's SHA-256 is stored."""
+
+import hashlib
+import hmac
+import secrets
+from typing import Literal, get_args
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from service.errors import AuthError, NotFoundError
+from service.store.session import now
+from service.store.tables import KeyRow
+
+Scope = Literal["read", "train", "admin"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+"""Each scope allows what the ones before it allow."""
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def create(session: Session, name: str, scope: Scope) -> tuple[KeyRow, str]:
+    """A new key; its text is returned this once and cannot be had again."""
+    key_id, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
+    row = KeyRow(id=key_id, name=name, scope=scope, sha256=_digest(secret), created_at=now(session))
+    session.add(row)
+    session.flush()
+    return row, f"tw_{key_id}_{secret}"
+
+
+def check(session: Session, text: str) -> Scope:
+    """The scope of a key; AuthError when it is malformed, unknown, wrong or revoked."""
+    prefix, _, rest = text.partition("_")
+    key_id, _, secret = rest.partition("_")
+    row = session.get(KeyRow, key_id) if prefix == "tw" and len(key_id) == 8 else None
+    stored = row.sha256 if row else _digest("")
+    right = hmac.compare_digest(stored, _digest(secret))
+    if row is None or not right or row.revoked_at is not None:
+        raise AuthError("the API key is not valid; send `Authorization: Bearer tw_...`")
+    return next(scope for scope in SCOPES if scope == row.scope)
+
+
+def revoke(session: Session, key_id: str) -> KeyRow:
+    """Makes a key useless from now on."""
+    row = session.get(KeyRow, key_id)
+    if row is None:
+        raise NotFoundError(f"no key has the id `{key_id}`")
+    row.revoked_at = row.revoked_at or now(session)
+    session.flush()
+    return row
+
+
+def listed(session: Session) -> list[KeyRow]:
+    """Every key, the oldest first."""
+    return list(session.execute(select(KeyRow).order_by(KeyRow.created_at)).scalars())

@@ -1,0 +1,182 @@
+"""Metric series: packed chunks of points, written in batches and read back as arrays.
+
+A chunk holds consecutive points of one series as `POINT` records (28 bytes a point: a million points are 28 MB and some
+two thousand rows). NaN and infinities are stored as they are.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.orm import Session
+from tsdownsample import MinMaxLTTBDownsampler
+
+from service.events import EpochRecord, StepRecord
+from service.store.session import now
+from service.store.tables import ChunkRow, EpochRow, SeriesRow
+
+POINT = np.dtype([("step", "<i8"), ("epoch", "<i4"), ("value", "<f8"), ("time", "<f8")])
+"""One point: optimizer step, epoch, value, seconds since 1970 (UTC)."""
+CHUNK_POINTS = 512
+Points = NDArray[np.void]
+
+
+def write(session: Session, job_id: str, records: Sequence[StepRecord | EpochRecord]) -> None:
+    """Appends points in the order of their steps; call it under a fence (see `jobs.hold`).
+
+    A record that comes again (same series, a step not above the last one) is passed over: writing is idempotent.
+    """
+    time = now(session).timestamp()
+    fresh: dict[str, list[tuple[int, int, float, float]]] = defaultdict(list)
+    for record in records:
+        for name, value in _values(record):
+            fresh[name].append((record.step, record.epoch, value, time))
+    ids = _series_ids(session, job_id, list(fresh))
+    tails = _tails(session, list(ids.values()))
+    for name, points in fresh.items():
+        _append(session, ids[name], np.array(points, dtype=POINT), tails.get(ids[name]))
+    for record in records:
+        if isinstance(record, EpochRecord):
+            session.merge(EpochRow(job_id=job_id, epoch=record.epoch, step=record.step, data=_epoch_data(record)))
+    session.flush()
+
+
+def _values(record: StepRecord | EpochRecord) -> Iterable[tuple[str, float]]:
+    if isinstance(record, StepRecord):
+        return record.values.items()
+    parts = {"train": record.train, "val": record.val, "probe": record.probes}
+    named = {f"epoch/{part}/{name}": value for part, values in parts.items() for name, value in values.items()}
+    # `val/loss` is what people look for; the same numbers stand under `epoch/` beside those of train.
+    return (named | {f"val/{name}": value for name, value in record.val.items()} | {"epoch/lr": record.lr}).items()
+
+
+def _epoch_data(record: EpochRecord) -> dict[str, Any]:
+    def plain(values: dict[str, float]) -> dict[str, float | str]:
+        return {name: value if np.isfinite(value) else str(value) for name, value in values.items()}
+
+    return {
+        "train": plain(record.train),
+        "val": plain(record.val),
+        "probes": plain(record.probes),
+        "lr": record.lr,
+        "seconds": record.seconds,
+        "is_best": record.is_best,
+    }
+
+
+def _series_ids(session: Session, job_id: str, names: list[str]) -> dict[str, int]:
+    wanted = select(SeriesRow.name, SeriesRow.id).where(SeriesRow.job_id == job_id)
+    known = dict(session.execute(wanted).tuples().all())
+    missing = [name for name in names if name not in known]
+    if missing:
+        session.execute(insert(SeriesRow), [{"job_id": job_id, "name": name} for name in missing])
+        known = dict(session.execute(wanted).tuples().all())
+    return {name: known[name] for name in names}
+
+
+def _tails(session: Session, ids: list[int]) -> dict[int, tuple[int, int, int, bytes]]:
+    """The last chunk of each series: first step, last step, count, data."""
+    newest = (
+        select(ChunkRow.first_step)
+        .where(ChunkRow.series_id == SeriesRow.id)
+        .order_by(ChunkRow.first_step.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    wanted = (
+        select(ChunkRow.series_id, ChunkRow.first_step, ChunkRow.last_step, ChunkRow.count, ChunkRow.data)
+        .join(SeriesRow, SeriesRow.id == ChunkRow.series_id)
+        .where(SeriesRow.id.in_(ids), ChunkRow.first_step == newest)
+    )
+    return {row[0]: (row[1], row[2], row[3], row[4]) for row in session.execute(wanted)}
+
+
+def _append(session: Session, series_id: int, points: Points, tail: tuple[int, int, int, bytes] | None) -> None:
+    if tail is not None:
+        first, last, count, data = tail
+        points = points[points["step"] > last]
+        if len(points) and count < CHUNK_POINTS:  # fill the last chunk up before a new one is begun
+            session.execute(delete(ChunkRow).where(ChunkRow.series_id == series_id, ChunkRow.first_step == first))
+            points = np.concatenate([np.frombuffer(data, POINT), points])
+    pieces = [points[start : start + CHUNK_POINTS] for start in range(0, len(points), CHUNK_POINTS)]
+    if pieces:
+        session.execute(insert(ChunkRow), [_chunk(series_id, piece) for piece in pieces])
+
+
+def _chunk(series_id: int, points: Points) -> dict[str, Any]:
+    return {
+        "series_id": series_id,
+        "first_step": int(points["step"][0]),
+        "last_step": int(points["step"][-1]),
+        "count": len(points),
+        "data": points.tobytes(),
+    }
+
+
+def truncate_after(session: Session, job_id: str, step: int) -> None:
+    """Drops every point and epoch after `step`: a resumed run writes them again."""
+    ids = select(SeriesRow.id).where(SeriesRow.job_id == job_id)
+    session.execute(delete(ChunkRow).where(ChunkRow.series_id.in_(ids), ChunkRow.first_step > step))
+    straddling = select(ChunkRow).where(ChunkRow.series_id.in_(ids), ChunkRow.last_step > step)
+    for row in session.execute(straddling).scalars().all():
+        points = np.frombuffer(row.data, POINT)
+        kept = _chunk(row.series_id, points[points["step"] <= step])
+        session.execute(
+            update(ChunkRow)
+            .where(ChunkRow.series_id == row.series_id, ChunkRow.first_step == row.first_step)
+            .values(last_step=kept["last_step"], count=kept["count"], data=kept["data"])
+        )
+    session.execute(delete(EpochRow).where(EpochRow.job_id == job_id, EpochRow.step > step))
+
+
+def names(session: Session, job_id: str) -> list[str]:
+    """Names of a job's series, sorted."""
+    return list(
+        session.execute(select(SeriesRow.name).where(SeriesRow.job_id == job_id).order_by(SeriesRow.name)).scalars()
+    )
+
+
+def read(
+    session: Session,
+    job_id: str,
+    wanted: Sequence[str] | None = None,
+    *,
+    from_step: int = 0,
+    max_points: int | None = None,
+) -> dict[str, Points]:
+    """Points of each wanted series (default: all) from `from_step` on, at most `max_points` each (MinMaxLTTB).
+
+    The points that are kept are real ones; extremes, the first and the last point and values that are not finite stay.
+    """
+    rows = select(SeriesRow.name, ChunkRow.data).join(ChunkRow, ChunkRow.series_id == SeriesRow.id)
+    rows = rows.where(SeriesRow.job_id == job_id, ChunkRow.last_step >= from_step)
+    if wanted is not None:
+        rows = rows.where(SeriesRow.name.in_(wanted))
+    chunks: dict[str, list[bytes]] = defaultdict(list)
+    for name, data in session.execute(rows.order_by(SeriesRow.name, ChunkRow.first_step)):
+        chunks[name].append(data)
+    found = {name: np.frombuffer(b"".join(parts), POINT) for name, parts in chunks.items()}
+    return {name: downsample(points[points["step"] >= from_step], max_points) for name, points in found.items()}
+
+
+def downsample(points: Points, max_points: int | None) -> Points:
+    """At most about `max_points` of the points, chosen so that the picture stays the same."""
+    if max_points is None or len(points) <= max_points:
+        return points
+    finite = np.flatnonzero(np.isfinite(points["value"]))
+    odd = np.setdiff1d(np.arange(len(points)), finite)[: max_points // 2]
+    room = max(max_points - len(odd), 3)
+    if len(finite) > room:
+        downsampler: Any = MinMaxLTTBDownsampler
+        x, y = np.ascontiguousarray(points["step"][finite]), np.ascontiguousarray(points["value"][finite])
+        finite = finite[downsampler().downsample(x, y, n_out=room)]
+    chosen: Points = points[np.union1d(finite, odd)]
+    return chosen
+
+
+def epochs(session: Session, job_id: str) -> list[EpochRow]:
+    """The job's epochs in order."""
+    return list(session.execute(select(EpochRow).where(EpochRow.job_id == job_id).order_by(EpochRow.epoch)).scalars())

@@ -1,0 +1,34 @@
+"""The schema changes only through Alembic; the service refuses to start on one that is not current."""
+
+from importlib import resources
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine
+
+from service.errors import SchemaError
+
+
+def _config(engine: Engine | None = None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(resources.files("migrations")))
+    config.attributes["engine"] = engine
+    return config
+
+
+def upgrade(engine: Engine) -> None:
+    """Brings the database to this code's schema; does nothing when it is there already."""
+    command.upgrade(_config(engine), "head")
+
+
+def check_schema(engine: Engine) -> None:
+    """Raises SchemaError unless the database's schema is the one this code needs."""
+    wanted = ScriptDirectory.from_config(_config()).get_current_head()
+    with engine.connect() as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+    if found != wanted:
+        raise SchemaError(
+            f"the database schema is at {found or 'nothing'}, this version needs {wanted}: run `trainwright migrate`"
+        )

@@ -1,0 +1,60 @@
+"""Workers: who is at work, where, with what."""
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from service.states import OWNED
+from service.store.session import now
+from service.store.tables import JobRow, WorkerRow
+
+
+def register(
+    session: Session, worker_id: str, *, host: str, pid: int, slots: int, devices: list[dict[str, Any]]
+) -> None:
+    """Adds a worker that starts."""
+    time = now(session)
+    session.add(
+        WorkerRow(id=worker_id, host=host, pid=pid, slots=slots, devices=devices, started_at=time, heartbeat_at=time)
+    )
+
+
+def beat(session: Session, worker_id: str) -> bool:
+    """Says that a worker is alive; returns whether it shall drain (an unknown worker shall)."""
+    row = session.get(WorkerRow, worker_id)
+    if row is None:
+        return True
+    row.heartbeat_at = now(session)
+    return row.draining
+
+
+def leave(session: Session, worker_id: str) -> None:
+    """Removes a worker that ends."""
+    row = session.get(WorkerRow, worker_id)
+    if row is not None:
+        session.delete(row)
+
+
+def drain(session: Session, worker_id: str) -> None:
+    """Asks a worker to hand its jobs back and end."""
+    row = session.get(WorkerRow, worker_id)
+    if row is not None:
+        row.draining = True
+
+
+def alive(session: Session, within_seconds: float) -> list[WorkerRow]:
+    """Workers that gave a sign of life lately, the oldest first."""
+    since = now(session) - timedelta(seconds=within_seconds)
+    return list(
+        session.execute(
+            select(WorkerRow).where(WorkerRow.heartbeat_at >= since).order_by(WorkerRow.started_at)
+        ).scalars()
+    )
+
+
+def jobs_of(session: Session, worker_id: str) -> list[str]:
+    """Ids of the jobs a worker has claimed."""
+    owned = JobRow.state.in_([str(state) for state in OWNED])
+    return list(session.execute(select(JobRow.id).where(JobRow.owner == worker_id, owned)).scalars())
