@@ -1,6 +1,6 @@
 """The schema changes only through Alembic; the service refuses to start on one that is not current."""
 
-from importlib import resources
+from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
@@ -8,12 +8,13 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
+import migrations
 from service.errors import SchemaError
 
 
 def _config(engine: Engine | None = None) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(resources.files("migrations")))
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     config.attributes["engine"] = engine
     return config
 
