@@ -54,6 +54,8 @@ class Settings(BaseSettings):
     """Largest JSON or YAML body."""
     max_queue_length: int = Field(default=1000, ge=1)
     """Waiting jobs beyond which a submission is answered 429."""
+    memory_limit_bytes: int | None = Field(default=None, ge=2**28)
+    """Address space of one training process; a job that needs more fails with a clear reason."""
     max_epochs: int = Field(default=10_000, ge=1)
     """Most epochs a spec may ask for."""
     max_parameters: int = Field(default=1_000_000_000, ge=1)

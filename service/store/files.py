@@ -25,18 +25,19 @@ def put(
     step: int = 0,
     epoch: int = 0,
     metrics: dict[str, Any] | None = None,
-) -> FileRow:
-    """Names a stored file; a row of the same name is replaced."""
+) -> str | None:
+    """Names a stored file; returns the artifact key of the file that had the name before, to delete after commit."""
     row = session.execute(
         select(FileRow).where(FileRow.owner_id == owner_id, FileRow.name == name)
     ).scalar_one_or_none()
+    replaced = None if row is None or row.artifact == stored.key else row.artifact
     if row is None:
         row = FileRow(id=new_id(), owner_id=owner_id, name=name)
         session.add(row)
     row.role, row.artifact, row.size, row.sha256 = role, stored.key, stored.size, stored.sha256
     row.step, row.epoch, row.metrics, row.created_at = step, epoch, metrics or {}, now(session)
     session.flush()
-    return row
+    return replaced
 
 
 def of(session: Session, owner_id: str, role: str | None = None) -> list[FileRow]:

@@ -1,0 +1,21 @@
+"""`python -m worker`: the worker process, set up by the environment (see the README's settings)."""
+
+import logging
+
+from service.errors import SchemaError
+from service.settings import load_settings
+from worker.app import Worker
+
+
+def main() -> None:
+    """Starts the worker; ends with a clear word when the schema is not current."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        worker = Worker(load_settings())
+    except SchemaError as error:
+        raise SystemExit(error.detail) from error
+    worker.run()
+
+
+if __name__ == "__main__":
+    main()

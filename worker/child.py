@@ -1,0 +1,65 @@
+"""The training process: one attempt, in a session of its own. It speaks to its supervisor through one pipe.
+
+Down the pipe comes a StopReason when the run shall end; up go the engine's events. When the pipe ends, the supervisor is
+gone, and so is this process: an orphan would train for nobody.
+"""
+
+import os
+import resource
+import signal
+import threading
+import traceback
+from dataclasses import replace
+from multiprocessing.connection import Connection
+
+from service.errors import Problem, RunError, TrainwrightError
+from service.specs import AnyStoredSpec
+from service.states import StopReason
+from worker.engine import run
+from worker.engine.context import RunContext
+from worker.messages import Failed, Finished
+
+
+def main(pipe: Connection, spec: AnyStoredSpec, context: RunContext, memory_limit_bytes: int | None) -> None:
+    """Entry point of the process."""
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if memory_limit_bytes is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (memory_limit_bytes, memory_limit_bytes))
+    wish = _Wish(pipe)
+    threading.Thread(target=wish.listen, name="watchdog", daemon=True).start()
+    try:
+        for event in run(spec, replace(context, stop=wish.reason)):
+            pipe.send(event)
+        pipe.send(Finished())
+    except TrainwrightError as error:
+        retryable = isinstance(error, RunError) and error.retryable
+        pipe.send(Failed(error.problem(), retryable, traceback.format_exc()))
+    except Exception as error:  # noqa: BLE001  (the last resort of a process: whatever it was is told, then it ends)
+        pipe.send(Failed(_unexpected(error), False, traceback.format_exc()))
+
+
+def _unexpected(error: Exception) -> Problem:
+    detail = (
+        f"{type(error).__name__}: {error}. This is a fault of Trainwright's or of its set-up; the log has the trace."
+    )
+    return TrainwrightError(detail).problem()
+
+
+class _Wish:
+    """What the supervisor asked for, if anything."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self._reason: StopReason | None = None
+
+    def reason(self) -> StopReason | None:
+        return self._reason
+
+    def listen(self) -> None:
+        try:
+            while True:
+                self._reason = self._pipe.recv()
+        except (EOFError, OSError):
+            os._exit(1)
