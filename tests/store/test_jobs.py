@@ -174,7 +174,9 @@ def test_event_numbers_have_no_gaps_whatever_rolls_back(world: World) -> None:
 def test_events_are_filtered_by_type_and_level(world: World) -> None:
     job_id = world.submit()
     with world.store.begin() as session:
-        events.append(session, job_id, [events.NewEvent("log", {"message": level}, level) for level in ("info", "error")])
+        events.append(
+            session, job_id, [events.NewEvent("log", {"message": level}, level) for level in ("info", "error")]
+        )
     with world.store.read() as session:
         assert [event.type for event in events.after(session, job_id, 0, type="state")] == ["state"]
         assert [event.level for event in events.after(session, job_id, 0, levels=["error"])] == ["error"]
