@@ -1,0 +1,63 @@
+"""The README stays true: what exists is documented, and what is documented exists."""
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from service.cli.main import main
+from service.diagnosis import RULES
+from service.settings import Settings
+from service.specs import KINDS
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", list(Settings.model_fields))
+def test_setting_is_documented(name: str) -> None:
+    assert f"`{name.upper()}`" in README
+
+
+def test_no_setting_is_invented() -> None:
+    table = README.split("## Settings")[1].split("\n## ")[0]
+    documented = set(re.findall(r"^\| `([A-Z_]+)`", table, flags=re.MULTILINE))
+    assert documented == {name.upper() for name in Settings.model_fields}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_kind_is_documented(kind: str) -> None:
+    assert f"| `{kind}` |" in README
+
+
+@pytest.mark.parametrize("rule", [rule.id for rule in RULES])
+def test_rule_is_documented(rule: str) -> None:
+    assert f"`{rule}`" in README
+
+
+def test_command_is_documented() -> None:
+    assert isinstance(main, click.Group)
+    for name in main.commands:
+        assert f"trainwright {name}" in README
+
+
+def test_paths_in_the_map_exist() -> None:
+    tree = README.split("## The map of the house")[1].split("```")[1]
+    for line in tree.strip().splitlines():
+        path = line.split()[0]
+        assert (ROOT / path).exists(), path
+
+
+def test_make_targets_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    assert set(re.findall(r"make ([a-z-]+)", README)) <= targets
+
+
+def test_example_specs_are_valid() -> None:
+    import yaml
+
+    from service.specs import JOB_SPEC
+
+    for path in sorted((ROOT / "examples").iterdir()):
+        JOB_SPEC.validate_python(yaml.safe_load(path.read_text()))

@@ -1,0 +1,9 @@
+"""What every training process needs, imported once in the forkserver: a child then starts in milliseconds."""
+
+import safetensors.torch
+import torch
+import torch._dynamo
+
+import worker.engine.train
+
+__all__ = ["safetensors", "torch", "worker"]
