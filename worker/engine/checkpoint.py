@@ -15,9 +15,12 @@ def write_durably(path: Path, write: Callable[[Path], object]) -> Path:
     """Calls `write` on a temporary file in the same folder, then fsync, rename, fsync of the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
-    write(temporary)
-    _sync(temporary)
-    os.replace(temporary, path)
+    try:
+        write(temporary)
+        _sync(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)  # a full disk leaves half a file
     _sync(path.parent)
     return path
 

@@ -135,7 +135,7 @@ def _without_gradient(model: nn.Module, batch: Batch, precision: Precision) -> l
     """Names of trainable parameters that a backward pass does not reach (modes as they are)."""
     with precision.autocast():
         loss = nn.functional.cross_entropy(model(batch.inputs), batch.labels_B)
-    loss.backward()
+    torch.autograd.backward(loss)
     return [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
 
 

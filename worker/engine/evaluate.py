@@ -1,6 +1,6 @@
 """How well a model does on a split: loss, accuracy, top-k, report per class and confusion matrix."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ from service.reports.classification import (
     ConfusionReport,
     WorstSample,
 )
-from worker.engine.data.batches import Batches
+from worker.engine.data.batches import BatchSource
 from worker.engine.precision import Precision
 
 MOST_CONFUSED, WORST_SAMPLES = 10, 5
@@ -49,25 +49,40 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def evaluate(model: nn.Module, batches: Batches, precision: Precision, top_k: Sequence[int] = (1,)) -> Evaluation:
+def evaluate(model: nn.Module, batches: BatchSource, precision: Precision, top_k: Sequence[int] = (1,)) -> Evaluation:
     """Runs the split once in eval mode; BatchNorm statistics and gradients are untouched."""
+    evaluation = evaluate_until(lambda: None, model, batches, precision, top_k)
+    assert evaluation is not None
+    return evaluation
+
+
+def evaluate_until(
+    stop: Callable[[], object],
+    model: nn.Module,
+    batches: BatchSource,
+    precision: Precision,
+    top_k: Sequence[int] = (1,),
+) -> Evaluation | None:
+    """As `evaluate`; None as soon as `stop`, asked after every batch, has a reason."""
     outcomes: list[tuple[Tensor, ...]] = []
     with evaluation_mode(model):
         for batch in batches.epoch(1):
             with precision.autocast():
                 logits_BK = model(batch.inputs)
             outcomes.append(_outcomes(logits_BK.float(), batch.labels_B, top_k))
+            if stop():
+                return None
     losses_N, labels_N, predictions_N, confidences_N, hits_NT = (
-        torch.cat(parts) for parts in zip(*outcomes, strict=True)
+        torch.cat(parts).cpu().numpy() for parts in zip(*outcomes, strict=True)
     )
     return Evaluation(
-        loss=float(losses_N.double().mean()),
-        accuracy=float((predictions_N == labels_N).double().mean()),
-        top_k={k: float(hits_NT[:, column].double().mean()) for column, k in enumerate(top_k)},
-        labels_N=labels_N.cpu().numpy(),
-        predictions_N=predictions_N.cpu().numpy(),
-        losses_N=losses_N.cpu().numpy(),
-        confidences_N=confidences_N.cpu().numpy(),
+        loss=float(losses_N.mean(dtype=np.float64)),
+        accuracy=float((predictions_N == labels_N).mean()),
+        top_k={k: float(hits_NT[:, column].mean()) for column, k in enumerate(top_k)},
+        labels_N=labels_N,
+        predictions_N=predictions_N,
+        losses_N=losses_N,
+        confidences_N=confidences_N,
     )
 
 
@@ -113,7 +128,9 @@ def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.floa
     return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
 
 
-def _average(columns: tuple[NDArray[np.float64], ...], weights: NDArray[np.generic], support: int) -> AverageRow:
+def _average(
+    columns: tuple[NDArray[np.float64], ...], weights: NDArray[np.float64] | NDArray[np.int64], support: int
+) -> AverageRow:
     precision, recall, f1 = (float(np.average(column, weights=weights)) for column in columns)
     return AverageRow(precision=precision, recall=recall, f1=f1, support=support)
 

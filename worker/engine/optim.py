@@ -179,20 +179,28 @@ class EarlyStopping:
 
 
 class Ema:
-    """Exponential moving average of every weight and buffer; used for evaluation when the spec asks for it."""
+    """Exponential moving average of every weight and buffer; evaluation and the model file use it.
+
+    The decay of update t is min(decay, (1 + t) / (10 + t)) (TensorFlow's `num_updates`), or a short run would end with
+    an average of its first steps.
+    """
 
     def __init__(self, model: nn.Module, spec: EmaSpec) -> None:
         self.decay = spec.decay
-        self.values = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+        live = model.state_dict()
+        self.values = {name: tensor.detach().clone() for name, tensor in live.items()}
+        averaged = [name for name, tensor in live.items() if tensor.is_floating_point()]
+        counted = [name for name, tensor in live.items() if not tensor.is_floating_point()]
+        self._averages, self._averaged = [self.values[n] for n in averaged], [live[n] for n in averaged]
+        self._copies, self._copied = [self.values[n] for n in counted], [live[n] for n in counted]
 
     @torch.no_grad()
-    def update(self, model: nn.Module) -> None:
-        """One step of the average; integer buffers are copied."""
-        for name, tensor in model.state_dict().items():
-            if tensor.is_floating_point():
-                self.values[name].lerp_(tensor, 1 - self.decay)
-            else:
-                self.values[name].copy_(tensor)
+    def update(self, step: int) -> None:
+        """Takes in the weights after optimizer step `step` (from 1); integer buffers are copied."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(self._averages, self._averaged, 1 - decay)
+        if self._copies:
+            torch._foreach_copy_(self._copies, self._copied)
 
 
 def total_norm(parameters: Iterable[nn.Parameter]) -> torch.Tensor:

@@ -43,3 +43,13 @@ def choose(spec: TrainingPart, device: str) -> Precision:
             return Precision(where)
         case _:
             return Precision(where, torch.bfloat16 if torch.cuda.is_bf16_supported() else None)
+
+
+def notes(spec: TrainingPart, where: Precision) -> list[str]:
+    """What the choice of device and format means for this run, for people."""
+    found: list[str] = []
+    if where.device.type == "cpu" and spec.precision in ("bf16", "fp16"):
+        found.append(f"precision `{spec.precision}` is for CUDA devices; this run computed in fp32 on the CPU")
+    if where.device.type == "cuda" and spec.deterministic:
+        found.append("`deterministic` costs 10-20 % of the speed on a GPU; switch it off while exploring")
+    return found

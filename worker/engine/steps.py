@@ -14,39 +14,49 @@ from worker.engine.data.batches import Batch
 from worker.engine.optim import total_norm
 from worker.engine.state import TrainingState
 
+MOST_OVERFLOWS = 50
+"""So many steps in a row whose fp16 gradients overflow mean that no scale helps (the scaler halves it each time)."""
+
 
 @dataclass(frozen=True, slots=True)
-class StepResult:
-    """Sums over the step's samples."""
+class StepOutcome:
+    """Sums over the step's samples; `error` when the step was not finite and therefore taken back."""
 
+    record: StepRecord
     loss: float
     correct: float
     samples: int
-    grad_norm: float
+    error: DivergedError | None = None
 
 
-def take_step(run: TrainingState, batches: Sequence[Batch]) -> tuple[StepResult, StepRecord]:
-    """Trains on the micro-batches of one step. A loss or gradient that is not finite raises DivergedError and leaves
-    the weights as they were before the step.
+def take_step(run: TrainingState, batches: Sequence[Batch]) -> StepOutcome:
+    """Trains on the micro-batches of one step. When the loss or a gradient is not finite, weights, buffers and
+    generators are as before and the outcome carries the error.
     """
+    run.undo.remember()
     run.schedule.apply(run.optimizer, run.step)
     run.optimizer.zero_grad(set_to_none=True)
     samples = sum(len(batch.labels_B) for batch in batches)
-    losses, hits = zip(*(_backward(run, batch, samples) for batch in batches), strict=True)
+    shares, hits = zip(*(_backward(run, batch, samples) for batch in batches), strict=True)
     run.scaler.unscale_(run.optimizer)
-    norm = _clip(run)
-    loss, correct, grad_norm = torch.stack([sum(losses), sum(hits), norm]).tolist()
+    trainable = [parameter for parameter in run.trainable if parameter.grad is not None]
+    norm = total_norm(trainable)
+    loss, correct, grad_norm = torch.stack([sum(shares), sum(hits), norm.float()]).tolist()  # the step's one wait
     number = run.step + 1
-    _refuse_nonfinite(run, loss, grad_norm, number)
     values = {"train/loss": loss, "train/accuracy": correct / samples, "grad_norm/total": grad_norm}
     values |= {f"lr/group{n}": group["lr"] for n, group in enumerate(run.optimizer.param_groups)}
+    record = StepRecord(number, run.epoch, values)
+    error = _divergence(run, loss, grad_norm, number)
+    if error:
+        run.undo.take_back()
+        return StepOutcome(record, loss * samples, correct, samples, error)
     if run.spec.gradients and (number - 1) % run.spec.gradients.every == 0:
-        values |= gradients.statistics(run.model)
+        values |= gradients.statistics(run.model)  # before clipping, or an explosion could not be seen
+    if run.spec.clip_norm is not None and grad_norm > run.spec.clip_norm:
+        nn.utils.clip_grads_with_norm_(trainable, run.spec.clip_norm, norm)
     values |= _update(run, number)
     run.step = number
-    if run.ema:
-        run.ema.update(run.model)
-    return StepResult(loss * samples, correct, samples, grad_norm), StepRecord(number, run.epoch, values)
+    return StepOutcome(record, loss * samples, correct, samples)
 
 
 def _backward(run: TrainingState, batch: Batch, samples: int) -> tuple[Tensor, Tensor]:
@@ -59,15 +69,6 @@ def _backward(run: TrainingState, batch: Batch, samples: int) -> tuple[Tensor, T
     return share.detach().float(), (logits_BK.detach().argmax(1) == batch.labels_B).sum().float()
 
 
-def _clip(run: TrainingState) -> Tensor:
-    """Clips to the spec's norm; returns the norm before clipping."""
-    trainable = [parameter for parameter in run.model.parameters() if parameter.grad is not None]
-    norm = total_norm(trainable)
-    if run.spec.clip_norm is not None:
-        nn.utils.clip_grads_with_norm_(trainable, run.spec.clip_norm, norm)
-    return norm.float()
-
-
 def _update(run: TrainingState, number: int) -> dict[str, float]:
     watched = (
         run.spec.diagnose and number <= gradients.UPDATE_STEPS and (number == 1 or number % gradients.UPDATE_EVERY == 0)
@@ -76,16 +77,19 @@ def _update(run: TrainingState, number: int) -> dict[str, float]:
     before = gradients.copies(weights)
     run.scaler.step(run.optimizer)
     run.scaler.update()
+    if run.ema:
+        run.ema.update(number)
     return {"update_ratio": gradients.update_ratio(weights, before)} if watched else {}
 
 
-def _refuse_nonfinite(run: TrainingState, loss: float, grad_norm: float, number: int) -> None:
-    if math.isfinite(loss) and (math.isfinite(grad_norm) or run.scaler.is_enabled()):
-        return
-    what = f"the loss is {loss}" if not math.isfinite(loss) else f"the gradient's norm is {grad_norm}"
-    lr = run.optimizer.param_groups[0]["lr"]
-    raise DivergedError(
-        f"{what} at step {number} (epoch {run.epoch}, batch {run.batch + 1}), learning rate {lr:.3g}. The weights of "
-        f"step {run.step} are kept in the last checkpoint. Try a learning rate of {lr / 10:.3g} and `clip_norm` 1.0; "
-        "if the batch's data are not finite, look at the dataset's profile."
+def _divergence(run: TrainingState, loss: float, grad_norm: float, number: int) -> DivergedError | None:
+    overflow = math.isfinite(loss) and not math.isfinite(grad_norm)
+    run.overflows = run.overflows + 1 if overflow else 0
+    if math.isfinite(loss) and (not overflow or (run.scaler.is_enabled() and run.overflows < MOST_OVERFLOWS)):
+        return None
+    what = f"the gradient's norm is {grad_norm}" if overflow else f"the loss is {loss}"
+    return DivergedError(
+        f"{what} at step {number} (epoch {run.epoch}, batch {run.batch + 1}), learning rate {run.lr:.3g}. The state "
+        f"of step {run.step} is kept in the last checkpoint. Try a learning rate of {run.lr / 10:.3g} and `clip_norm` "
+        "1.0; if the batch's data are not finite, look at the dataset's profile."
     )

@@ -5,8 +5,11 @@ within the split). The order of an epoch is a pure function of (seed, epoch), th
 a resumed run sees the same batches, whatever came before.
 """
 
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -60,6 +63,27 @@ def shuffled(indices_N: NDArray[np.int64], seed: int, epoch: int) -> NDArray[np.
     return np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(indices_N)
 
 
+class BatchSource(Protocol):
+    """One split, batch by batch: what a loop, an evaluation or a sweep needs to know of its data."""
+
+    device: torch.device
+    samples: int
+
+    @property
+    def labels_N(self) -> Tensor:
+        """Label of each sample of the split, in the split's order."""
+
+    @property
+    def indices_N(self) -> NDArray[np.int64]:
+        """Number of each sample within the dataset."""
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+
+    def epoch(self, number: int, start_batch: int = 0) -> Iterator[Batch]:
+        """The batches of epoch `number` (from 1), from batch `start_batch` on."""
+
+
 class Source:
     """One split's samples, resident on the device when they fit, else read from the memory map batch by batch."""
 
@@ -70,46 +94,52 @@ class Source:
         self.indices_N = dataset.indices(split)
         self.labels_N = torch.from_numpy(dataset.y[self.indices_N]).to(device)
         self.is_image = dataset.meta.modality == "image"
-        scale = 255.0 if self.is_image else 1.0
         view = (1, -1, 1, 1) if self.is_image else (1, -1)
-        std = torch.tensor(normalisation.std).view(view)
-        self.scale = (1 / (std * scale)).to(device)
-        self.shift = (-torch.tensor(normalisation.mean).view(view) / std).to(device)
-        self.unit_shift, self.unit_scale = self.shift, (1 / std).to(device)
+        mean, std = (torch.tensor(each).view(view).to(device) for each in (normalisation.mean, normalisation.std))
+        self.unit_scale, self.shift = 1 / std, -mean / std
+        self.scale = self.unit_scale / 255 if self.is_image else self.unit_scale
+        """`x * scale + shift` normalises stored values, `unit * unit_scale + shift` images on the 0-1 scale."""
         self.memmap = dataset.x
-        self.raw = self._resident(dataset) if self._fits(dataset) else None
-        self.normalised = self._cached() if cache and self.raw is not None else None
+        self.raw: Tensor | None = None
+        self.normalised: Tensor | None = None
+        if self._fits(dataset):
+            raw = self._channels_first(torch.from_numpy(dataset.x[self.indices_N])).contiguous().to(device)
+            if cache and raw.numel() * 4 <= FLOAT_CACHE_BYTES:
+                self.normalised = self.normalise(raw)
+            else:
+                self.raw = raw
 
     def _fits(self, dataset: PackedDataset) -> bool:
         bytes_needed = len(self.indices_N) * int(np.prod(dataset.x.shape[1:])) * dataset.x.itemsize
         return bytes_needed <= RESIDENT_SHARE * free_memory(self.device)
 
-    def _resident(self, dataset: PackedDataset) -> Tensor:
-        return self._channels_first(torch.from_numpy(dataset.x[self.indices_N])).contiguous().to(self.device)
-
     def _channels_first(self, x: Tensor) -> Tensor:
         return x.permute(0, 3, 1, 2) if self.is_image else x
 
-    def _cached(self) -> Tensor | None:
-        if self.raw is None or self.raw.numel() * 4 > FLOAT_CACHE_BYTES:
-            return None
-        return torch.addcmul(self.shift, self.raw.float(), self.scale)
+    @property
+    def resident(self) -> bool:
+        """Whether batches are taken from memory on the device."""
+        return self.raw is not None or self.normalised is not None
 
     def rows(self, positions_B: Tensor) -> Tensor:
         """Raw samples (uint8 images_BCHW or float32 features_BF) at positions within the split."""
         if self.raw is not None:
-            return self.raw[positions_B]
+            return self.raw.index_select(0, positions_B)
         wanted = self.indices_N[positions_B.cpu().numpy()]
         order = np.argsort(wanted)  # ascending reads are sequential on disk
         gathered = np.empty((len(wanted), *self.memmap.shape[1:]), dtype=self.memmap.dtype)
         gathered[order] = self.memmap[wanted[order]]
         return self._channels_first(torch.from_numpy(gathered)).to(self.device)
 
+    def normalise(self, raw: Tensor) -> Tensor:
+        """Float32 samples out of stored values, contiguous."""
+        return torch.addcmul(self.shift, raw.float(), self.scale)
+
     def plain(self, positions_B: Tensor) -> Tensor:
         """Normalised samples, no random operation: what validation sees."""
         if self.normalised is not None:
-            return self.normalised[positions_B]
-        return torch.addcmul(self.shift, self.rows(positions_B).float(), self.scale)
+            return self.normalised.index_select(0, positions_B)
+        return self.normalise(self.rows(positions_B))
 
 
 class Batches:
@@ -124,22 +154,36 @@ class Batches:
         *,
         seed: int = 0,
         shuffle: bool = False,
+        training: bool | None = None,
         drop_last: bool = False,
         normalize: str = "dataset",
         augment: tuple[AugmentOp, ...] = (),
     ) -> None:
         self.batch_size, self.device, self.seed = batch_size, device, seed
         self.shuffle, self.drop_last = shuffle, drop_last
+        self.training = shuffle if training is None else training
         self.normalisation = Normalisation.of(dataset.meta, normalize)
         random = augment if dataset.meta.modality == "image" else ()
         self.augmenter = Augmenter(random, len(dataset.meta.classes)) if random else None
         self.source = Source(dataset, split, device, self.normalisation, cache=self.augmenter is None)
         self.samples = len(self.source.indices_N)
 
+    @property
+    def labels_N(self) -> Tensor:
+        """Label of each sample of the split, in the split's order."""
+        return self.source.labels_N
+
+    @property
+    def indices_N(self) -> NDArray[np.int64]:
+        """Number of each sample within the dataset."""
+        return self.source.indices_N
+
     def __len__(self) -> int:
-        """Batches in an epoch; a last batch of one sample is left out of training (BatchNorm needs two)."""
+        """Batches in an epoch; in training a last batch of one sample is left out (BatchNorm needs two)."""
         whole, rest = divmod(self.samples, self.batch_size)
-        return whole + (0 if self.drop_last and whole else int(rest > (1 if self.shuffle and whole else 0)))
+        if whole and (self.drop_last or (self.training and rest == 1)):
+            rest = 0
+        return whole + (rest > 0)
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """Positions within the split in the order of this epoch."""
@@ -149,19 +193,35 @@ class Batches:
     def epoch(self, number: int, start_batch: int = 0) -> Iterator[Batch]:
         """The batches of epoch `number` (from 1), from batch `start_batch` on."""
         positions_N = torch.from_numpy(self.order(number)).to(self.device)
-        for index in range(start_batch, len(self)):
-            positions_B = positions_N[index * self.batch_size : (index + 1) * self.batch_size]
-            yield self._batch(positions_B, number, index)
+        batches = (self._batch(positions_N, number, index) for index in range(start_batch, len(self)))
+        return batches if self.source.resident else read_ahead(batches)
 
-    def _batch(self, positions_B: Tensor, epoch: int, index: int) -> Batch:
-        labels_B = self.source.labels_N[positions_B]
+    def _batch(self, positions_N: Tensor, epoch: int, index: int) -> Batch:
+        positions_B = positions_N[index * self.batch_size : (index + 1) * self.batch_size]
+        labels_B = self.labels_N.index_select(0, positions_B)
         if self.augmenter is None:
             return Batch(self.source.plain(positions_B), labels_B, positions_B)
         generator = torch.Generator(device=self.device).manual_seed(_mix(self.seed, epoch, index))
         unit_BCHW = self.augmenter.images(self.source.rows(positions_B).float().div_(255), generator)
-        images_BCHW = torch.addcmul(self.source.unit_shift, unit_BCHW, self.source.unit_scale)
+        images_BCHW = torch.addcmul(self.source.shift, unit_BCHW, self.source.unit_scale)
         images_BCHW, targets_BK = self.augmenter.mix(images_BCHW, labels_B, generator)
         return Batch(images_BCHW, labels_B, positions_B, targets_BK)
+
+
+def read_ahead(batches: Iterator[Batch], depth: int = 2) -> Iterator[Batch]:
+    """The same batches, read and decoded by a thread while the one before is trained on (NumPy and torch release the
+    interpreter for both).
+    """
+    waiting: deque[Future[Batch | None]] = deque()
+    with ThreadPoolExecutor(1, thread_name_prefix="batches") as reader:
+        try:
+            waiting.extend(reader.submit(next, batches, None) for _ in range(depth))
+            while (batch := waiting.popleft().result()) is not None:
+                waiting.append(reader.submit(next, batches, None))
+                yield batch
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def _mix(seed: int, epoch: int, index: int) -> int:

@@ -1,0 +1,48 @@
+"""The files of a run: resume state, best weights, model file; each is complete and synced when it is announced."""
+
+from collections.abc import Iterator
+
+from service.events import Event, FileSaved
+from worker.engine import checkpoint
+from worker.engine.state import TrainingState
+
+
+def save_last(run: TrainingState) -> FileSaved:
+    """Writes the resume state under a name of its own: the one before stays until this one is complete."""
+    path = checkpoint.save(run.context.scratch / f"step-{run.step:08d}.pt", run.snapshot())
+    run.saved = run.position
+    return FileSaved("last", path.name, path, run.step, run.epoch, {})
+
+
+def save_best(run: TrainingState) -> FileSaved:
+    """Writes the best epoch's weights as a model file that can be downloaded while the run goes on."""
+    weights = run.whole(run.best.weights)
+    path = checkpoint.save_model(run.context.scratch / "best.safetensors", weights, about(run))
+    return FileSaved("best", path.name, path, run.best.step, run.best.epoch, run.best.metrics)
+
+
+def save_model(run: TrainingState) -> FileSaved:
+    """Writes the run's final product: the best weights."""
+    weights = run.whole(run.best.weights)
+    path = checkpoint.save_model(run.context.scratch / "model.safetensors", weights, about(run))
+    return FileSaved("model", path.name, path, run.best.step, run.best.epoch, run.best.metrics)
+
+
+def save_state(run: TrainingState) -> Iterator[Event]:
+    """The resume state, unless this very state is saved already, and the best weights so far."""
+    if run.saved != run.position:
+        yield save_last(run)
+    if run.best.weights:
+        yield save_best(run)
+
+
+def about(run: TrainingState) -> dict[str, object]:
+    """What it takes to use a model file: its spec, classes, input shape and normalisation."""
+    return {
+        "model": run.spec.model.model_dump(mode="json"),
+        "classes": run.meta.classes,
+        "shape": run.meta.shape,
+        "modality": run.meta.modality,
+        "mean": list(run.normalisation.mean),
+        "std": list(run.normalisation.std),
+    }
