@@ -1,13 +1,19 @@
 """C1: the check-up before the first step found a fault in the model or in its first batch (errors 5, 8, 9, 12, 13)."""
 
+from service.diagnosis import thresholds as t
 from service.diagnosis.record import RunRecord
 from service.diagnosis.rule import Rule
 from service.reports.finding import Finding, Remedy
+from service.reports.result import Check
+
+LATER: frozenset[str] = frozenset({"initial-loss", "dead-units"})
+"""In eval mode an untrained BatchNorm scales nothing: these two say little before the first step; D15 looks later."""
 
 
 def judge(record: RunRecord) -> Finding | None:
-    """Any check that did not pass."""
-    failed = [] if record.checkup is None else [check for check in record.checkup.checks if not check.passed]
+    """A check that did not pass, but for those that a sound model may fail before it has learned."""
+    failed = [check for check in record.checkup.checks if not check.passed] if record.checkup else []
+    failed = [check for check in failed if check.name not in LATER or _far_off(check, record)]
     if not failed:
         return None
     return Finding(
@@ -27,6 +33,12 @@ def judge(record: RunRecord) -> Finding | None:
             text="Correct this first, then run a `sanity` job: a sound model learns 64 samples by heart in 100 steps."
         ),
     )
+
+
+def _far_off(check: Check, record: RunRecord) -> bool:
+    """An initial loss so high that the starting weights themselves are wrong."""
+    loss = record.checkup.statistics.get("initial_loss") if record.checkup else None
+    return check.name == "initial-loss" and isinstance(loss, float) and not loss < t.INITIAL_LOSS * record.guessing_loss
 
 
 RULE = Rule("C1", "checkup_failed", judge, ("checkup",))

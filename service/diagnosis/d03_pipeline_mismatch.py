@@ -3,7 +3,7 @@
 from service.diagnosis import thresholds as t
 from service.diagnosis.record import Epoch, RunRecord
 from service.diagnosis.rule import Rule
-from service.diagnosis.statistics import margin
+from service.diagnosis.statistics import margin, over_chance
 from service.reports.finding import Finding, Remedy
 
 PIPELINE_WORDS = Remedy(
@@ -23,7 +23,7 @@ DATA_WORDS = Remedy(
 
 
 def judge(record: RunRecord) -> Finding | None:
-    """Training samples lose more through the val pipeline; or val is worse than guessing once train is learned."""
+    """Training samples lose more through the val pipeline; or val stays at chance while train is learned."""
     return _pipelines_differ(record) or _data_differ(record)
 
 
@@ -60,44 +60,36 @@ def _pipeline_gap(epoch: Epoch) -> float | None:
 
 
 def _data_differ(record: RunRecord) -> Finding | None:
-    """Val loss above guessing in every epoch in which the train loss was already low."""
-    level = record.guessing_loss
-    learned = [
-        epoch
-        for epoch in record.epochs
-        if epoch.probes.get("clean_loss", epoch.train.get("loss", level)) < t.LEARNED * level
-        and epoch.val.get("loss") is not None
-    ]
-    if len(learned) < t.PIPELINE_EPOCHS or any(not _unlearned(epoch, record) for epoch in learned):
+    """Train accuracy left chance and val accuracy never did."""
+    clean, val = record.clean_accuracy(), record.curve("val", "accuracy")
+    if len(val) < t.OTHER_DATA_EPOCHS or not clean or over_chance(clean[-1], record.classes) < t.LEARNED_OVER_CHANCE:
         return None
-    epoch = learned[-1]
-    clean = epoch.probes.get("clean_loss", epoch.train.get("loss", 0.0))
+    chance = 1 / record.classes
+    if max(val[1:]) > chance + 3 * record.accuracy_error(chance):
+        return None
+    epoch = record.epochs[-1]
     return Finding(
         rule="D3",
         severity="critical",
         confidence=0.8,
-        epoch=learned[0].number,
+        epoch=epoch.number,
         step=epoch.step,
         evidence={
-            "train_loss": clean,
-            "val_loss": epoch.val["loss"],
-            "guessing_loss": level,
-            "val_accuracy": epoch.val.get("accuracy"),
-            "epochs": len(learned),
+            "train_accuracy_percent": 100 * clean[-1],
+            "best_val_accuracy_percent": 100 * max(val),
+            "chance_accuracy_percent": 100 * chance,
+            "val_loss": epoch.val.get("loss"),
+            "guessing_loss": record.guessing_loss,
+            "epochs": len(val),
         },
         explanation=(
-            f"The model has learned the training data (loss {clean:.3g}) and from the start does worse on validation "
-            f"than guessing would (val loss {epoch.val['loss']:.3g}, guessing gives {level:.3g}). Overfitting comes "
-            "slowly and still beats guessing; this says that validation samples or their labels are unlike the "
-            "training ones."
+            f"The model learns the training data ({100 * clean[-1]:.0f} % right), yet on validation it never got past "
+            f"guessing ({100 * max(val):.0f} % at best, guessing gives {100 * chance:.0f} %). Overfitting still beats "
+            "guessing; this says that the validation samples are unlike the training ones, or that in one of the two "
+            "the labels do not belong to their samples."
         ),
         remedy=DATA_WORDS,
     )
-
-
-def _unlearned(epoch: Epoch, record: RunRecord) -> bool:
-    near_chance = epoch.val.get("accuracy", 0.0) < 2 / record.classes
-    return epoch.val["loss"] > t.UNLEARNED * record.guessing_loss and near_chance
 
 
 RULE = Rule("D3", "pipeline_mismatch", judge, ("validation", "probes"), ("D5", "D6", "D7", "D12", "D16"))

@@ -9,12 +9,12 @@ from service.reports.finding import Finding, Remedy
 
 def judge(record: RunRecord) -> Finding | None:
     """Every output row is non-negative and sums to 1, or every output lies between 0 and 1."""
+    seen = record.checkup.statistics if record.checkup else {}
     epoch = next((epoch for epoch in reversed(record.epochs) if "output_is_probability" in epoch.probes), None)
-    if epoch is None:
-        return None
-    low, high = epoch.probes.get("output_min"), epoch.probes.get("output_max")
-    squashed = low is not None and high is not None and low >= 0 and high <= 1 and high > low
-    is_probability = epoch.probes["output_is_probability"] >= 1
+    probes = epoch.probes if epoch else {}
+    low, high = (probes.get(name, seen.get(name)) for name in ("output_min", "output_max"))
+    squashed = isinstance(low, float) and isinstance(high, float) and 0 <= low < high <= 1
+    is_probability = probes.get("output_is_probability", 0.0) >= 1
     if not (is_probability or squashed):
         return None
     what = "a softmax" if is_probability else "a sigmoid (or another squashing function)"
@@ -22,12 +22,12 @@ def judge(record: RunRecord) -> Finding | None:
         rule="D4",
         severity="critical",
         confidence=0.97 if is_probability else 0.85,
-        epoch=epoch.number,
-        step=epoch.step,
+        epoch=epoch.number if epoch else None,
+        step=epoch.step if epoch else 0,
         evidence={
             "rows_sum_to_one": float(is_probability),
-            "smallest_output": low,
-            "largest_output": high,
+            "smallest_output": low if isinstance(low, float) else None,
+            "largest_output": high if isinstance(high, float) else None,
             "least_reachable_loss": least_loss(record.classes),
         },
         explanation=(

@@ -4,7 +4,7 @@ from service.diagnosis import thresholds as t
 from service.diagnosis.record import RunRecord
 from service.diagnosis.remedy import Patch, scaled_lr
 from service.diagnosis.rule import Rule
-from service.diagnosis.statistics import slope
+from service.diagnosis.statistics import over_chance, slope
 from service.reports.finding import Finding, Remedy
 from service.specs.model import CnnSpec, MlpSpec, TorchvisionSpec
 
@@ -48,12 +48,6 @@ def judge(record: RunRecord) -> Finding | None:
         ),
         remedy=Remedy(text=_text(patch), patch=patch),
     )
-
-
-def over_chance(accuracy: float, classes: int) -> float:
-    """Accuracy rescaled so that guessing is 0 and perfect is 1."""
-    chance = 1 / classes
-    return max(0.0, (accuracy - chance) / (1 - chance))
 
 
 def _gap(record: RunRecord, train_accuracy: float) -> float:

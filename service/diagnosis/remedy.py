@@ -1,5 +1,6 @@
 """Remedies: patches of a spec by dotted path, and the usual ones."""
 
+import copy
 from typing import Any
 
 from pydantic import ValidationError
@@ -36,7 +37,7 @@ def _set(data: dict[str, Any], path: str, value: Any) -> None:
         if not isinstance(inner, dict):
             raise SpecError(f"The patch's path `{path}` leads nowhere.", [FieldError(pointer=f"/{path}", detail=name)])
         data = inner
-    data[last] = value
+    data[last] = copy.deepcopy(value)
 
 
 def scaled_lr(record: RunRecord, factor: float) -> Patch:

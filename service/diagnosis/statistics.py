@@ -41,6 +41,12 @@ def flips(values: Sequence[float]) -> float:
     return sum(a != b for a, b in itertools.pairwise(signs)) / max(1, len(signs) - 1)
 
 
+def over_chance(accuracy: float, classes: int) -> float:
+    """Accuracy rescaled so that guessing is 0 and perfect is 1."""
+    chance = 1 / classes
+    return max(0.0, (accuracy - chance) / (1 - chance))
+
+
 def margin(value: float, threshold: float) -> float:
     """Confidence of a value above its threshold: 0.5 at the threshold, towards 1 far above it."""
     if value <= 0 or threshold <= 0:

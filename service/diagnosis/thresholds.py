@@ -12,6 +12,10 @@ RISING_EPOCHS: Final = 5
 VANISHING_NORM: Final = 1e-7
 EXPLODING_NORM: Final = 100.0
 
+# C1 checkup
+INITIAL_LOSS: Final = 5.0
+"""Multiple of ln K above which the starting weights are wrong. [dev]"""
+
 # D2 input_scale
 INPUT_MEAN: Final = 0.5
 INPUT_STD: Final = (0.5, 2.0)
@@ -22,10 +26,12 @@ INPUT_SAMPLES: Final = 500
 PIPELINE_GAP: Final = 0.3
 """Nats between the same training samples through the validation and through the training pipeline."""
 PIPELINE_EPOCHS: Final = 2
-UNLEARNED: Final = 1.1
-"""Val loss above this multiple of ln K is worse than guessing, ..."""
 LEARNED: Final = 0.5
-"""... while a train loss below this multiple of ln K shows that the model has learned."""
+"""A clean train loss below this multiple of ln K shows that the model has learned."""
+LEARNED_OVER_CHANCE: Final = 0.2
+"""So does a clean train accuracy this far up from chance (0) to perfect (1). [dev]"""
+OTHER_DATA_EPOCHS: Final = 5
+"""Epochs in which val accuracy never left chance while train accuracy did. [dev]"""
 
 # D5, D6, D7 overfitting
 ONSET_EPOCHS: Final = 3

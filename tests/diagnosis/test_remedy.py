@@ -22,6 +22,14 @@ def test_a_patch_reaches_nested_fields_and_leaves_the_rest() -> None:
     assert patched.epochs == SPEC.epochs
 
 
+def test_a_patch_is_left_as_it_was() -> None:
+    patch = {"model": {"family": "mlp", "hidden": [64]}, "model.hidden": [1]}
+    patched = patched_spec(SPEC, patch)
+    assert isinstance(patched, TrainSpec)
+    assert patched.model.model_dump()["hidden"] == [1]
+    assert patch["model"] == {"family": "mlp", "hidden": [64]}
+
+
 def test_a_patch_may_set_a_whole_part() -> None:
     off = SPEC.replace(early_stopping=None)
     patched = patched_spec(off, {"early_stopping": {"patience": 3}})

@@ -111,7 +111,7 @@ def test_overfitting_is_not_a_mismatch(make_record: Make) -> None:
     assert d03_pipeline_mismatch.judge(record) is None
 
 
-def test_val_worse_than_guessing_from_the_first_epoch_is_other_data(make_record: Make) -> None:
+def test_val_that_never_leaves_chance_is_other_data(make_record: Make) -> None:
     finding = d03_pipeline_mismatch.judge(
         make_record(val=[3.0, 4.0, 5.0, 6.0, 6.0, 7.0, 7.0, 7.0, 8.0, 8.0], val_accuracy=CHANCE)
     )
