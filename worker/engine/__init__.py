@@ -4,8 +4,10 @@ from collections.abc import Iterator
 
 from service.events import Event
 from service.specs import AnyStoredSpec
+from service.specs.dataset import ImportSpec
 from service.specs.train import TrainSpec
 from worker.engine.context import RunContext
+from worker.engine.data.importing import run_import
 from worker.engine.train import run_train
 
 
@@ -14,5 +16,7 @@ def run(spec: AnyStoredSpec, context: RunContext) -> Iterator[Event]:
     match spec:
         case TrainSpec():
             yield from run_train(spec, context)
+        case ImportSpec():
+            yield from run_import(spec, context)
         case _:
             raise TypeError(f"no engine for {type(spec).__name__}")
