@@ -5,20 +5,19 @@ from dataclasses import asdict
 from fastapi import APIRouter
 
 from service import catalog
-from service.api.deps import ServicesDep
+from service.api.auth import MAY_READ
+from service.architectures import ARCHITECTURES
 from service.reports.operations import (
     ArchitectureReport,
     ArchitecturesReport,
     AugmentationReport,
     KnownDatasetReport,
     ModeAdviceReport,
-    WaitingJob,
-    WorkerReport,
 )
 from service.reports.page import Page
-from service.specs.augmentation import operations, preset_names
+from service.specs.augmentation import PRESETS
 
-router = APIRouter(tags=["catalog"])
+router = APIRouter(tags=["catalog"], dependencies=MAY_READ)
 
 
 @router.get("/architectures")
@@ -36,7 +35,7 @@ def list_architectures() -> ArchitecturesReport:
             gmacs=each.gmacs,
             weights=each.weights,
         )
-        for each in catalog.ARCHITECTURES
+        for each in ARCHITECTURES
     ]
     return ArchitecturesReport(data=data, modes=[ModeAdviceReport(**asdict(each)) for each in catalog.MODE_ADVICE])
 
@@ -50,10 +49,9 @@ def list_known_datasets() -> Page[KnownDatasetReport]:
 @router.get("/augmentations")
 def list_augmentations() -> Page[AugmentationReport]:
     """The presets of `augment`, with the operations behind each."""
-    names = preset_names()
     return Page(
         data=[
-            AugmentationReport(name=name, operations=[op.model_dump(mode="json") for op in operations(name)])
-            for name in names
+            AugmentationReport(name=name, operations=[op.model_dump(mode="json") for op in ops])
+            for name, ops in PRESETS.items()
         ]
     )

@@ -1,11 +1,12 @@
 """What every endpoint needs, made once by `create_app` and handed over explicitly."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Path, Query, Request
 from pydantic import BaseModel
+from starlette.background import BackgroundTask
 from starlette.responses import Response
 
 from service.api.envelope import RequestStatistics
@@ -20,9 +21,9 @@ class Services:
 
     settings: Settings
     store: Store
-    ring: Callable[[str], None]
-    """Tells the workers that a job waits; a broker that is down is no error."""
-    broker_is_up: Callable[[], bool]
+    ring: Callable[[Iterable[str]], bool]
+    """Tells the workers that jobs wait; False when the broker does not answer."""
+    broker_answers: Callable[[], bool]
     tails: Tails
     statistics: RequestStatistics
 
@@ -34,16 +35,25 @@ def services(request: Request) -> Services:
 
 
 ServicesDep = Annotated[Services, Depends(services)]
+JobId = Annotated[str, Path(max_length=100, description="Id of a job.")]
 Limit = Annotated[int, Query(ge=1, le=500, description="Items of a page.")]
-Cursor = Annotated[str | None, Query(max_length=500, description="`next_cursor` of the page before.")]
+Cursor = Annotated[str | None, Query(max_length=100, description="`next_cursor` of the page before.")]
 
 
-def answer(model: BaseModel, status: int = 200, **headers: str) -> Response:
+def answer(
+    model: BaseModel, status: int = 200, headers: dict[str, str] | None = None, then: BackgroundTask | None = None
+) -> Response:
     """A report as a response with this status, for endpoints that answer in more than one way."""
-    dashed = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Response(model.model_dump_json(), status_code=status, media_type="application/json", headers=dashed)
+    return Response(
+        model.model_dump_json(), status_code=status, media_type="application/json", headers=headers, background=then
+    )
 
 
-def documented(status: int, model: type[BaseModel], description: str) -> dict[int | str, dict[str, Any]]:
+def ringing(services: Services, job_ids: Iterable[str]) -> BackgroundTask:
+    """Rings once the answer is out: a broker that hangs delays nobody, and what is not rung now is rung by a sweep."""
+    return BackgroundTask(services.ring, list(job_ids))
+
+
+def also(status: int, description: str, model: type[BaseModel] | None = None) -> dict[int | str, dict[str, Any]]:
     """One more response for the contract."""
-    return {status: {"model": model, "description": description}}
+    return {status: {"description": description} | ({"model": model} if model else {})}

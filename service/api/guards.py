@@ -10,7 +10,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.problems import http_problem, problem_response, request_id
 
-MAX_JSON_BYTES = 2 * 2**20
 CHANGING: frozenset[str] = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 # What a page of another site can send without being asked first (the Fetch standard's "simple" content types).
 UNDECLARED: frozenset[str] = frozenset({"", "text/plain", "application/x-www-form-urlencoded"})
@@ -24,6 +23,7 @@ class Guards:
     app: ASGIApp
     hosts: frozenset[str] | None
     max_upload_bytes: int
+    max_body_bytes: int
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -60,7 +60,7 @@ class Guards:
 
     def _limit(self, scope: Scope) -> int:
         is_upload = scope["path"].startswith("/v1/datasets") and scope["method"] in ("POST", "PUT")
-        return self.max_upload_bytes if is_upload else MAX_JSON_BYTES
+        return self.max_upload_bytes if is_upload else self.max_body_bytes
 
 
 def _hostname(host: str) -> str:

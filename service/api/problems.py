@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from service.api.envelope import SECURITY_HEADERS
 from service.errors import (
     AuthError,
     BusyError,
@@ -201,4 +202,6 @@ def _on_http_exception(request: Request, error: Exception) -> Response:
 def _on_unexpected(request: Request, error: Exception) -> Response:
     log.error("request %s failed", request_id(request), exc_info=error)
     failure = TrainwrightError("Something went wrong here; the request id leads to the log line.")
-    return problem_response(failure.problem(request_id(request)))
+    # This answer passes no other layer on its way out.
+    headers = {**SECURITY_HEADERS, "X-Request-ID": request_id(request) or ""}
+    return problem_response(failure.problem(request_id(request)), headers)

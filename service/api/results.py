@@ -8,27 +8,28 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from service import plots
-from service.api.deps import Services, ServicesDep
+from service.api.auth import MAY_READ
+from service.api.deps import JobId, Services, ServicesDep
 from service.errors import NotReadyError
 from service.reports.classification import ClassificationReport, ConfusionReport
 from service.reports.part import ReportPart
-from service.reports.result import BatchSizeReport, CheckupReport, LrCurve, SanityReport, TuneReport
+from service.reports.result import BatchSizeReport, CheckupReport, LrCurve, SanityReport, Trial, TuneReport
 from service.store import jobs, reports
 
-router = APIRouter(prefix="/jobs/{job_id}", tags=["results"])
+router = APIRouter(prefix="/jobs/{job_id}", tags=["results"], dependencies=MAY_READ)
 Split = Annotated[Literal["val", "test"], Query(description="Which held-out split.")]
 Wanted = TypeVar("Wanted", bound=ReportPart)
 
 
 @router.get("/confusion")
-def get_confusion(job_id: str, services: ServicesDep, split: Split = "val") -> ConfusionReport:
+def get_confusion(job_id: JobId, services: ServicesDep, split: Split = "val") -> ConfusionReport:
     """The confusion matrix; rows are true classes."""
     return _report(services, job_id, f"confusion:{split}", ConfusionReport)
 
 
 @router.get("/confusion.{image_format}")
 def get_confusion_picture(
-    job_id: str, image_format: Literal["svg", "png", "csv"], services: ServicesDep, split: Split = "val"
+    job_id: JobId, image_format: Literal["svg", "png", "csv"], services: ServicesDep, split: Split = "val"
 ) -> Response:
     """The confusion matrix as a picture, or as CSV (first row and column: the classes)."""
     report = _report(services, job_id, f"confusion:{split}", ConfusionReport)
@@ -38,44 +39,52 @@ def get_confusion_picture(
 
 
 @router.get("/report")
-def get_report(job_id: str, services: ServicesDep, split: Split = "val") -> ClassificationReport:
+def get_report(job_id: JobId, services: ServicesDep, split: Split = "val") -> ClassificationReport:
     """Precision, recall, F1 and support of each class, with averages and top-k."""
     return _report(services, job_id, f"report:{split}", ClassificationReport)
 
 
 @router.get("/lr-curve")
-def get_lr_curve(job_id: str, services: ServicesDep) -> LrCurve:
+def get_lr_curve(job_id: JobId, services: ServicesDep) -> LrCurve:
     """The learning-rate range test of an `lr-find` job."""
     return _report(services, job_id, "result", LrCurve)
 
 
 @router.get("/lr-curve.{image_format}")
-def get_lr_curve_picture(job_id: str, image_format: Literal["svg", "png"], services: ServicesDep) -> Response:
+def get_lr_curve_picture(job_id: JobId, image_format: Literal["svg", "png"], services: ServicesDep) -> Response:
     """The range test as a picture, with the suggestion marked."""
     report = _report(services, job_id, "result", LrCurve)
     return picture(plots.lr_curve_picture(report, image_format), image_format)
 
 
 @router.get("/trials")
-def get_trials(job_id: str, services: ServicesDep) -> TuneReport:
+def get_trials(job_id: JobId, services: ServicesDep) -> TuneReport:
     """The trials of a `tune` job, the best so far, and what mattered."""
-    return _report(services, job_id, "result", TuneReport)
+    with services.store.read() as session:
+        job = jobs.get(session, job_id)
+        result = reports.get(session, job_id, "result")
+        trials = reports.named(session, job_id, "trial:")
+    if result is not None and _fits(TuneReport, result):
+        return TuneReport.model_validate(result)
+    if job.kind != "tune":
+        raise NotReadyError(f"This {job.kind} job has no trials")
+    return _so_far(job.spec["metric"], [Trial.model_validate(each) for each in trials.values()])
 
 
 @router.get("/sanity")
-def get_sanity(job_id: str, services: ServicesDep) -> SanityReport:
+def get_sanity(job_id: JobId, services: ServicesDep) -> SanityReport:
     """The verdict of a `sanity` job."""
     return _report(services, job_id, "result", SanityReport)
 
 
 @router.get("/batch-sizes")
-def get_batch_sizes(job_id: str, services: ServicesDep) -> BatchSizeReport:
+def get_batch_sizes(job_id: JobId, services: ServicesDep) -> BatchSizeReport:
     """The table of a `batch-size` job."""
     return _report(services, job_id, "result", BatchSizeReport)
 
 
 @router.get("/checkup")
-def get_checkup(job_id: str, services: ServicesDep) -> CheckupReport:
+def get_checkup(job_id: JobId, services: ServicesDep) -> CheckupReport:
     """The model and its first batch, looked at before the first step."""
     return _report(services, job_id, "checkup", CheckupReport)
 
@@ -87,13 +96,21 @@ def picture(content: bytes, image_format: plots.ImageFormat) -> Response:
 
 def _report(services: Services, job_id: str, name: str, model: type[Wanted]) -> Wanted:
     """The stored report of that name, when the job has one of that shape; else NotReadyError in words."""
-    with services.store.begin() as session:
+    with services.store.read() as session:
         job = jobs.get(session, job_id)
         data = reports.get(session, job_id, name)
         kind, state = job.kind, job.state
     if data is None or not set(model.model_fields) & set(data) or (name == "result" and not _fits(model, data)):
         raise NotReadyError(f"This {kind} job ({state}) has no {name.replace(':', ' on ')} of that form")
     return model.model_validate(data)
+
+
+def _so_far(metric: str, trials: list[Trial]) -> TuneReport:
+    """A search that still runs."""
+    done = [trial for trial in trials if trial.state == "complete" and trial.value is not None]
+    pick = min if metric.endswith("loss") else max
+    best = pick(done, key=lambda trial: trial.value or 0.0) if done else None
+    return TuneReport(metric=metric, data=sorted(trials, key=lambda t: t.number), best=best, importances={})
 
 
 def _fits(model: type[ReportPart], data: dict[str, object]) -> bool:

@@ -1,0 +1,122 @@
+"""The HTTP face: `create_app(settings)` wires settings, store and routers together."""
+
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from fastapi.middleware import Middleware
+from sqlalchemy import select
+
+from service import queue, sweeper
+from service.api import (
+    catalog,
+    checkpoints,
+    datasets,
+    events,
+    jobs,
+    keys,
+    metrics,
+    openapi,
+    operations,
+    pages,
+    problems,
+    records,
+    results,
+    steering,
+)
+from service.api.auth import check_exposure
+from service.api.deps import Services
+from service.api.envelope import Envelope, RequestStatistics
+from service.api.guards import LOOPBACK, Guards
+from service.api.streams import Tails
+from service.api.yaml_bodies import YamlBodies
+from service.settings import Settings
+from service.store.migrate import check_schema
+from service.store.session import Store
+from service.store.tables import JobRow
+
+ROUTERS = (
+    jobs.router,
+    steering.router,
+    events.router,
+    metrics.router,
+    results.router,
+    checkpoints.router,
+    records.router,
+    datasets.router,
+    catalog.router,
+    operations.v1,
+    keys.router,
+)
+
+
+def create_app(settings: Settings, *, ring: Callable[[Iterable[str]], bool] | None = None) -> FastAPI:
+    """The ASGI application; `ring` replaces the doorbell (tests).
+
+    Raises SchemaError when the database's schema is not current, SystemExit when the service would be exposed.
+    """
+    check_exposure(settings)
+    store = Store(settings)
+    check_schema(store.engine)
+    statistics = RequestStatistics()
+    services = Services(
+        settings=settings,
+        store=store,
+        ring=ring or partial(queue.ring, store),
+        broker_answers=partial(queue.broker_answers, settings),
+        tails=Tails(lambda job_ids: _latest(store, job_ids)),
+        statistics=statistics,
+    )
+    hosts = LOOPBACK | {settings.host} if settings.auth == "off" else None
+    app = FastAPI(
+        title="Trainwright",
+        summary="Training as a service",
+        version=version("trainwright"),
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=openapi.operation_id,
+        lifespan=_lifespan(services),
+        middleware=[
+            Middleware(Envelope, statistics),
+            Middleware(Guards, hosts, settings.max_upload_bytes, settings.max_body_bytes),
+            Middleware(YamlBodies),
+        ],
+    )
+    app.state.services = services
+    problems.install(app)
+    for router in ROUTERS:
+        app.include_router(router, prefix="/v1")
+    app.include_router(operations.router)
+    app.include_router(pages.router)
+    pages.mount_assets(app)
+    app.openapi = openapi.document(app)  # type: ignore[method-assign]
+    return app
+
+
+def _latest(store: Store, job_ids: Iterable[str]) -> dict[str, int]:
+    with store.read() as session:
+        wanted = select(JobRow.id, JobRow.next_seq - 1).where(JobRow.id.in_(list(job_ids)))
+        return dict(session.execute(wanted).tuples())
+
+
+def _lifespan(services: Services) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """Every API process takes part in sweeping; the store's connections close with the app."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        stop = threading.Event()
+        thread = threading.Thread(
+            target=sweeper.run_forever, args=(services.store, services.ring, stop), name="sweeper", daemon=True
+        )
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join(timeout=5)
+            services.store.close()
+
+    return lifespan

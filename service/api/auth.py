@@ -1,0 +1,63 @@
+"""Who may do what: API keys with scopes, or nobody asked on a loopback address."""
+
+import hmac
+import ipaddress
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import Depends, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from service.api.deps import Services, ServicesDep
+from service.errors import AuthError, ForbiddenError
+from service.settings import Settings
+from service.store import keys
+from service.store.keys import SCOPES, Scope
+
+_bearer = HTTPBearer(auto_error=False, scheme_name="key", description="An API key: `Authorization: Bearer tw_...`")
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+
+
+def check_exposure(settings: Settings) -> None:
+    """Refuses to serve without keys on an address that others can reach; SystemExit says what to do."""
+    if settings.auth == "off" and not is_loopback(settings.host):
+        raise SystemExit(
+            f"TRAINWRIGHT_AUTH is off, and {settings.host} can be reached from other machines: set "
+            "TRAINWRIGHT_AUTH=keys and TRAINWRIGHT_ADMIN_KEY, or listen on 127.0.0.1"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches that address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _require(scope: Scope) -> Callable[..., None]:
+    def check(services: ServicesDep, credentials: Credentials) -> None:
+        if services.settings.auth == "off":
+            return
+        if credentials is None:
+            raise AuthError("Send a key: `Authorization: Bearer tw_...`")
+        granted = _granted(services, credentials.credentials)
+        if SCOPES.index(granted) < SCOPES.index(scope):
+            raise ForbiddenError(f"This needs a key with the scope `{scope}`; yours has `{granted}`")
+
+    return check
+
+
+def _granted(services: Services, text: str) -> Scope:
+    first = services.settings.admin_key
+    if first is not None and hmac.compare_digest(first.get_secret_value().encode(), text.encode()):
+        return "admin"
+    with services.store.read() as session:
+        return keys.check(session, text)
+
+
+MAY_READ: list[Any] = [Depends(_require("read"))]
+MAY_TRAIN: list[Any] = [Depends(_require("train"))]
+MAY_ADMIN: list[Any] = [Depends(_require("admin"))]

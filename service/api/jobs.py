@@ -1,0 +1,101 @@
+"""Submit, list, look at, relabel and delete jobs."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Query, Response
+
+from service.api import submission
+from service.api.auth import MAY_READ, MAY_TRAIN
+from service.api.deps import Cursor, JobId, Limit, ServicesDep, also, answer
+from service.api.repeats import IdempotencyKey, Made, once
+from service.api.submission import SubmittedJob
+from service.api.views import job_report, job_reports
+from service.reports.job import JobReport
+from service.reports.page import Page
+from service.reports.resolution import DryRunReport
+from service.specs import JobSpec
+from service.specs.changes import JobChanges
+from service.specs.examples import EXAMPLES
+from service.states import JobState
+from service.store import datasets, files, jobs
+
+router = APIRouter(prefix="/jobs", tags=["jobs"])
+SpecBody = Annotated[JobSpec, Body(discriminator="kind", openapi_examples=EXAMPLES)]
+DryRun = Annotated[bool, Query(description="Only say what would be stored, what is unusual, and what it will cost.")]
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=SubmittedJob,
+    responses=also(200, "What a dry run found.", DryRunReport),
+    dependencies=MAY_TRAIN,
+)
+def submit_job(
+    spec: SpecBody, services: ServicesDep, dry_run: DryRun = False, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Validates and resolves a spec, stores the job, and tells the workers. `Location` is the job's address."""
+    if dry_run:
+        with services.store.read() as session:
+            return answer(submission.dry_run(session, services.settings, spec))
+    return once(
+        services, idempotency_key, spec, lambda session: made(submission.submit(session, services.settings, spec))
+    )
+
+
+def made(job: SubmittedJob) -> Made:
+    """The answer to whatever stored a job."""
+    return Made(job, location=f"/v1/jobs/{job.id}", ring=[job.id] if job.state is JobState.QUEUED else [])
+
+
+@router.get("", dependencies=MAY_READ)
+def list_jobs(
+    services: ServicesDep,
+    state: Annotated[JobState | None, Query()] = None,
+    kind: Annotated[
+        str | None, Query(max_length=20, description="`import` jobs are listed only when asked for.")
+    ] = None,
+    label: Annotated[str | None, Query(max_length=301, description="`key` or `key=value`.")] = None,
+    dataset: Annotated[str | None, Query(max_length=100, description="Id or name of a dataset.")] = None,
+    parent: Annotated[str | None, Query(max_length=100, description="Id of the job that these follow.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[JobReport]:
+    """Jobs, the newest first; long lists in results are left out."""
+    with services.store.read() as session:
+        dataset_id = datasets.get(session, dataset).id if dataset else None
+        rows, following = jobs.list_page(
+            session,
+            state=state,
+            kind=kind,
+            label=label,
+            dataset=dataset_id,
+            parent=parent,
+            limit=limit,
+            cursor=cursor,
+        )
+        return Page(data=job_reports(session, rows), next_cursor=following)
+
+
+@router.get("/{job_id}", dependencies=MAY_READ)
+def get_job(job_id: JobId, services: ServicesDep) -> JobReport:
+    """One job: state, progress, place in the queue, resolved spec and result."""
+    with services.store.read() as session:
+        return job_report(session, jobs.get(session, job_id))
+
+
+@router.patch("/{job_id}", dependencies=MAY_TRAIN)
+def change_job(job_id: JobId, changes: JobChanges, services: ServicesDep) -> JobReport:
+    """Renames a job, replaces its labels, or changes its priority."""
+    with services.store.begin() as session:
+        row = jobs.relabel(session, job_id, **changes.model_dump(include=changes.model_fields_set))
+        return job_report(session, row)
+
+
+@router.delete("/{job_id}", status_code=204, dependencies=MAY_TRAIN)
+def delete_job(job_id: JobId, services: ServicesDep) -> None:
+    """Deletes a job that has ended or waits, with its files."""
+    with services.store.begin() as session:
+        row = jobs.remove(session, job_id)
+        files.remove(session, row.id)
+    services.store.artifacts.delete(f"jobs/{row.id}")
