@@ -37,7 +37,8 @@ class StopReason(StrEnum):
     FINDING = "finding"
 
 
-# Every change of state that may happen. A running job is `queued` again when its lease ran out or its worker drains.
+# Every change of state that may happen. A running job is `queued` again when its lease ran out or its worker drains;
+# one that waits or is paused fails when a job that it needs did.
 TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     JobState.QUEUED: frozenset({JobState.RUNNING, JobState.PAUSED, JobState.CANCELLED, JobState.FAILED}),
     JobState.RUNNING: frozenset(
@@ -53,7 +54,7 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     JobState.PAUSING: frozenset(
         {JobState.PAUSED, JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLING, JobState.QUEUED}
     ),
-    JobState.PAUSED: frozenset({JobState.QUEUED, JobState.CANCELLED}),
+    JobState.PAUSED: frozenset({JobState.QUEUED, JobState.CANCELLED, JobState.FAILED}),
     JobState.CANCELLING: frozenset({JobState.CANCELLED, JobState.SUCCEEDED, JobState.FAILED}),
     JobState.SUCCEEDED: frozenset(),
     JobState.FAILED: frozenset(),

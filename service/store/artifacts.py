@@ -34,7 +34,7 @@ class ArtifactStore(Protocol):
         """Takes over the file at `path` (it is gone afterwards); an existing key is replaced."""
 
     def read(self, key: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
-        """The bytes from `start` to `stop` (exclusive), in pieces of at most 1 MiB; NotFoundError when there is none."""
+        """The bytes from `start` to `stop` (exclusive), in pieces of at most 1 MiB; else NotFoundError."""
 
     def fetch(self, key: str, destination: Path) -> Path:
         """Writes the file to `destination`, which appears only when it is complete."""

@@ -1,6 +1,6 @@
 """Jobs: made, claimed, moved from state to state, ended. Every change of state is a compare-and-set."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -58,7 +58,11 @@ def create(
     parent: str | None = None,
     needs: Sequence[tuple[str, str]] = (),
 ) -> JobRow:
-    """Commits a job as `queued`; `needs` are (job id, role) of jobs that must end well before it may start."""
+    """Adds a job as `queued`; `needs` are (job id, role) of jobs that must end well before it may start.
+
+    Raises NotFoundError when a needed job is not there.
+    """
+    _lock_needed(session, dict(needs))
     row = JobRow(
         id=new_id(),
         kind=spec.kind,
@@ -82,6 +86,13 @@ def create(
     session.flush()
     events.append(session, row.id, [NewEvent("state", {"state": JobState.QUEUED})])
     return row
+
+
+def _lock_needed(session: Session, needs: Iterable[str]) -> None:
+    """Keeps needed jobs from ending or going away unseen while a job that needs them is being added."""
+    wanted = select(JobRow.id).where(JobRow.id.in_(needs)).order_by(JobRow.id).with_for_update(read=True)
+    if missing := set(needs) - set(session.execute(wanted).scalars()):
+        raise NotFoundError(f"no job has the id `{min(missing)}`")
 
 
 def _set_labels(session: Session, job_id: str, labels: dict[str, Any]) -> None:
@@ -264,7 +275,7 @@ def _request(session: Session, job_id: str, word: str, asked: JobState, done: Jo
 
 def remove(session: Session, job_id: str) -> JobRow:
     """Deletes the row of a job that has ended (or waits); what hangs on it goes too. The caller deletes its files."""
-    row = get(session, job_id)
+    row = session.get(JobRow, job_id, with_for_update=True) or get(session, job_id)
     if JobState(row.state) not in TERMINAL | {JobState.QUEUED, JobState.PAUSED}:
         raise StateError(f"the job is {row.state}; cancel it first")
     waiting = select(DependencyRow.job_id).join(JobRow, JobRow.id == DependencyRow.job_id)

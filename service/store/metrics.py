@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import delete, insert, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.orm import Session, aliased
 from tsdownsample import MinMaxLTTBDownsampler
 
 from service.events import EpochRecord, StepRecord
@@ -69,22 +69,19 @@ def _epoch_data(record: EpochRecord) -> dict[str, Any]:
 
 def _series_ids(session: Session, job_id: str, names: list[str]) -> dict[str, int]:
     wanted = select(SeriesRow.name, SeriesRow.id).where(SeriesRow.job_id == job_id)
-    known = dict(session.execute(wanted).tuples().all())
+    known = {row.name: row.id for row in session.execute(wanted)}
     missing = [name for name in names if name not in known]
     if missing:
         session.execute(insert(SeriesRow), [{"job_id": job_id, "name": name} for name in missing])
-        known = dict(session.execute(wanted).tuples().all())
+        known = {row.name: row.id for row in session.execute(wanted)}
     return {name: known[name] for name in names}
 
 
 def _tails(session: Session, ids: list[int]) -> dict[int, tuple[int, int, int, bytes]]:
     """The last chunk of each series: first step, last step, count, data."""
+    other = aliased(ChunkRow)
     newest = (
-        select(ChunkRow.first_step)
-        .where(ChunkRow.series_id == SeriesRow.id)
-        .order_by(ChunkRow.first_step.desc())
-        .limit(1)
-        .scalar_subquery()
+        select(func.max(other.first_step)).where(other.series_id == SeriesRow.id).correlate(SeriesRow).scalar_subquery()
     )
     wanted = (
         select(ChunkRow.series_id, ChunkRow.first_step, ChunkRow.last_step, ChunkRow.count, ChunkRow.data)

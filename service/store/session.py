@@ -72,5 +72,6 @@ def now(session: Session) -> datetime:
     """The database's clock; SQLite has none of its own, its host's is the same."""
     if session.get_bind().dialect.name == "sqlite":
         return datetime.now(UTC)
-    time: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
+    with session.no_autoflush:  # a row that is being filled in is not complete yet
+        time: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
     return time.astimezone(UTC)

@@ -32,25 +32,35 @@ def end(
 
 
 def settle(session: Session, job_id: str) -> list[str]:
-    """Looks at the jobs that waited for one that has ended."""
-    ended = jobs.get(session, job_id)
-    if ended.kind == "import" and ended.state != JobState.SUCCEEDED:
-        fail_dataset(session, job_id)
+    """Looks at the jobs that waited for one that has ended; those that cannot start any more end, and theirs too."""
+    free: list[str] = []
+    ended = [job_id]
+    for each in ended:
+        needed = jobs.get(session, each)
+        if needed.kind == "import" and needed.state != JobState.SUCCEEDED:
+            fail_dataset(session, each)
+        reason = shut_gate(session, needed)
+        for row in _waiting_for(session, each):
+            if reason is not None:
+                if jobs.transition(session, row.id, JobState.FAILED, error=GateError(reason).problem()):
+                    ended.append(row.id)
+            elif not jobs.unmet_needs(session, row.id):
+                row.rung_at = None
+                free.append(row.id)
+    session.flush()
+    return free
+
+
+def _waiting_for(session: Session, job_id: str) -> list[JobRow]:
+    """Locked, so that of two jobs that end at once the later one sees that both have ended."""
     wanted = (
         select(JobRow)
         .join(DependencyRow, DependencyRow.job_id == JobRow.id)
         .where(DependencyRow.needs_job_id == job_id, JobRow.state.in_([JobState.QUEUED, JobState.PAUSED]))
+        .order_by(JobRow.id)
+        .with_for_update(of=JobRow)
     )
-    free: list[str] = []
-    for row in session.execute(wanted).scalars().all():
-        reason = shut_gate(session, ended)
-        if reason is not None:
-            free += end(session, row.id, JobState.FAILED, error=GateError(reason).problem())
-        elif not jobs.unmet_needs(session, row.id):
-            row.rung_at = None
-            free.append(row.id)
-    session.flush()
-    return free
+    return list(session.execute(wanted).scalars())
 
 
 def shut_gate(session: Session, needed: JobRow) -> str | None:
@@ -61,9 +71,9 @@ def shut_gate(session: Session, needed: JobRow) -> str | None:
         detail = f": {needed.error['detail']}" if needed.error else ""
         return f"the {needed.kind} job {needed.id} that this job needs ended {needed.state}{detail}"
     if needed.kind == "sanity":
-        report = reports.get(session, needed.id, "result")
-        if report is not None and not report["passed"]:
-            causes = "; ".join(report["causes"][:3])
+        report = reports.get(session, needed.id, "result") or {}
+        if not report.get("passed"):
+            causes = "; ".join(report.get("causes", [])[:3]) or "it left no result"
             return f"the sanity job {needed.id} that this job requires did not pass: {causes}"
     return None
 
