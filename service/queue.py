@@ -3,14 +3,18 @@
 import logging
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from celery import Celery
-from kombu.exceptions import OperationalError
 from sqlalchemy import update
 
 from service.settings import Settings
 from service.store.session import Store, now
 from service.store.tables import JobRow
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+# Celery takes a seventh of the API's import time, so it is imported when the first message is sent.
 
 TASK = "trainwright.run"
 QUEUE = "trainwright"
@@ -18,8 +22,10 @@ logger = logging.getLogger(__name__)
 
 
 @lru_cache(maxsize=8)
-def make_celery(broker_url: str) -> Celery:
+def make_celery(broker_url: str) -> "Celery":
     """The Celery app: JSON messages, no results, no acks to wait for (the sweeper rings again what is lost)."""
+    from celery import Celery
+
     app = Celery("trainwright", broker=broker_url, set_as_current=False)
     app.conf.update(
         task_default_queue=QUEUE,
@@ -40,6 +46,8 @@ def make_celery(broker_url: str) -> Celery:
 
 def ring(store: Store, job_ids: Iterable[str]) -> bool:
     """Rings for each job; returns False when the broker does not answer: the jobs stay queued and are rung later."""
+    from kombu.exceptions import OperationalError
+
     app = make_celery(store.settings.broker)
     try:
         for job_id in job_ids:
@@ -54,6 +62,8 @@ def ring(store: Store, job_ids: Iterable[str]) -> bool:
 
 def broker_answers(settings: Settings) -> bool:
     """Whether the broker answers within two seconds."""
+    from kombu.exceptions import OperationalError
+
     try:
         with make_celery(settings.broker).connection_for_write(connect_timeout=2) as connection:
             connection.ensure_connection(max_retries=1, timeout=2)
