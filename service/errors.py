@@ -203,6 +203,13 @@ class ProcessDiedError(RunError):
     retryable = True
 
 
+class SupervisorError(RunError):
+    """The worker's own part failed."""
+
+    code, title = "supervisor-failed", "The worker failed to run the job"
+    retryable = True
+
+
 class WorkerLostError(RunError):
     """The lease ran out `max_attempts` times."""
 

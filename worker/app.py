@@ -1,4 +1,4 @@
-"""The worker: rings in, one supervisor a job; it registers, gives signs of life, sweeps, and drains when told to end."""
+"""The worker: a ring comes in, a supervisor sees the job through; signs of life, sweeps, and a drain at the end."""
 
 import logging
 import os

@@ -1,7 +1,7 @@
 """The training process: one attempt, in a session of its own. It speaks to its supervisor through one pipe.
 
-Down the pipe comes a StopReason when the run shall end; up go the engine's events. When the pipe ends, the supervisor is
-gone, and so is this process: an orphan would train for nobody.
+Down the pipe comes a StopReason when the run shall end; up go the engine's events. When the pipe ends, the supervisor
+is gone, and so is this process: an orphan would train for nobody.
 """
 
 import os

@@ -48,7 +48,7 @@ class Batch:
 
 
 class Recorder:
-    """Takes events in order. A batch stays until its transaction has committed, so a database that was away loses none."""
+    """Takes events in order. A batch stays until its transaction has committed: a database that was away loses none."""
 
     def __init__(self, store: Store, fence: Fence, dataset_id: str | None = None) -> None:
         self.store, self.fence, self.dataset_id = store, fence, dataset_id
@@ -106,6 +106,10 @@ class Recorder:
         self._batch = Batch()
         for key in outdated:
             self.store.artifacts.delete(key)
+
+    def discard(self) -> None:
+        """Drops what has not been written."""
+        self._batch = Batch()
 
     def _write(self, session: Session, batch: Batch) -> list[str]:
         job_id = self.fence.job_id

@@ -14,9 +14,9 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from service.errors import Problem, ProcessDiedError, RunError
+from service.errors import Problem, ProcessDiedError, RunError, SupervisorError
 from service.events import Log
 from service.states import JobState, StopReason
 from service.store import jobs, settle
@@ -32,7 +32,7 @@ CONTEXT: ForkServerContext = multiprocessing.get_context("forkserver")
 BATCH_EVENTS = 2000
 """Events read from the pipe before the clock is looked at again."""
 LEASE_SHARE = 0.75
-"""A supervisor that could not renew for this share of the lease stops its child: someone else may claim the job soon."""
+"""A supervisor that could not renew for this share of the lease stops its child: the job may be another's soon."""
 
 
 class Supervisor:
@@ -56,11 +56,25 @@ class Supervisor:
         except RunError as error:
             self.outcome = Failed(error.problem(), error.retryable, "")
             return self._finish()
-        except LostLeaseError:
+        except Exception as error:  # noqa: BLE001  (whatever goes wrong here ends this attempt, never the worker)
+            if not isinstance(error, LostLeaseError):
+                return self._give_up(error)
             logger.warning("job %s: attempt %s is no longer ours", self.claim.fence.job_id, self.claim.fence.attempt)
             return []
         finally:
             discard(self.store, self.claim.fence.job_id)
+
+    def _give_up(self, error: Exception) -> list[str]:
+        """A fault of the supervisor's own: the attempt counts as lost; what was not written yet is dropped."""
+        logger.exception("job %s: the supervisor failed", self.claim.fence.job_id)
+        detail = f"{type(error).__name__}: {error}. This is a fault of Trainwright's or of its set-up."
+        self.outcome = Failed(SupervisorError(detail).problem(), True, "")
+        self.recorder.discard()
+        try:
+            return self._finish()
+        except (LostLeaseError, SQLAlchemyError):
+            logger.exception("job %s: its end could not be written; the sweeper will", self.claim.fence.job_id)
+            return []
 
     def _supervise(self, inputs: Inputs) -> None:
         ours, theirs = CONTEXT.Pipe()
@@ -82,7 +96,7 @@ class Supervisor:
             process.close()
 
     def _read(self, pipe: Connection, process: ForkServerProcess) -> bool:
-        """Takes what the child has said; returns whether it said anything. Sleeps until it does, or for a poll's time."""
+        """Takes what the child has said; returns whether it said anything. Sleeps until it does or a poll is due."""
         pause = min(self.store.settings.stop_poll_seconds, 0.5)
         if pipe not in wait([pipe, process.sentinel], timeout=pause):
             return False
