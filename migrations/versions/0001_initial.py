@@ -179,6 +179,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("job_id", "key"),
     )
+    op.create_index("labels_by_key", "job_labels", ["key", "job_id"], unique=False)
     op.create_index("labels_by_value", "job_labels", ["key", "value", "job_id"], unique=False)
     op.create_table(
         "reports",
@@ -217,6 +218,7 @@ def downgrade() -> None:
     op.drop_table("series")
     op.drop_table("reports")
     op.drop_index("labels_by_value", table_name="job_labels")
+    op.drop_index("labels_by_key", table_name="job_labels")
     op.drop_table("job_labels")
     op.drop_index("dependencies_by_need", table_name="job_dependencies")
     op.drop_table("job_dependencies")

@@ -6,7 +6,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from service.errors import InUseError, NotFoundError, Problem, StateError
@@ -300,19 +300,24 @@ def list_page(
     cursor: str | None = None,
 ) -> tuple[list[JobRow], str | None]:
     """Newest first; `label` is `key` or `key=value`; the cursor is the last id. Imports are hidden unless asked for."""
-    wanted = select(JobRow).order_by(JobRow.id.desc()).limit(limit + 1)
-    wanted = wanted.where(JobRow.kind == kind) if kind else wanted.where(JobRow.kind != "import")
-    for column, value in ((JobRow.state, state), (JobRow.dataset_id, dataset), (JobRow.parent_id, parent)):
-        if value is not None:
-            wanted = wanted.where(column == value)
-    if cursor is not None:
-        wanted = wanted.where(JobRow.id < cursor)
+    equal = {JobRow.state: state, JobRow.kind: kind, JobRow.dataset_id: dataset, JobRow.parent_id: parent}
+    wanted = page(label, cursor).where(*(column == value for column, value in equal.items() if value is not None))
+    if kind is None:
+        wanted = wanted.where(JobRow.kind != "import")
+    rows = list(session.execute(wanted.limit(limit + 1)).scalars())
+    return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
+
+
+def page(label: str | None, cursor: str | None) -> Select[tuple[JobRow]]:
+    """Jobs below the cursor, newest first; with a label, the labels' own index gives the order."""
+    wanted, newest = select(JobRow), JobRow.id
     if label is not None:
         key, given, value = label.partition("=")
-        hit = exists().where(LabelRow.job_id == JobRow.id, LabelRow.key == key)
-        wanted = wanted.where(hit.where(LabelRow.value == value) if given else hit)
-    rows = list(session.execute(wanted).scalars())
-    return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
+        wanted, newest = wanted.join(LabelRow, LabelRow.job_id == JobRow.id).where(LabelRow.key == key), LabelRow.job_id
+        wanted = wanted.where(LabelRow.value == value) if given else wanted
+    if cursor is not None:
+        wanted = wanted.where(newest < cursor)
+    return wanted.order_by(newest.desc())
 
 
 def waiting(session: Session, limit: int = 1000) -> list[JobRow]:

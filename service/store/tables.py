@@ -98,7 +98,7 @@ class LabelRow(Base):
     key: Mapped[str] = mapped_column(String(100), primary_key=True)
     value: Mapped[str] = mapped_column(String(200))
 
-    __table_args__ = (Index("labels_by_value", "key", "value", "job_id"),)
+    __table_args__ = (Index("labels_by_value", "key", "value", "job_id"), Index("labels_by_key", "key", "job_id"))
 
 
 class DependencyRow(Base):
