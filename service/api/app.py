@@ -99,7 +99,12 @@ def create_app(settings: Settings, *, ring: Callable[[Iterable[str]], bool] | No
 def _latest(store: Store, job_ids: Iterable[str]) -> dict[str, int]:
     with store.read() as session:
         wanted = select(JobRow.id, JobRow.next_seq - 1).where(JobRow.id.in_(list(job_ids)))
-        return dict(session.execute(wanted).tuples())
+        return dict(session.execute(wanted).all())
+
+
+def _sweep(services: Services, stop: threading.Event) -> None:
+    queue.make_celery(services.settings.broker)  # imported now, so that the first submission does not pay for it
+    sweeper.run_forever(services.store, services.ring, stop)
 
 
 def _lifespan(services: Services) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
@@ -108,9 +113,7 @@ def _lifespan(services: Services) -> Callable[[FastAPI], AbstractAsyncContextMan
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         stop = threading.Event()
-        thread = threading.Thread(
-            target=sweeper.run_forever, args=(services.store, services.ring, stop), name="sweeper", daemon=True
-        )
+        thread = threading.Thread(target=_sweep, args=(services, stop), name="sweeper", daemon=True)
         thread.start()
         try:
             yield

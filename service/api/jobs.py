@@ -4,11 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Query, Response
 
-from service.api import submission
 from service.api.auth import MAY_READ, MAY_TRAIN
 from service.api.deps import Cursor, JobId, Limit, ServicesDep, also, answer
-from service.api.repeats import IdempotencyKey, Made, once
-from service.api.submission import SubmittedJob
+from service.api.repeats import IdempotencyKey, once
+from service.api.submission import SubmittedJob, dry_run_of, submit
 from service.api.views import job_report, job_reports
 from service.reports.job import JobReport
 from service.reports.page import Page
@@ -37,15 +36,8 @@ def submit_job(
     """Validates and resolves a spec, stores the job, and tells the workers. `Location` is the job's address."""
     if dry_run:
         with services.store.read() as session:
-            return answer(submission.dry_run(session, services.settings, spec))
-    return once(
-        services, idempotency_key, spec, lambda session: made(submission.submit(session, services.settings, spec))
-    )
-
-
-def made(job: SubmittedJob) -> Made:
-    """The answer to whatever stored a job."""
-    return Made(job, location=f"/v1/jobs/{job.id}", ring=[job.id] if job.state is JobState.QUEUED else [])
+            return answer(dry_run_of(session, services.settings, spec))
+    return once(services, idempotency_key, spec, lambda session: submit(session, services.settings, spec))
 
 
 @router.get("", dependencies=MAY_READ)

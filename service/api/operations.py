@@ -125,7 +125,7 @@ def _check_disk(services: Services) -> str:
 
 def _statistics(services: Services) -> Iterator[str]:
     with services.store.read() as session:
-        states = dict(session.execute(select(JobRow.state, func.count()).group_by(JobRow.state)).tuples())
+        states = dict(session.execute(select(JobRow.state, func.count()).group_by(JobRow.state)).all())
         alive = len(workers.alive(session, services.settings.lease_seconds))
     requests = services.statistics
     yield from _metric("jobs", "gauge", "Jobs by state.", {f'state="{s}"': states.get(s, 0) for s in JobState})

@@ -4,12 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Response
 
-from service.api import submission
 from service.api.auth import MAY_TRAIN
 from service.api.deps import JobId, ServicesDep, answer, ringing
-from service.api.jobs import made
 from service.api.repeats import IdempotencyKey, once
-from service.api.submission import SubmittedJob
+from service.api.submission import SubmittedJob, submit
 from service.api.views import job_report
 from service.diagnosis.remedy import patched_spec
 from service.errors import InvalidRequestError, StateError
@@ -60,7 +58,7 @@ def retry_job(job_id: JobId, services: ServicesDep, idempotency_key: Idempotency
         services,
         idempotency_key,
         f"retry {job_id}",
-        lambda session: made(submission.submit(session, services.settings, spec, parent=job_id)),
+        lambda session: submit(session, services.settings, spec, parent=job_id),
     )
 
 
@@ -79,7 +77,7 @@ def clone_job(
         services,
         idempotency_key,
         f"clone {job_id} {patch}",
-        lambda session: made(submission.submit(session, services.settings, spec, parent=job_id)),
+        lambda session: submit(session, services.settings, spec, parent=job_id),
     )
 
 

@@ -6,6 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from service.api.references import Given, fault, needs, refused_dataset
+from service.api.repeats import Made
 from service.api.views import job_report
 from service.errors import BusyError, GateError, NotFoundError, SpecError
 from service.reports.job import JobReport
@@ -30,7 +31,7 @@ class SubmittedJob(JobReport):
     warnings: list[Advice] = []
 
 
-def dry_run(session: Session, settings: Settings, spec: AnyJobSpec) -> DryRunReport:
+def dry_run_of(session: Session, settings: Settings, spec: AnyJobSpec) -> DryRunReport:
     """What submitting would store, without storing it."""
     dataset = _find_dataset(session, spec)
     _check_references(session, spec)
@@ -38,7 +39,7 @@ def dry_run(session: Session, settings: Settings, spec: AnyJobSpec) -> DryRunRep
     return DryRunReport(spec=found.spec.model_dump(mode="json"), warnings=found.warnings, estimates=found.estimates)
 
 
-def submit(session: Session, settings: Settings, spec: AnyJobSpec, *, parent: str | None = None) -> SubmittedJob:
+def submit(session: Session, settings: Settings, spec: AnyJobSpec, *, parent: str | None = None) -> Made:
     """Stores the job in the caller's transaction; the caller rings the workers once that has committed.
 
     Raises SpecError for what can never run, and BusyError when the queue is full.
@@ -48,14 +49,19 @@ def submit(session: Session, settings: Settings, spec: AnyJobSpec, *, parent: st
     dataset = _find_dataset(session, spec)
     _check_references(session, spec)
     found = _resolve(session, settings, spec, dataset)
-    dataset = dataset or datasets.create(session, training_of(spec)[0].dataset, BuiltinSource(kind="builtin"))
+    ring = []
+    if dataset is None:
+        dataset = datasets.create(session, training_of(spec)[0].dataset, BuiltinSource(kind="builtin"))
+        ring.append(dataset.job_id)
     needed = list(_dependencies(found.spec, dataset))
     row = jobs.create(session, found.spec, dataset_id=dataset.id, parent=parent, needs=needed)
     warnings = [NewEvent("log", {"message": f"{each.pointer}: {each.detail}"}, "warning") for each in found.warnings]
     events.append(session, row.id, warnings)
     _fail_behind_shut_gates(session, row)
     report = job_report(session, jobs.get(session, row.id))
-    return SubmittedJob(**dict(report), warnings=found.warnings)
+    if report.state is JobState.QUEUED:
+        ring.append(row.id)
+    return Made(SubmittedJob(**dict(report), warnings=found.warnings), f"/v1/jobs/{row.id}", ring)
 
 
 def _resolve(session: Session, settings: Settings, spec: AnyJobSpec, dataset: DatasetRow | None) -> Resolution:

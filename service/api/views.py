@@ -10,9 +10,10 @@ from service.errors import Problem
 from service.reports.dataset import DatasetReport
 from service.reports.job import CheckpointReport, EventReport, JobReport, QueuePlace
 from service.states import DatasetState, JobState
-from service.store import datasets
+from service.store import datasets, workers
 from service.store.tables import DatasetRow, DependencyRow, EventRow, FileRow, JobRow, ReportRow
 
+WORKER_SILENCE_SECONDS = 60
 # Lists of numbers that a result holds, one a step or trial: shown for one job, not in lists of jobs.
 LONG_FIELDS: frozenset[str] = frozenset({"points", "loss_per_step", "accuracy_per_step", "data", "table", "attempts"})
 
@@ -102,7 +103,7 @@ def _results(session: Session, rows: Sequence[JobRow]) -> dict[str, dict[str, An
     if not ids:
         return {}
     wanted = select(ReportRow.job_id, ReportRow.data).where(ReportRow.job_id.in_(ids), ReportRow.name == "result")
-    return dict(session.execute(wanted).tuples())
+    return dict(session.execute(wanted).all())
 
 
 def queue_of(session: Session, rows: Sequence[JobRow]) -> dict[str, QueuePlace]:
@@ -110,6 +111,7 @@ def queue_of(session: Session, rows: Sequence[JobRow]) -> dict[str, QueuePlace]:
     ids = [row.id for row in rows if row.state == JobState.QUEUED]
     if not ids:
         return {}
+    nobody = _no_worker(session)
     order = select(JobRow.id).where(JobRow.state == JobState.QUEUED).order_by(JobRow.priority.desc(), JobRow.id)
     places = {job_id: place for place, job_id in enumerate(session.execute(order).scalars(), start=1)}
     unmet = (
@@ -120,13 +122,20 @@ def queue_of(session: Session, rows: Sequence[JobRow]) -> dict[str, QueuePlace]:
     reasons: dict[str, list[str]] = {}
     for job_id, need_id, kind, state in session.execute(unmet):
         reasons.setdefault(job_id, []).append(f"the {kind} job {need_id} ({state})")
-    return {
-        job_id: QueuePlace(position=places.get(job_id, 1), reason=_reason(reasons.get(job_id), places.get(job_id, 1)))
-        for job_id in ids
-    }
+    found = {}
+    for job_id in ids:
+        place = places.get(job_id, 1)
+        reason = "waits for " + " and ".join(reasons[job_id]) if job_id in reasons else _idle(place, nobody)
+        found[job_id] = QueuePlace(position=place, reason=reason)
+    return found
 
 
-def _reason(needs: list[str] | None, place: int) -> str:
-    if needs:
-        return "waits for " + " and ".join(needs)
+def _idle(place: int, nobody: bool) -> str:
+    if nobody:
+        return "waits for a worker: none is running"
     return "waits for a free worker" if place == 1 else f"waits for a free worker; {place - 1} ahead"
+
+
+def _no_worker(session: Session) -> bool:
+    """Whether no worker has given a sign of life within the longest time that one may be silent."""
+    return not workers.alive(session, WORKER_SILENCE_SECONDS)
