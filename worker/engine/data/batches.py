@@ -1,10 +1,12 @@
 """Batches of normalised float32 samples on the training device.
 
 Shapes: images_BCHW or features_BF, labels_B (int64), targets_BK (soft labels of mixup and cutmix), indices_B (positions
-within the split). The order of an epoch is a pure function of (seed, epoch), the augmentation of (seed, epoch, batch):
-a resumed run sees the same batches, whatever came before.
+within the split). The order of an epoch is a pure function of (seed, epoch), the augmentation of those, the batch and
+its size: a resumed run sees the same batches, whatever came before.
 """
 
+import itertools
+import math
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,7 +20,7 @@ from torch import Tensor
 
 from service.reports.dataset import DatasetMeta
 from service.specs.augmentation import AugmentOp
-from worker.engine.data.augmentation import Augmenter
+from worker.engine.data.augmentation import Augmenter, batches_at_once
 from worker.engine.data.packed import PackedDataset
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -94,6 +96,7 @@ class Source:
         self.indices_N = dataset.indices(split)
         self.labels_N = torch.from_numpy(dataset.y[self.indices_N]).to(device)
         self.is_image = dataset.meta.modality == "image"
+        self.elements = math.prod(dataset.meta.shape)
         view = (1, -1, 1, 1) if self.is_image else (1, -1)
         mean, std = (torch.tensor(each).view(view).to(device) for each in (normalisation.mean, normalisation.std))
         self.unit_scale, self.shift = 1 / std, -mean / std
@@ -193,19 +196,32 @@ class Batches:
     def epoch(self, number: int, start_batch: int = 0) -> Iterator[Batch]:
         """The batches of epoch `number` (from 1), from batch `start_batch` on."""
         positions_N = torch.from_numpy(self.order(number)).to(self.device)
-        batches = (self._batch(positions_N, number, index) for index in range(start_batch, len(self)))
+        batches = self._batches(positions_N, number, start_batch)
         return batches if self.source.resident else read_ahead(batches)
 
-    def _batch(self, positions_N: Tensor, epoch: int, index: int) -> Batch:
-        positions_B = positions_N[index * self.batch_size : (index + 1) * self.batch_size]
-        labels_B = self.labels_N.index_select(0, positions_B)
+    def _batches(self, positions_N: Tensor, epoch: int, start_batch: int) -> Iterator[Batch]:
         if self.augmenter is None:
-            return Batch(self.source.plain(positions_B), labels_B, positions_B)
-        generator = torch.Generator(device=self.device).manual_seed(_mix(self.seed, epoch, index))
-        unit_BCHW = self.augmenter.images(self.source.rows(positions_B).float().div_(255), generator)
-        images_BCHW = torch.addcmul(self.source.shift, unit_BCHW, self.source.unit_scale)
-        images_BCHW, targets_BK = self.augmenter.mix(images_BCHW, labels_B, generator)
-        return Batch(images_BCHW, labels_B, positions_B, targets_BK)
+            for index in range(start_batch, len(self)):
+                positions_B = positions_N[index * self.batch_size : (index + 1) * self.batch_size]
+                labels_B = self.labels_N.index_select(0, positions_B)
+                yield Batch(self.source.plain(positions_B), labels_B, positions_B)
+            return
+        group = batches_at_once(self.batch_size, self.source.elements, self.device.type)
+        for first in range(start_batch - start_batch % group, len(self), group):
+            last = min(first + group, len(self))
+            chunk_M = positions_N[first * self.batch_size : last * self.batch_size]
+            yield from self._augmented(self.augmenter, chunk_M, epoch, first)[max(start_batch - first, 0) :]
+
+    def _augmented(self, augmenter: Augmenter, positions_M: Tensor, epoch: int, first: int) -> list[Batch]:
+        """Several batches that were augmented at once, from batch `first` on."""
+        generator = torch.Generator().manual_seed(_mix(self.seed, epoch, first))
+        labels_M = self.labels_N.index_select(0, positions_M)
+        unit_MCHW = augmenter.images(self.source.rows(positions_M).float().div_(255), generator)
+        images_MCHW = torch.addcmul(self.source.shift, unit_MCHW, self.source.unit_scale)
+        images_MCHW, targets_MK = augmenter.mix(images_MCHW, labels_M, generator)
+        soft = itertools.repeat(None) if targets_MK is None else torch.split(targets_MK, self.batch_size)
+        hard = (torch.split(each, self.batch_size) for each in (images_MCHW, labels_M, positions_M))
+        return [Batch(*part) for part in zip(*hard, soft, strict=False)]
 
 
 def read_ahead(batches: Iterator[Batch], depth: int = 2) -> Iterator[Batch]:
