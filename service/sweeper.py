@@ -3,22 +3,23 @@
 import logging
 import threading
 from collections.abc import Callable, Iterable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import or_, select
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
-from service.errors import WorkerLostError
-from service.states import OWNED, TERMINAL, JobState, StopReason
-from service.store import idempotency, jobs, settle
+from service.errors import GateError, WorkerLostError
+from service.states import OWNED, TERMINAL, DatasetState, JobState, StopReason
+from service.store import idempotency, jobs, settle, workers
 from service.store.jobs import Fence, LostLeaseError
 from service.store.session import Store, now
-from service.store.tables import DependencyRow, FileRow, JobRow, SweepRow
+from service.store.tables import DatasetRow, DependencyRow, FileRow, JobRow, SweepRow
 
 logger = logging.getLogger(__name__)
 RING_AT_MOST = 100
 """Messages a sweep sends; the rest is rung by the next one."""
+COLLECT_EVERY = 100
+"""Sweeps of this process between two searches for files that nothing names any more."""
 
 
 def sweep(store: Store, ring: Callable[[Iterable[str]], bool]) -> bool:
@@ -29,6 +30,7 @@ def sweep(store: Store, ring: Callable[[Iterable[str]], bool]) -> bool:
     ring(dict.fromkeys(free + _unrung(store)))
     with store.begin() as session:
         idempotency.forget_old(session)
+        workers.forget_lost(session)
     return True
 
 
@@ -84,44 +86,87 @@ def _give_back(session: Session, fence: Fence, max_attempts: int) -> list[str]:
 
 
 def _settle_all(store: Store) -> list[str]:
-    """Frees or fails jobs whose need ended while they were being made."""
+    """Frees or fails whoever waits for a job that has ended without success or is gone."""
+    waits = JobRow.state.in_([JobState.QUEUED, JobState.PAUSED])
+    needed = aliased(JobRow)
+    wanted = (
+        select(DependencyRow.needs_job_id, JobRow.id, needed.id)
+        .join(JobRow, JobRow.id == DependencyRow.job_id)
+        .outerjoin(needed, needed.id == DependencyRow.needs_job_id)
+        .where(waits, or_(needed.id.is_(None), needed.state.in_([JobState.FAILED, JobState.CANCELLED])))
+    )
+    free: list[str] = []
     with store.begin() as session:
-        ended = (
-            select(DependencyRow.needs_job_id)
-            .join(JobRow, JobRow.id == DependencyRow.needs_job_id)
-            .where(JobRow.state.in_([JobState.FAILED, JobState.CANCELLED]))
-            .where(
-                DependencyRow.job_id.in_(select(JobRow.id).where(JobRow.state.in_([JobState.QUEUED, JobState.PAUSED])))
-            )
-            .distinct()
-        )
-        return [job_id for need in session.execute(ended).scalars().all() for job_id in settle.settle(session, need)]
+        for need, waiting, found in session.execute(wanted).all():
+            if found is None:
+                error = GateError(f"the job {need} that this job needs was deleted").problem()
+                jobs.transition(session, waiting, JobState.FAILED, error=error)
+                free += settle.settle(session, waiting)
+            else:
+                free += settle.settle(session, need)
+        _settle_datasets(session)
+    return free
+
+
+def _settle_datasets(session: Session) -> None:
+    """A dataset whose import has ended without success, or is gone, does not stay `importing`."""
+    importer = aliased(JobRow)
+    stuck = (
+        select(DatasetRow.job_id)
+        .outerjoin(importer, importer.id == DatasetRow.job_id)
+        .where(DatasetRow.state == DatasetState.IMPORTING)
+        .where(or_(importer.id.is_(None), importer.state.in_([JobState.FAILED, JobState.CANCELLED])))
+    )
+    for job_id in session.execute(stuck).scalars().all():
+        settle.fail_dataset(session, job_id)
 
 
 def _unrung(store: Store) -> list[str]:
-    """Jobs that could start and whose message was never sent, or so long ago that it may be lost."""
+    """Jobs that could start and whose message was never sent; and where a worker is idle, those it may have missed."""
     with store.read() as session:
-        old = now(session) - timedelta(seconds=store.settings.rering_seconds)
-        wanted = select(JobRow.id).where(jobs.claimable(), or_(JobRow.rung_at.is_(None), JobRow.rung_at < old))
-        ordered = wanted.order_by(JobRow.priority.desc(), JobRow.id).limit(RING_AT_MOST)
-        return list(session.execute(ordered).scalars())
+        idle, newest = _idle_slots(session, store.settings.lease_seconds)
+        old = max(now(session) - timedelta(seconds=store.settings.rering_seconds), newest)
+        ready = select(JobRow.id).where(jobs.claimable()).order_by(JobRow.priority.desc(), JobRow.id)
+        never = session.execute(ready.where(JobRow.rung_at.is_(None)).limit(RING_AT_MOST)).scalars().all()
+        again = session.execute(ready.where(JobRow.rung_at < old).limit(idle)).scalars().all()
+    return [*never, *again]
+
+
+def _idle_slots(session: Session, within_seconds: float) -> tuple[int, datetime]:
+    """How many jobs the living workers could take at once, and when the newest of those workers started.
+
+    A message that is older was sent before it could hear; more messages than idle slots would only pile up.
+    """
+    idle, newest = 0, datetime.min.replace(tzinfo=UTC)
+    for worker in workers.alive(session, within_seconds):
+        free = worker.slots - len(workers.jobs_of(session, worker.id))
+        if free > 0 and not worker.draining:
+            idle, newest = idle + free, max(newest, worker.started_at)
+    return min(idle, RING_AT_MOST), newest
 
 
 def collect(store: Store) -> int:
-    """Deletes artifacts that no row names and whose job has ended or is gone; returns how many keys went."""
+    """Deletes artifacts that no row names and whose job or import has ended or is gone; returns how many keys went."""
     with store.read() as session:
         named = set(session.execute(select(FileRow.artifact)).scalars())
-        open_jobs = set(
-            session.execute(select(JobRow.id).where(JobRow.state.not_in([str(state) for state in TERMINAL]))).scalars()
-        )
-    orphans = [key for key in store.artifacts.keys("jobs") if key not in named and key.split("/")[1] not in open_jobs]
+        is_open = JobRow.state.not_in([str(state) for state in TERMINAL])
+        busy = set(session.execute(select(JobRow.id).where(is_open)).scalars())
+        busy |= set(session.execute(select(JobRow.dataset_id).where(is_open, JobRow.kind == "import")).scalars())
+    keys = [*store.artifacts.keys("jobs"), *store.artifacts.keys("datasets")]
+    orphans = [key for key in keys if key not in named and key.split("/")[1] not in busy]
     return sum(store.artifacts.delete(key) for key in orphans)
 
 
 def run_forever(store: Store, ring: Callable[[Iterable[str]], bool], stop: threading.Event) -> None:
-    """Sweeps until `stop` is set; a database that does not answer is tried again."""
-    while not stop.wait(store.settings.sweep_seconds):
+    """Sweeps at once and then periodically until `stop` is set; a fault is logged and tried again."""
+    turns = 0
+    while True:
         try:
-            sweep(store, ring)
-        except SQLAlchemyError:
+            if sweep(store, ring):
+                turns += 1
+                if turns % COLLECT_EVERY == 0:
+                    collect(store)
+        except Exception:
             logger.exception("the sweep failed; the next one tries again")
+        if stop.wait(store.settings.sweep_seconds):
+            return

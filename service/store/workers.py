@@ -3,12 +3,14 @@
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from service.states import OWNED
 from service.store.session import now
 from service.store.tables import JobRow, WorkerRow
+
+KEPT = timedelta(days=1)
 
 
 def register(
@@ -52,6 +54,11 @@ def alive(session: Session, within_seconds: float) -> list[WorkerRow]:
             select(WorkerRow).where(WorkerRow.heartbeat_at >= since).order_by(WorkerRow.started_at)
         ).scalars()
     )
+
+
+def forget_lost(session: Session) -> None:
+    """Drops workers that gave no sign of life for a day."""
+    session.execute(delete(WorkerRow).where(WorkerRow.heartbeat_at < now(session) - KEPT))
 
 
 def jobs_of(session: Session, worker_id: str) -> list[str]:
