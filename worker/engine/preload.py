@@ -4,6 +4,9 @@ import safetensors.torch
 import torch
 import torch._dynamo
 
+import worker.engine.data.importing
+import worker.engine.lr_find
+import worker.engine.sanity
 import worker.engine.train
 
 __all__ = ["safetensors", "torch", "worker"]
