@@ -2,6 +2,7 @@
 
 import difflib
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,6 +28,10 @@ from service.errors import (
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+# What FastAPI says of a body that json cannot read for other reasons than its syntax (nested too deeply).
+UNREADABLE = "There was an error parsing the body"
+_UNREADABLE_BODY = FieldError(pointer="", detail="the body cannot be read as JSON")
+_PARAMETER = re.compile(r"\{[^}]+\}")
 DISCRIMINATORS: tuple[str, ...] = ("kind", "family", "op", "name", "type")
 HTTP_CODES: dict[int, tuple[str, str]] = {
     400: ("bad-request", "Bad request"),
@@ -191,12 +196,22 @@ def _on_invalid_request(request: Request, error: Exception) -> Response:
 
 def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    detail = str(error.detail)
+    detail, headers = str(error.detail), dict(error.headers or {})
+    if error.status_code == 400 and detail == UNREADABLE:
+        return _on_trainwright_error(request, InvalidRequestError("The body cannot be read", [_UNREADABLE_BODY]))
     if error.status_code == 404 and detail == "Not Found":
         detail = f"Nothing is served at {request.url.path}"
     if error.status_code == 405:
         detail = f"{request.method} is not allowed at {request.url.path}"
-    return problem_response(http_problem(error.status_code, detail, request_id(request)), error.headers)
+        headers["Allow"] = _allowed(request) or headers.get("allow", "")
+    return problem_response(http_problem(error.status_code, detail, request_id(request)), headers)
+
+
+def _allowed(request: Request) -> str:
+    """Every method that the contract has at this path (the router names those of one route only)."""
+    paths: dict[str, dict[str, Any]] = request.app.openapi()["paths"]
+    fits = (methods for path, methods in paths.items() if re.fullmatch(_PARAMETER.sub("[^/]+", path), request.url.path))
+    return ", ".join(sorted({method.upper() for methods in fits for method in methods}))
 
 
 def _on_unexpected(request: Request, error: Exception) -> Response:

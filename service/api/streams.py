@@ -75,6 +75,8 @@ async def stream(tails: Tails, job_id: str, read: ReadPage, after: int) -> Async
         for event in events:
             yield format_sse_event(data_str=event.model_dump_json(), event=event.type, id=str(event.seq))
             after = event.seq
+            if event.type == "end":
+                return
         if events:
             continue
         if is_terminal(state):

@@ -16,7 +16,7 @@ from tests.api.world import World
 @pytest.fixture
 def settings(sqlite_url: str, home: Path) -> Settings:
     """Settings of a service on SQLite, with small limits; nobody listens at its broker's address."""
-    return Settings(home=home, database_url=sqlite_url, max_upload_bytes=10 * 2**20, max_queue_length=50)
+    return Settings(home=home, database_url=sqlite_url, max_upload_bytes=10 * 2**20, max_queue_length=12)
 
 
 @pytest.fixture

@@ -155,7 +155,7 @@ def test_retry_and_clone_make_linked_jobs(client: httpx.Client, world: World) ->
 
 def test_a_full_queue_answers_429(client: httpx.Client, world: World) -> None:
     world.dataset()
-    for _ in range(50):
+    for _ in range(12):
         submit(client)
     response = client.post("/v1/jobs", json=LEAST)
     assert response.status_code == 429
