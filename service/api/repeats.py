@@ -11,6 +11,8 @@ from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse, Response
 
 from service.api.deps import Services, answer, ringing
+from service.reports.dataset import DatasetReport
+from service.reports.job import JobReport
 from service.store import idempotency
 
 IdempotencyKey = Annotated[
@@ -23,7 +25,7 @@ IdempotencyKey = Annotated[
 class Made:
     """What a POST made."""
 
-    report: BaseModel
+    report: JobReport | DatasetReport
     location: str
     ring: Iterable[str] = field(default=())
     """Jobs that can start now."""
