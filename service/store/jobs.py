@@ -252,7 +252,7 @@ def request_pause(session: Session, job_id: str) -> JobRow:
 
 def resume(session: Session, job_id: str) -> JobRow:
     """A paused job waits for a worker again and goes on from its last checkpoint."""
-    row = get(session, job_id)
+    row = _lock(session, job_id)
     if row.state != JobState.PAUSED:
         raise StateError(f"the job is {row.state}; only a paused job can be resumed")
     transition(session, job_id, JobState.QUEUED, rung_at=None)
@@ -260,22 +260,25 @@ def resume(session: Session, job_id: str) -> JobRow:
 
 
 def _request(session: Session, job_id: str, word: str, asked: JobState, done: JobState) -> JobRow:
-    row = get(session, job_id)
-    reason = StopReason.CANCELLED if done is JobState.CANCELLED else StopReason.PAUSED
-    if row.state == asked:
+    row = _lock(session, job_id)
+    state = JobState(row.state)
+    if state == asked:
         return row
-    for target in (done, asked):
-        owned = JobState(row.state) in OWNED
-        if target in TRANSITIONS[JobState(row.state)] and owned == (target is asked):
-            if transition(session, job_id, target, stop_reason=None if target is asked else reason):
-                return get(session, job_id)
-            return _request(session, job_id, word, asked, done)  # the state moved meanwhile: look again
-    raise StateError(f"the job is {row.state} and cannot be {word}")
+    target, reason = (asked, None) if state in OWNED else (done, StopReason(done))
+    if not transition(session, job_id, target, stop_reason=reason):
+        raise StateError(f"the job is {state} and cannot be {word}")
+    return get(session, job_id)
+
+
+def _lock(session: Session, job_id: str) -> JobRow:
+    """The job as it is now, and nobody else changes it before this transaction ends."""
+    row = session.get(JobRow, job_id, with_for_update=True, populate_existing=True)
+    return row or get(session, job_id)
 
 
 def remove(session: Session, job_id: str) -> JobRow:
     """Deletes the row of a job that has ended (or waits); what hangs on it goes too. The caller deletes its files."""
-    row = session.get(JobRow, job_id, with_for_update=True) or get(session, job_id)
+    row = _lock(session, job_id)
     if JobState(row.state) not in TERMINAL | {JobState.QUEUED, JobState.PAUSED}:
         raise StateError(f"the job is {row.state}; cancel it first")
     waiting = select(DependencyRow.job_id).join(JobRow, JobRow.id == DependencyRow.job_id)
