@@ -1,12 +1,11 @@
 """The faults, the healthy controls, and the models they are put into; development and held-out ones apart."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from benchmarks.diagnosis.runs import Setup
 
-Patch = Mapping[str, Any]
+Patch = dict[str, Any]
 TOO_HIGH = frozenset({"D1", "D8", "D10", "D11", "D14", "D15"})
 
 
@@ -79,16 +78,16 @@ FAULTS: tuple[Fault, ...] = (
     Fault("val colours inverted", "error 10", by("D3"), injection="val inverted", remedy="code"),
     Fault("val classes in another order", "row 7", by("D3"), twist="permuted val labels", remedy="data"),
     Fault("train copied into val", "error 11", by("D16"), twist="leaked", remedy="data"),
-    Fault("NaN among the features", "row 5", by("D1"), twist="not finite", remedy="data", only=("mlp",)),
+    Fault("NaN among the features", "row 5", by("D1", "C1"), twist="not finite", remedy="data", only=("mlp",)),
     Fault("labels of other samples", "row 6", by("D3", "D6", "D8", "D12"), twist="shuffled labels", remedy="data"),
-    Fault("few samples, long training", "row 2", by("D5", "D6"), OVERFIT, train=80),
+    Fault("few samples, long training", "row 2", by("D5", "D6"), OVERFIT, train=50),
     Fault("noisy labels learned by heart", "row 2", by("D5", "D6"), OVERFIT | {"epochs": 40}, twist="noise 40%"),
     Fault("one hidden unit", "row 3", by("D12", "D8"), {"model.hidden": [1]}),
     Fault("dropout 0.95", "row 3", by("D12", "D8"), {"model.dropout": 0.97}),
     Fault(
         "weight decay 1 with sgd",
         "row 3",
-        by("D12", "D8"),
+        by("D12", "D8", "D11"),
         {"optimizer": {"name": "sgd", "lr": 0.05, "weight_decay": 1.0}},
     ),
     Fault(
@@ -101,7 +100,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "weights start near zero",
         "gradients",
-        by("D13", "D8", "D9"),
+        by("D13", "D8", "D9", "D12", "D15"),
         {"model.batch_norm": False},
         injection="tiny weights",
         remedy="code",
@@ -145,7 +144,7 @@ FAULTS: tuple[Fault, ...] = (
         OVERFIT,
         injection="val not normalised",
         remedy="code",
-        train=80,
+        train=50,
     ),
     Fault(
         "lr too low and no shuffle",

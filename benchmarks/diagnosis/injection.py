@@ -8,9 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from service.specs.train import TrainSpec
-from worker.engine import probes, train
+from worker.engine import probes
 from worker.engine.context import RunContext
+from worker.engine.data.batches import Batches
+from worker.engine.setup import build_run
 from worker.engine.state import TrainingState
+from worker.engine.undo import Undo
 
 Change = Callable[[TrainingState], None]
 
@@ -46,6 +49,7 @@ class Negated(nn.Module):
 
 def _use(run: TrainingState, model: nn.Module) -> None:
     run.model = run.forward = model
+    run.undo = Undo(model, run.precision.device)
 
 
 def _appended(layer: nn.Module) -> Change:
@@ -87,6 +91,8 @@ def _val_pipeline(gain: float, offset: float) -> Change:
     """Val inputs become gain * normalised + offset."""
 
     def change(run: TrainingState) -> None:
+        assert isinstance(run.train, Batches)
+        assert isinstance(run.val, Batches)
         source = run.val.source
         source.scale, source.shift = source.scale * gain, source.shift * gain + offset
         source.normalised = None
@@ -121,12 +127,11 @@ def injected(name: str | None) -> Iterator[None]:
     if name is None:
         yield
         return
-    build_run = train.build_run
 
     def build(spec: TrainSpec, context: RunContext) -> TrainingState:
         run = build_run(spec, context)
         INJECTIONS[name](run)
         return run
 
-    with mock.patch.object(train, "build_run", build):
+    with mock.patch("worker.engine.train.build_run", build):
         yield

@@ -1,7 +1,6 @@
 """One run on the real engine, judged live after each epoch and once more at the end."""
 
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from service.states import StopReason
 from worker.engine import run as engine_run
 from worker.engine.context import RunContext
 
-Patch = Mapping[str, Any]
+Patch = dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """C1: the check-up before the first step found a fault in the model or in its first batch (errors 5, 8, 9, 12, 13)."""
 
+from service.diagnosis import d02_input_scale as input_scale
 from service.diagnosis import thresholds as t
 from service.diagnosis.record import RunRecord
 from service.diagnosis.rule import Rule
@@ -36,9 +37,11 @@ def judge(record: RunRecord) -> Finding | None:
 
 
 def _far_off(check: Check, record: RunRecord) -> bool:
-    """An initial loss so high that the starting weights themselves are wrong."""
+    """An initial loss so high that the starting weights themselves are wrong; off-scale inputs (D2) do that too."""
     loss = record.checkup.statistics.get("initial_loss") if record.checkup else None
-    return check.name == "initial-loss" and isinstance(loss, float) and not loss < t.INITIAL_LOSS * record.guessing_loss
+    if check.name != "initial-loss" or not isinstance(loss, float) or input_scale.judge(record) is not None:
+        return False
+    return not loss < record.guessing_loss + t.INITIAL_LOSS
 
 
-RULE = Rule("C1", "checkup_failed", judge, ("checkup",))
+RULE = Rule("C1", "checkup_failed", judge, ("checkup",), ("D8", "D9", "D12"))

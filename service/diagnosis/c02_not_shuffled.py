@@ -26,4 +26,4 @@ def judge(record: RunRecord) -> Finding | None:
     )
 
 
-RULE = Rule("C2", "not_shuffled", judge)
+RULE = Rule("C2", "not_shuffled", judge, (), ("D11", "D12"))

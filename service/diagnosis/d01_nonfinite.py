@@ -1,7 +1,9 @@
 """D1: the loss or a gradient became NaN or infinite."""
 
-from service.diagnosis.record import RunRecord, Series
-from service.diagnosis.remedy import clipping, scaled_lr
+import math
+
+from service.diagnosis.record import Epoch, RunRecord, Series
+from service.diagnosis.remedy import clipping, lower_lr
 from service.diagnosis.rule import Rule
 from service.reports.finding import Finding, Remedy
 from service.states import StopReason
@@ -40,7 +42,12 @@ def _first(record: RunRecord) -> int | None:
     names = ["train/loss"] if record.spec.precision == "fp16" else ["train/loss", "grad_norm/total"]
     series: list[Series] = [record.points(name) for name in names]
     steps = [step for each in series if (step := each.first_nonfinite()) is not None]
-    return min(steps, default=None)
+    epochs = [epoch.step for epoch in record.epochs if not _is_finite(epoch)]
+    return min(steps + epochs, default=None)
+
+
+def _is_finite(epoch: Epoch) -> bool:
+    return all(math.isfinite(split.get("loss", 0.0)) for split in (epoch.train, epoch.val))
 
 
 def _explanation(step: int, lr: float, losses: list[float], from_start: bool) -> str:
@@ -61,11 +68,11 @@ def _remedy(record: RunRecord, from_start: bool) -> Remedy:
         return Remedy(
             text="Look for non-finite values in the dataset's profile, and run a `sanity` job to try one batch alone."
         )
-    patch = scaled_lr(record, 0.1) | clipping(record)
+    patch = lower_lr(record, 10) | clipping(record)
     if record.spec.precision == "fp16":
         patch["precision"] = "bf16"
     return Remedy(
-        text=f"Divide the learning rate by 10 (to {patch['optimizer.lr']:g}) and clip the gradient's norm at 1.0.",
+        text=f"Lower the learning rate (to {patch['optimizer.lr']:g}) and clip the gradient's norm at 1.0.",
         patch=patch,
     )
 

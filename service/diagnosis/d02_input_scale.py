@@ -96,4 +96,4 @@ def _remedy(record: RunRecord) -> Remedy:
     )
 
 
-RULE = Rule("D2", "input_scale", judge, ("profile",))
+RULE = Rule("D2", "input_scale", judge, ("profile",), ("D14",))

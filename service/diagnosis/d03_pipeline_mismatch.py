@@ -3,7 +3,7 @@
 from service.diagnosis import thresholds as t
 from service.diagnosis.record import Epoch, RunRecord
 from service.diagnosis.rule import Rule
-from service.diagnosis.statistics import margin, over_chance
+from service.diagnosis.statistics import margin, median_of_three, over_chance
 from service.reports.finding import Finding, Remedy
 
 PIPELINE_WORDS = Remedy(
@@ -62,10 +62,13 @@ def _pipeline_gap(epoch: Epoch) -> float | None:
 def _data_differ(record: RunRecord) -> Finding | None:
     """Train accuracy left chance and val accuracy never did."""
     clean, val = record.clean_accuracy(), record.curve("val", "accuracy")
-    if len(val) < t.OTHER_DATA_EPOCHS or not clean or over_chance(clean[-1], record.classes) < t.LEARNED_OVER_CHANCE:
+    if len(val) < t.OTHER_DATA_EPOCHS or not clean:
         return None
-    chance = 1 / record.classes
-    if max(val[1:]) > chance + 3 * record.accuracy_error(chance):
+    chance, best = 1 / record.classes, max(median_of_three(val)[1:])
+    learned = over_chance(clean[-1], record.classes)
+    at_chance = learned >= t.LEARNED_OVER_CHANCE and best <= chance + 3 * record.accuracy_error(chance)
+    far_behind = learned >= t.WELL_LEARNED_OVER_CHANCE and over_chance(best, record.classes) < t.UNLEARNED_OVER_CHANCE
+    if not (at_chance or far_behind):
         return None
     epoch = record.epochs[-1]
     return Finding(
@@ -83,7 +86,7 @@ def _data_differ(record: RunRecord) -> Finding | None:
             "epochs": len(val),
         },
         explanation=(
-            f"The model learns the training data ({100 * clean[-1]:.0f} % right), yet on validation it never got past "
+            f"The model learns the training data ({100 * clean[-1]:.0f} % right), yet on validation it hardly got past "
             f"guessing ({100 * max(val):.0f} % at best, guessing gives {100 * chance:.0f} %). Overfitting still beats "
             "guessing; this says that the validation samples are unlike the training ones, or that in one of the two "
             "the labels do not belong to their samples."

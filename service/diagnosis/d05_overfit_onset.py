@@ -12,7 +12,7 @@ from service.reports.finding import Finding, Remedy, Severity
 def judge(record: RunRecord) -> Finding | None:
     """Val loss is past its minimum and rising, or stands still while both of the chapter's gaps are open."""
     seen = divergence(record)
-    if seen is None or not (_rising(seen) or _standing(seen)):
+    if seen is None or not (_rising(seen) or seen.standing):
         return None
     last = record.epochs[-1]
     return Finding(
@@ -44,14 +44,11 @@ def _rising(seen: Divergence) -> bool:
     )
 
 
-def _standing(seen: Divergence) -> bool:
-    return seen.epochs_past >= t.FLAT_EPOCHS and seen.clean_fall > t.CLEAN_FALL and seen.exceeds_indicators
-
-
 def _severity(record: RunRecord, seen: Divergence) -> Severity:
-    """A warning only when both gaps are open and nothing in the spec takes care of it."""
-    handled = record.spec.early_stopping is not None and not seen.exceeds_at_best
-    return "warning" if seen.exceeds_indicators and not handled else "info"
+    """A warning when both gaps are open, nothing in the spec takes care of it, and it rises or train loss is 0."""
+    if record.spec.early_stopping is not None or not seen.exceeds_indicators:
+        return "info"
+    return "warning" if _rising(seen) or seen.train_loss < t.ZERO_TRAIN_LOSS else "info"
 
 
 RULE = Rule("D5", "overfit_onset", judge, ("validation",))

@@ -1,7 +1,7 @@
 """D6: overfitting: val loss rises while train loss falls, and the gap between them is large."""
 
 from service.diagnosis import thresholds as t
-from service.diagnosis.overfitting import Divergence, divergence
+from service.diagnosis.overfitting import divergence
 from service.diagnosis.record import RunRecord
 from service.diagnosis.remedy import regularised
 from service.diagnosis.rule import Rule
@@ -15,10 +15,10 @@ def judge(record: RunRecord) -> Finding | None:
     if seen is None or not seen.confirmed or not (seen.costs_accuracy or seen.exceeds_indicators):
         return None
     last = record.epochs[-1]
-    handled = _handled(record, seen)
+    handled = record.spec.early_stopping is not None
     return Finding(
         rule="D6",
-        severity="info" if handled else "warning",
+        severity="warning" if seen.is_severe or not handled else "info",
         confidence=margin(seen.rise, t.CONFIRMED_RISE * seen.lowest_val),
         epoch=last.number,
         step=last.step,
@@ -40,10 +40,6 @@ def judge(record: RunRecord) -> Finding | None:
             patch=regularised(record),
         ),
     )
-
-
-def _handled(record: RunRecord, seen: Divergence) -> bool:
-    return record.spec.early_stopping is not None and not seen.exceeds_at_best
 
 
 RULE = Rule("D6", "overfit_confirmed", judge, ("validation",), ("D5",))

@@ -2,7 +2,7 @@
 
 from service.diagnosis.flatness import flatness
 from service.diagnosis.record import RunRecord
-from service.diagnosis.remedy import scaled_lr
+from service.diagnosis.remedy import Patch, default_lr_patch, higher_lr, normalising_layers, unrestrained
 from service.diagnosis.rule import Rule
 from service.reports.finding import Finding, Remedy
 
@@ -35,11 +35,17 @@ def judge(record: RunRecord) -> Finding | None:
         remedy=Remedy(
             text=(
                 "Run a `sanity` job first: a model that cannot learn 64 samples by heart has a bug, and no learning "
-                "rate will mend it. If it passes, run `lr-find`, or try ten times the learning rate."
+                "rate will mend it. If it passes, the patch removes the likeliest cause in this spec; `lr-find` "
+                "finds the rate."
             ),
-            patch=scaled_lr(record, 10),
+            patch=_patch(record),
         ),
     )
+
+
+def _patch(record: RunRecord) -> Patch:
+    """What restrains the model goes first; then a learning rate far above the usual; then layers and a higher rate."""
+    return unrestrained(record) or default_lr_patch(record) or normalising_layers(record) or higher_lr(record)
 
 
 RULE = Rule("D8", "train_flat", judge, ("probes",), ("D12",))

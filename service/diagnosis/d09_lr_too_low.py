@@ -2,7 +2,7 @@
 
 from service.diagnosis import thresholds as t
 from service.diagnosis.record import RunRecord, median
-from service.diagnosis.remedy import scaled_lr
+from service.diagnosis.remedy import Patch, clip_is_choking, higher_lr
 from service.diagnosis.rule import Rule
 from service.diagnosis.statistics import margin
 from service.reports.finding import Finding, Remedy
@@ -32,8 +32,8 @@ def judge(record: RunRecord) -> Finding | None:
             "times more epochs to arrive anywhere."
         ),
         remedy=Remedy(
-            text="Multiply the learning rate by 10 (again, if this returns), or use what an `lr-find` job suggests.",
-            patch=scaled_lr(record, 10),
+            text="Raise the learning rate tenfold or more, as in the patch, or use what an `lr-find` job suggests.",
+            patch=_patch(record, ratio),
         ),
     )
 
@@ -49,4 +49,11 @@ def first_update_ratio(record: RunRecord) -> float | None:
     return median(scaled) if len(scaled) >= t.UPDATE_MIN_SAMPLES else None
 
 
-RULE = Rule("D9", "lr_too_low", judge, ("steps",), ("D8", "D12"))
+def _patch(record: RunRecord, ratio: float) -> Patch:
+    """Aims at the usual update ratio, which grows with the rate; a clip that eats every gradient goes first."""
+    if clip_is_choking(record):
+        return {"clip_norm": 1.0}
+    return higher_lr(record, max(10.0, t.USUAL_UPDATE_RATIO / max(ratio, 1e-12)))
+
+
+RULE = Rule("D9", "lr_too_low", judge, ("steps",), ("D8", "D11", "D12"))

@@ -1,18 +1,19 @@
 """D10: the network collapsed: flat loss and no gradients, the usual face of a far too high learning rate."""
 
 from service.diagnosis import thresholds as t
-from service.diagnosis.flatness import flatness
 from service.diagnosis.record import RunRecord
-from service.diagnosis.remedy import clipping, scaled_lr
+from service.diagnosis.remedy import clipping, lower_lr
 from service.diagnosis.rule import Rule
 from service.reports.finding import Finding, Remedy
 
 
 def judge(record: RunRecord) -> Finding | None:
-    """D8, and weight gradients under 1e-7 in over half of the samples although they were alive at the start."""
-    flat = flatness(record)
-    share = silent_share(record)
-    if flat is None or share is None or share <= t.COLLAPSED_SHARE or not _alive_at_first(record):
+    """Nothing learned, units dead, weight gradients under 1e-7 in over half of the samples though alive at first."""
+    losses, share = record.clean_loss(), silent_share(record)
+    if len(losses) < t.FLAT_MIN_EPOCHS or record.steps < t.FLAT_MIN_STEPS or share is None:
+        return None
+    learned = losses[-1] <= t.FLAT_LEVEL * record.guessing_loss
+    if learned or share <= t.COLLAPSED_SHARE or not _alive_at_first(record) or not _units_dead(record):
         return None
     last = record.epochs[-1]
     return Finding(
@@ -22,20 +23,20 @@ def judge(record: RunRecord) -> Finding | None:
         epoch=last.number,
         step=last.step,
         evidence={
-            "train_loss": flat.last,
-            "guessing_loss": flat.guessing,
+            "train_loss": losses[-1],
+            "guessing_loss": record.guessing_loss,
             "share_of_silent_weight_gradients": share,
             "learning_rate": record.lr,
         },
         explanation=(
-            f"The network collapsed: its loss stands at {flat.last:.3g} (guessing gives {flat.guessing:.3g}) and "
+            f"The network collapsed: its loss is {losses[-1]:.3g} (guessing gives {record.guessing_loss:.3g}) and "
             f"{100 * share:.0f} % of its layers receive no gradient any more (below 1e-7), so they can never "
             f"recover. They did learn at the start. The usual cause is a learning rate ({record.lr:.2g}) far too "
             "high: the first steps threw the weights where every unit is switched off."
         ),
         remedy=Remedy(
             text="Divide the learning rate by 10 and clip the gradient's norm at 1.0; `lr-find` gives the best value.",
-            patch=scaled_lr(record, 0.1) | clipping(record),
+            patch=lower_lr(record, 10) | clipping(record),
         ),
     )
 
@@ -51,4 +52,9 @@ def _alive_at_first(record: RunRecord) -> bool:
     return sum(norm >= t.VANISHING_NORM for norm in first) > len(first) / 2
 
 
-RULE = Rule("D10", "collapsed", judge, ("probes", "gradients"), ("D8", "D9", "D12", "D13", "D14", "D15"))
+def _units_dead(record: RunRecord) -> bool:
+    shares = record.curve("probes", "dead_relu_share")
+    return not shares or shares[-1] > t.DEAD_SHARE
+
+
+RULE = Rule("D10", "collapsed", judge, ("probes", "gradients"), ("D8", "D9", "D11", "D12", "D13", "D14", "D15"))

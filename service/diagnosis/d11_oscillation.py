@@ -2,7 +2,7 @@
 
 from service.diagnosis import thresholds as t
 from service.diagnosis.record import RunRecord
-from service.diagnosis.remedy import clipping, scaled_lr
+from service.diagnosis.remedy import clipping, lower_lr, unrestrained
 from service.diagnosis.rule import Rule
 from service.diagnosis.statistics import changes, flips, margin
 from service.reports.finding import Finding, Remedy
@@ -53,7 +53,7 @@ def _finding(record: RunRecord, losses: list[float], above: bool) -> Finding:
                 f"Divide the learning rate by {10 if above else 3}, and let it rise over the first steps (warmup). "
                 "`lr-find` shows where the loss stops falling."
             ),
-            patch=scaled_lr(record, 0.1 if above else 1 / 3) | clipping(record) | _warmup(record),
+            patch=lower_lr(record, 10 if above else 3) | clipping(record) | _warmup(record) | unrestrained(record),
         ),
     )
 
@@ -76,4 +76,4 @@ def _warmup(record: RunRecord) -> dict[str, float]:
     return {} if record.spec.schedule.warmup >= 0.05 else {"schedule.warmup": 0.1}
 
 
-RULE = Rule("D11", "oscillation", judge, ("probes",), ("D5", "D6", "D7", "D12"))
+RULE = Rule("D11", "oscillation", judge, ("probes",), ("D5", "D6", "D7", "D8", "D12", "D16"))

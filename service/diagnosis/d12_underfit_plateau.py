@@ -1,12 +1,11 @@
 """D12: both losses stand still and high: the model cannot, or may not, fit the data."""
 
 from service.diagnosis import thresholds as t
-from service.diagnosis.record import RunRecord
-from service.diagnosis.remedy import Patch, scaled_lr
+from service.diagnosis.record import RunRecord, default_lr
+from service.diagnosis.remedy import Patch, capacity, higher_lr, unrestrained
 from service.diagnosis.rule import Rule
 from service.diagnosis.statistics import over_chance, slope
 from service.reports.finding import Finding, Remedy
-from service.specs.model import CnnSpec, MlpSpec, TorchvisionSpec
 
 
 def judge(record: RunRecord) -> Finding | None:
@@ -19,7 +18,7 @@ def judge(record: RunRecord) -> Finding | None:
     reached = over_chance(accuracies[-1], record.classes)
     if not (stands or record.ended) or reached >= t.TARGET_ACCURACY or _gap(record, accuracies[-1]) >= t.PLATEAU_GAP:
         return None
-    patch = _patch(record, stands)
+    patch = _patch(record)
     last = record.epochs[-1]
     return Finding(
         rule="D12",
@@ -55,31 +54,10 @@ def _gap(record: RunRecord, train_accuracy: float) -> float:
     return train_accuracy - val[-1] - 2 * record.accuracy_error(val[-1]) if val else 0.0
 
 
-def _patch(record: RunRecord, stands: bool) -> Patch:
-    """Takes away what holds the model back; when nothing does, gives it capacity, then time."""
-    spec, model, patch = record.spec, record.spec.model, Patch()
-    rate = max(model.dropout, default=0.0) if isinstance(model.dropout, list) else model.dropout
-    if rate > 0.5:
-        patch["model.dropout"] = 0.2
-    if (spec.optimizer.weight_decay or 0.0) > 0.1:
-        patch["optimizer.weight_decay"] = 1e-2
-    if spec.augment not in (None, "none", "light", []):
-        patch["augment"] = "none"
-    if isinstance(model, TorchvisionSpec) and model.mode != "full":
-        patch["model.mode"] = "full" if model.mode == "partial" else "partial"
-    if not patch and not stands:
-        return scaled_lr(record, 10) | {"epochs": 2 * spec.epochs}
-    return patch or _capacity(record)
-
-
-def _capacity(record: RunRecord) -> Patch:
-    match record.spec.model:
-        case MlpSpec(hidden=hidden) if max(hidden, default=0) < 128:
-            return {"model.hidden": [256, 128], "model.batch_norm": True}
-        case CnnSpec(channels=channels) if max(channels) < 32:
-            return {"model.channels": [32, 64], "model.batch_norm": True}
-        case _:
-            return scaled_lr(record, 3) | {"epochs": 2 * record.spec.epochs}
+def _patch(record: RunRecord) -> Patch:
+    """Takes away what holds the model back; when nothing does, gives it capacity, or a higher rate and more time."""
+    more = capacity(record) if record.lr >= default_lr(record.spec.optimizer) else {}
+    return unrestrained(record) or more or higher_lr(record) | {"epochs": 2 * record.spec.epochs}
 
 
 def _text(patch: Patch) -> str:
@@ -92,6 +70,7 @@ def _text(patch: Patch) -> str:
         "model.channels": "a larger network",
         "optimizer.lr": "a higher learning rate",
         "epochs": "more epochs",
+        "schedule": "a learning rate that lasts to the end",
     }
     return (
         "Try "

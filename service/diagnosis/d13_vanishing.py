@@ -8,13 +8,14 @@ from service.reports.finding import Finding, Remedy
 
 
 def judge(record: RunRecord) -> Finding | None:
-    """A matrix whose gradient norm is under 1e-7 in 40 % of its last 50 samples, in a model not yet fitted."""
+    """A matrix with a gradient norm under 1e-7 in 40 % of its last 50 samples, while the output layer gets one."""
     losses = record.clean_loss()
     if losses and losses[-1] < t.CONVERGED_LOSS * record.guessing_loss:
         return None
     gradients = record.weight_gradients()
-    silent = {name: share for name, series in gradients.items() if (share := _share(series.values)) > t.VANISHING_SHARE}
-    if not silent:
+    shares = {name: _share(series.values) for name, series in gradients.items()}
+    silent = {name: share for name, share in shares.items() if share > t.VANISHING_SHARE}
+    if not silent or list(shares)[-1] in silent:
         return None
     name = next(iter(silent))
     typical = median(list(gradients[name].last(t.VANISHING_WINDOW).values))

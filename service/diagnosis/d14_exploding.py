@@ -5,7 +5,7 @@ from statistics import median
 
 from service.diagnosis import thresholds as t
 from service.diagnosis.record import RunRecord
-from service.diagnosis.remedy import clipping, normalising_layers, scaled_lr
+from service.diagnosis.remedy import clipping, lower_lr, normalising_layers
 from service.diagnosis.rule import Rule
 from service.diagnosis.statistics import margin
 from service.reports.finding import Finding, Remedy
@@ -45,7 +45,7 @@ def judge(record: RunRecord) -> Finding | None:
         ),
         remedy=Remedy(
             text="Clip the gradient's norm at 1.0, lower the learning rate, and use batch norm with He initialisation.",
-            patch=clipping(record) | normalising_layers(record) | scaled_lr(record, 1 / 3),
+            patch=clipping(record) | normalising_layers(record) | lower_lr(record, 3),
         ),
     )
 

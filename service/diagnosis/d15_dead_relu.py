@@ -2,7 +2,7 @@
 
 from service.diagnosis import thresholds as t
 from service.diagnosis.record import RunRecord
-from service.diagnosis.remedy import Patch, scaled_lr
+from service.diagnosis.remedy import Patch, lower_lr
 from service.diagnosis.rule import Rule
 from service.diagnosis.statistics import margin
 from service.reports.finding import Finding, Remedy
@@ -38,7 +38,7 @@ def judge(record: RunRecord) -> Finding | None:
 
 
 def _patch(record: RunRecord) -> Patch:
-    patch = scaled_lr(record, 0.1)
+    patch = lower_lr(record, 10)
     return patch if isinstance(record.spec.model, TorchvisionSpec) else patch | {"model.activation": "leaky_relu"}
 
 

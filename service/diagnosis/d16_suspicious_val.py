@@ -3,6 +3,7 @@
 from service.diagnosis import thresholds as t
 from service.diagnosis.record import RunRecord
 from service.diagnosis.rule import Rule
+from service.diagnosis.statistics import over_chance
 from service.reports.finding import Finding, Remedy, Severity
 
 Evidence = dict[str, float | str | list[float] | list[str] | None]
@@ -56,7 +57,7 @@ def _starts_trained(record: RunRecord) -> bool:
 
 def _better_than_train(record: RunRecord) -> Finding | None:
     val, clean = record.curve("val", "accuracy")[-3:], record.clean_accuracy()[-3:]
-    if len(val) < 3 or len(clean) < 3:
+    if len(val) < 3 or len(clean) < 3 or over_chance(clean[-1], record.classes) < t.LEARNED_OVER_CHANCE:
         return None
     advantage = min(v - c for v, c in zip(val, clean, strict=True))
     noise = 2 * record.accuracy_error(val[-1])

@@ -24,7 +24,6 @@ def flatness(record: RunRecord) -> Flatness | None:
     level = record.guessing_loss
     recent = losses if len(losses) < 2 * t.FLAT_MIN_EPOCHS else losses[len(losses) // 2 :]
     moved = max(recent) - min(recent)
-    fell = max(losses) - losses[-1]
-    if moved >= t.FLAT_CHANGE * level or losses[-1] <= t.FLAT_LEVEL * level or fell >= 0.2 * level > losses[-1] - level:
+    if moved >= t.FLAT_CHANGE * level or losses[-1] <= t.FLAT_LEVEL * level:
         return None
     return Flatness(first=losses[0], last=losses[-1], guessing=level, epochs=len(losses))

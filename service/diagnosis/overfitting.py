@@ -23,8 +23,11 @@ class Divergence:
     loss_gap: float
     """Now: val loss - clean train loss."""
     accuracy_gap: float
-    loss_gap_at_best: float
-    accuracy_gap_at_best: float
+    train_loss: float
+    """Now: clean train loss."""
+    recent_val: float
+    """Val loss STANDING_EPOCHS ago."""
+    recent_clean: float
     accuracy_lost: float
     """Best val accuracy - val accuracy now."""
     accuracy_error: float
@@ -41,9 +44,18 @@ class Divergence:
         return self.loss_gap > t.LOSS_GAP and self.accuracy_gap > t.ACCURACY_GAP
 
     @property
-    def exceeds_at_best(self) -> bool:
-        """The same at the best epoch: overfitting that keeping the best weights does not mend."""
-        return self.loss_gap_at_best > t.LOSS_GAP and self.accuracy_gap_at_best > t.ACCURACY_GAP
+    def standing(self) -> bool:
+        """The chapter's first row: train falls, val flat; told only where both gaps are open."""
+        return (
+            self.exceeds_indicators
+            and self.train_loss < (1 - t.CLEAN_FALL) * self.recent_clean
+            and self.last_val > (1 - t.STANDING_CHANGE) * self.recent_val
+        )
+
+    @property
+    def is_severe(self) -> bool:
+        """Too much to be left to early stopping."""
+        return self.rise > t.SEVERE_RISE * self.lowest_val and self.exceeds_indicators
 
     @property
     def confirmed(self) -> bool:
@@ -70,7 +82,7 @@ class Divergence:
             "val_loss_rise_percent": 100 * self.rise / max(self.lowest_val, 1e-9),
             "loss_gap": self.loss_gap,
             "accuracy_gap_points": 100 * self.accuracy_gap,
-            "loss_gap_at_best_epoch": self.loss_gap_at_best,
+            "train_loss": self.train_loss,
             "val_accuracy_lost_points": 100 * self.accuracy_lost,
             "val_accuracy_standard_error_points": 100 * self.accuracy_error,
         }
@@ -95,8 +107,9 @@ def divergence(record: RunRecord) -> Divergence | None:
         clean_fall=1 - clean[-1] / max(clean[best], 1e-9),
         loss_gap=last_val - clean[-1],
         accuracy_gap=clean_accuracy[-1] - val_accuracy[-1],
-        loss_gap_at_best=smooth[best] - clean[best],
-        accuracy_gap_at_best=clean_accuracy[best] - val_accuracy[best],
+        train_loss=clean[-1],
+        recent_val=smooth[max(0, len(smooth) - 1 - t.STANDING_EPOCHS)],
+        recent_clean=clean[max(0, len(clean) - 1 - t.STANDING_EPOCHS)],
         accuracy_lost=best_accuracy - val_accuracy[-1],
         accuracy_error=record.accuracy_error(best_accuracy),
     )

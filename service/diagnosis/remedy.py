@@ -5,10 +5,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from service.diagnosis.record import RunRecord
+from service.diagnosis import thresholds as t
+from service.diagnosis.record import RunRecord, default_lr, median
 from service.errors import FieldError, SpecError
 from service.specs import JOB_SPEC, AnyJobSpec
-from service.specs.model import MlpSpec, TorchvisionSpec
+from service.specs.model import CnnSpec, MlpSpec, TorchvisionSpec
 
 Patch = dict[str, Any]
 
@@ -40,9 +41,26 @@ def _set(data: dict[str, Any], path: str, value: Any) -> None:
     data[last] = copy.deepcopy(value)
 
 
-def scaled_lr(record: RunRecord, factor: float) -> Patch:
-    """The learning rate times `factor`, rounded to two digits."""
-    return {"optimizer.lr": float(f"{record.lr * factor:.2g}")}
+def lower_lr(record: RunRecord, divisor: float) -> Patch:
+    """The learning rate divided; where even that is far above the optimizer's usual one, the usual one."""
+    lr, usual = record.lr / divisor, default_lr(record.spec.optimizer)
+    return {"optimizer.lr": _rounded(usual if lr > 3 * usual else lr)}
+
+
+def higher_lr(record: RunRecord, factor: float = 10.0) -> Patch:
+    """The learning rate times `factor`, at most the usual one (unless it is there already)."""
+    usual = default_lr(record.spec.optimizer)
+    return {"optimizer.lr": _rounded(min(factor * record.lr, max(usual, 10 * record.lr)))}
+
+
+def default_lr_patch(record: RunRecord) -> Patch:
+    """The usual learning rate, for one that is more than ten times higher."""
+    usual = default_lr(record.spec.optimizer)
+    return {"optimizer.lr": usual} if record.lr > 10 * usual else {}
+
+
+def _rounded(lr: float) -> float:
+    return float(f"{lr:.2g}")
 
 
 def clipping(record: RunRecord) -> Patch:
@@ -51,13 +69,19 @@ def clipping(record: RunRecord) -> Patch:
     return {} if clip is not None and clip <= 1.0 else {"clip_norm": 1.0}
 
 
+def clip_is_choking(record: RunRecord) -> bool:
+    """Whether clipping leaves next to nothing of the usual gradient."""
+    clip, usual = record.spec.clip_norm, median(record.points("grad_norm/total").finite())
+    return clip is not None and usual is not None and clip < t.CHOKING_CLIP * usual
+
+
 def regularised(record: RunRecord) -> Patch:
     """The chapter's means against overfitting that this spec does not use yet."""
     spec, patch = record.spec, Patch()
     if spec.early_stopping is None:
         patch["early_stopping"] = {"patience": 10, "min_delta": 0.001}
-    if _dropout(record) < 0.3:
-        patch["model.dropout"] = 0.5 if isinstance(spec.model, MlpSpec) else 0.4
+    if dropout(record) < 0.3:
+        patch["model.dropout"] = 0.3
     if _is_image(record) and spec.augment in (None, "none", []):
         patch["augment"] = [{"op": "affine", "degrees": 10, "translate": [0.1, 0.1], "shear": 5}]
     decay = {"sgd": 5e-4, "adam": 1e-3, "adamw": 5e-2}[spec.optimizer.name]
@@ -76,7 +100,53 @@ def normalising_layers(record: RunRecord) -> Patch:
     return {path: value for path, value in wanted.items() if have[path.removeprefix("model.")] != value}
 
 
-def _dropout(record: RunRecord) -> float:
+def unrestrained(record: RunRecord) -> Patch:
+    """Takes away what keeps a model from fitting: regularisation, a schedule that ends early, too few units."""
+    spec, patch = record.spec, Patch()
+    if dropout(record) > t.USUAL_DROPOUT:
+        patch["model.dropout"] = 0.2
+    if (spec.optimizer.weight_decay or 0.0) > t.LARGEST_WEIGHT_DECAY:
+        patch["optimizer.weight_decay"] = {"sgd": 1e-4, "adam": 1e-4, "adamw": 1e-2}[spec.optimizer.name]
+    if spec.augment not in (None, "none", "light", []):
+        patch["augment"] = "none"
+    if isinstance(spec.model, TorchvisionSpec) and spec.model.mode != "full":
+        patch["model.mode"] = "full" if spec.model.mode == "partial" else "partial"
+    if lr_is_gone(record):
+        patch["schedule"] = {"name": "cosine"}
+    return patch | (capacity(record) if is_small(record) else {})
+
+
+def lr_is_gone(record: RunRecord) -> bool:
+    """Whether the learning rate was practically 0 in half of the epochs."""
+    rates = [epoch.lr for epoch in record.epochs]
+    return bool(rates) and sum(rate < t.LR_GONE * record.lr for rate in rates) > len(rates) / 2
+
+
+def is_small(record: RunRecord) -> bool:
+    """Whether a layer is narrower than what the data may need."""
+    match record.spec.model:
+        case MlpSpec(hidden=hidden):
+            return min(hidden, default=t.SMALL_WIDTH) < t.SMALL_WIDTH
+        case CnnSpec(channels=channels, hidden=hidden):
+            return min(hidden, default=t.SMALL_WIDTH) < t.SMALL_WIDTH / 2 or max(channels) < t.SMALL_WIDTH / 4
+        case _:
+            return False
+
+
+def capacity(record: RunRecord) -> Patch:
+    """A larger network of the same family; nothing where the architecture is fixed."""
+    match record.spec.model:
+        case MlpSpec():
+            return {"model.hidden": [256, 128], "model.batch_norm": True}
+        case CnnSpec(channels=channels):
+            wide = {} if max(channels) >= t.SMALL_WIDTH else {"model.channels": [32, 64]}
+            return wide | {"model.hidden": [128], "model.batch_norm": True}
+        case _:
+            return {}
+
+
+def dropout(record: RunRecord) -> float:
+    """The highest dropout rate of the model."""
     rate = record.spec.model.dropout
     return max(rate, default=0.0) if isinstance(rate, list) else rate
 

@@ -6,7 +6,7 @@ import pytest
 
 from service.diagnosis import d06_overfit_confirmed
 from service.diagnosis.record import RunRecord
-from service.diagnosis.remedy import clipping, patched_spec, scaled_lr
+from service.diagnosis.remedy import clipping, higher_lr, lower_lr, patched_spec
 from service.errors import SpecError
 from service.specs.train import TrainSpec
 
@@ -45,8 +45,17 @@ def test_a_patch_that_does_not_fit_is_refused(patch: dict[str, float]) -> None:
 
 
 def test_scaling_starts_from_the_learning_rate_that_was_used(make_record: Make) -> None:
-    assert scaled_lr(make_record(spec={"optimizer": {"lr": 0.03}}), 0.1) == {"optimizer.lr": 0.003}
-    assert scaled_lr(make_record(), 10) == {"optimizer.lr": 0.01}
+    assert lower_lr(make_record(spec={"optimizer": {"lr": 0.02}}), 10) == {"optimizer.lr": 0.002}
+    assert lower_lr(make_record(), 10) == {"optimizer.lr": 1e-4}
+    assert higher_lr(make_record(spec={"optimizer": {"lr": 1e-6}})) == {"optimizer.lr": 1e-5}
+
+
+def test_a_rate_far_above_the_usual_goes_to_the_usual(make_record: Make) -> None:
+    assert lower_lr(make_record(spec={"optimizer": {"name": "sgd", "lr": 30}}), 10) == {"optimizer.lr": 0.01}
+
+
+def test_a_higher_rate_stops_at_the_usual(make_record: Make) -> None:
+    assert higher_lr(make_record(spec={"optimizer": {"lr": 1e-5}}), 1000) == {"optimizer.lr": 1e-3}
 
 
 def test_a_clip_that_is_tight_already_stays(make_record: Make) -> None:
