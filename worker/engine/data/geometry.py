@@ -1,7 +1,8 @@
 """Flips, rotations, affine maps and crops: composed into one map a sample, and each image resampled once.
 
 A map takes a pixel of the result to the place in the image that it comes from: `source = A @ target + t` in pixels from
-the image's centre, as a matrix_B33. Formulas and parameters are those of torchvision's per-image transforms.
+the image's centre, as a matrix_B33. Formulas and parameters are those of torchvision's per-image transforms; only what
+one of several operations moves out of the frame is not lost to the next one, so that fewer corners are black.
 """
 
 import math

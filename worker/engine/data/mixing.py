@@ -62,15 +62,10 @@ def beta(alpha: float, count: int, generator: Generator) -> Tensor:
 
 def cut_boxes(own_B: Tensor, size: tuple[int, int], generator: Generator) -> Boxes:
     """CutMix's boxes: 1 - own of the area, centred anywhere, cut off at the image's edges."""
-    half_B = 0.5 * (1 - own_B).sqrt()
     edges = []
     for length in size:
         centre_B = torch.randint(length, own_B.shape, generator=generator)
-        edges.append(
-            (
-                (centre_B - half_B * length).trunc().clamp(0, length),
-                (centre_B + half_B * length).trunc().clamp(0, length),
-            )
-        )
+        half_B = ((1 - own_B).sqrt() * (length / 2)).trunc()
+        edges.append(((centre_B - half_B).clamp(min=0), (centre_B + half_B).clamp(max=length)))
     (top_B, bottom_B), (left_B, right_B) = edges
     return Boxes(top_B, left_B, bottom_B - top_B, right_B - left_B, torch.ones_like(own_B, dtype=torch.bool))
