@@ -2,12 +2,23 @@
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from service.specs.part import Part
 
+
+def _ordered(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] > pair[1]:
+        raise ValueError("the first number must not be above the second")
+    return pair
+
+
 Probability = Annotated[float, Field(ge=0, le=1)]
 Jitter = Annotated[float, Field(ge=0, le=2)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Factor = Annotated[float, Field(gt=0, le=100)]
+Shares = Annotated[tuple[Share, Share], AfterValidator(_ordered)]
+Factors = Annotated[tuple[Factor, Factor], AfterValidator(_ordered)]
 
 
 class HorizontalFlip(Part):
@@ -35,9 +46,9 @@ class ResizedCrop(Part):
     """RandomResizedCrop: a crop of random area and aspect, resized to the input size."""
 
     op: Literal["resized_crop"]
-    scale: tuple[float, float] = (0.8, 1.0)
+    scale: Shares = (0.8, 1.0)
     """Share of the image's area that is kept."""
-    ratio: tuple[float, float] = (0.9, 1.1)
+    ratio: Factors = (0.9, 1.1)
     """Width over height of the crop."""
 
 
@@ -48,7 +59,7 @@ class Affine(Part):
     degrees: float = Field(default=10, ge=0, le=180)
     translate: tuple[Probability, Probability] = (0.1, 0.1)
     """Largest shift as a share of width and height."""
-    scale: tuple[float, float] = (1.0, 1.0)
+    scale: Factors = (1.0, 1.0)
     shear: float = Field(default=5, ge=0, lt=90)
     """Degrees of shear along x."""
 
@@ -83,8 +94,10 @@ class Erasing(Part):
 
     op: Literal["erasing"]
     p: Probability = 0.1
-    scale: tuple[float, float] = (0.02, 0.33)
-    ratio: tuple[float, float] = (0.3, 3.3)
+    scale: Shares = (0.02, 0.33)
+    """Share of the image's area that is erased."""
+    ratio: Factors = (0.3, 3.3)
+    """Height over width of the erased box."""
 
 
 class Mixup(Part):
