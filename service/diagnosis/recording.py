@@ -58,6 +58,17 @@ class Recording:
         self._checkup: CheckupReport | None = None
         self._stop_reason: StopReason | None = None
 
+    @classmethod
+    def of(cls, record: RunRecord) -> "Recording":
+        """Goes on from what was recorded before (by an earlier attempt)."""
+        recording = cls(record.spec, record.profile)
+        recording._epochs, recording._checkup = list(record.epochs), record.checkup
+        for name, series in record.series.items():
+            points = recording._points.setdefault(name, Points())
+            for step, value in zip(series.steps, series.values, strict=True):
+                points.add(step, value)
+        return recording
+
     def add(self, event: Event) -> None:
         """Takes one event; those that the diagnosis does not read are passed over."""
         match event:

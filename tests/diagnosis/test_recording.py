@@ -48,6 +48,16 @@ def test_a_resume_voids_what_came_after_the_checkpoint() -> None:
     assert record.points("train/loss").first_nonfinite() is None
 
 
+def test_a_recording_goes_on_from_a_record() -> None:
+    first = Recording(SPEC)
+    for event in (StepRecord(1, 1, {"train/loss": 2.3}), epoch(1, 1)):
+        first.add(event)
+    second = Recording.of(first.record())
+    second.add(StepRecord(2, 2, {"train/loss": 2.2}))
+    assert second.record().points("train/loss").values == (2.3, 2.2)
+    assert [each.number for each in second.record().epochs] == [1]
+
+
 def test_a_long_series_keeps_its_head_its_tail_and_its_first_nan() -> None:
     recording = Recording(SPEC)
     for step in range(1, 5001):
