@@ -5,23 +5,29 @@ import os
 import signal
 import socket
 import threading
-from typing import Any
+from collections.abc import Iterable
+from contextlib import suppress
 
 from celery import signals
-from sqlalchemy.exc import OperationalError
+from pydantic import ValidationError
 
+from service.errors import SpecError
 from service.queue import TASK, make_celery, ring
 from service.settings import Settings
-from service.store import jobs, workers
+from service.states import JobState
+from service.store import jobs, settle, workers
 from service.store.ids import new_id
 from service.store.jobs import Claim
 from service.store.migrate import check_schema
 from service.store.session import Store
 from service.sweeper import run_forever
-from worker.supervisor import CONTEXT, Supervisor
+from worker.devices import DevicePool, find_devices
+from worker.lease import AWAY
+from worker.supervisor import Supervisor
 
 logger = logging.getLogger(__name__)
-PRELOADED = ["worker.child", "worker.engine.preload"]
+CANDIDATES = 5
+"""Waiting jobs that a ring looks at: with several workers the first ones may be gone by then."""
 
 
 class Worker:
@@ -32,9 +38,9 @@ class Worker:
         self.store = Store(settings)
         check_schema(self.store.engine)
         self.drain, self.stop = threading.Event(), threading.Event()
+        self.threads = max(1, len(os.sched_getaffinity(0)) // settings.worker_slots)
         self.devices = find_devices()
-        self._slot = threading.local()
-        self._free_devices = list(self.devices)
+        self._pool = DevicePool([device["device"] for device in self.devices], settings.worker_slots)
 
     def run(self) -> None:
         """Works until SIGTERM or SIGINT; jobs that run then are handed back with a checkpoint."""
@@ -45,25 +51,31 @@ class Worker:
         ]
         for thread in background:
             thread.start()
-        signals.worker_shutting_down.connect(self._drain_now)
-        app = make_celery(self.settings.broker)
-        app.task(name=TASK, ignore_result=True)(self.answer)
         try:
-            app.Worker(
-                pool="threads",
-                concurrency=self.settings.worker_slots,
-                hostname=f"{self.id}@{socket.gethostname()}",
-                loglevel="WARNING",
-                quiet=True,
-                without_gossip=True,
-                without_mingle=True,
-                without_heartbeat=True,
-            ).start()
+            self._consume()
         finally:
             self.stop.set()
-            with self.store.begin() as session:
+            for thread in background:
+                thread.join()
+            with suppress(*AWAY), self.store.begin() as session:
                 workers.leave(session, self.id)
             self.store.close()
+
+    def _consume(self) -> None:
+        signals.worker_shutting_down.connect(self._drain_now)
+        app = make_celery(self.settings.broker)
+        app.conf.broker_connection_max_retries = None  # a broker may be away for as long as it likes
+        app.task(name=TASK, ignore_result=True)(self.answer)
+        app.Worker(
+            pool="threads",
+            concurrency=self.settings.worker_slots,
+            hostname=f"{self.id}@{socket.gethostname()}",
+            loglevel="WARNING",
+            quiet=True,
+            without_gossip=True,
+            without_mingle=True,
+            without_heartbeat=True,
+        ).start()
 
     def answer(self, job_id: str) -> None:
         """A ring: takes the job that should start next, which need not be the one that rang, and sees it through."""
@@ -72,29 +84,32 @@ class Worker:
         claim = self._claim(job_id)
         if claim is None:
             return
-        device = self._free_devices.pop() if self._free_devices else "cpu"
-        try:
-            self.ring(Supervisor(self.store, claim, device=device, threads=self.threads, drain=self.drain).run())
-        finally:
-            self._free_devices.append(device)
+        with self._pool.borrow() as device:
+            free = Supervisor(self.store, claim, device=device, threads=self.threads, drain=self.drain).run()
+        self.ring(free)
 
     def _claim(self, job_id: str) -> Claim | None:
         """The waiting job of the highest priority; a duplicate ring finds nothing and is no harm."""
         with self.store.read() as session:
-            candidates = [row.id for row in jobs.waiting(session, limit=5)]
+            candidates = [row.id for row in jobs.waiting(session, limit=CANDIDATES)]
         for candidate in dict.fromkeys([*candidates, job_id]):
-            with self.store.begin() as session:
-                claim = jobs.claim(session, candidate, self.id, self.settings.lease_seconds)
+            try:
+                with self.store.begin() as session:
+                    claim = jobs.claim(session, candidate, self.id, self.settings.lease_seconds)
+            except ValidationError as error:
+                self._refuse(candidate, error)
+                continue
             if claim is not None:
                 return claim
         return None
 
-    @property
-    def threads(self) -> int:
-        """CPU threads of one slot."""
-        return max(1, len(os.sched_getaffinity(0)) // self.settings.worker_slots)
+    def _refuse(self, job_id: str, error: ValidationError) -> None:
+        """A stored spec that this version cannot read would stand in everyone's way; its job fails."""
+        problem = SpecError(f"this version of Trainwright cannot read the job's stored spec: {error}").problem()
+        with suppress(jobs.LostLeaseError), self.store.begin() as session:
+            settle.end(session, job_id, JobState.FAILED, error=problem)
 
-    def ring(self, job_ids: Any) -> bool:
+    def ring(self, job_ids: Iterable[str]) -> bool:
         """Rings for jobs that can start."""
         return ring(self.store, job_ids)
 
@@ -106,7 +121,7 @@ class Worker:
                 host=socket.gethostname(),
                 pid=os.getpid(),
                 slots=self.settings.worker_slots,
-                devices=[{"device": device} for device in self.devices] or [{"device": "cpu", "threads": self.threads}],
+                devices=[device | {"threads": self.threads} for device in self.devices],
             )
 
     def _beat(self) -> None:
@@ -114,7 +129,7 @@ class Worker:
             try:
                 with self.store.begin() as session:
                     drain = workers.beat(session, self.id)
-            except OperationalError as error:
+            except AWAY as error:
                 logger.warning("the database does not answer: %s", error)
                 continue
             if drain and not self.drain.is_set():
@@ -122,23 +137,3 @@ class Worker:
 
     def _drain_now(self, **_: object) -> None:
         self.drain.set()
-
-
-def find_devices() -> list[str]:
-    """CUDA devices, asked in a process of its own: the parent must not touch CUDA before it forks."""
-    # A waiting OpenMP thread must sleep, not spin: on a machine that does anything else spinning costs a factor of ten
-    # (measured: 5 epochs of a small net beside other load 26 s spinning, 1.1 s sleeping). Inherited by every child.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    CONTEXT.set_forkserver_preload(PRELOADED)
-    ours, theirs = CONTEXT.Pipe(duplex=False)
-    process = CONTEXT.Process(target=_tell_devices, args=(theirs,))
-    process.start()
-    found: list[str] = ours.recv()
-    process.join()
-    return found
-
-
-def _tell_devices(pipe: Any) -> None:
-    import torch
-
-    pipe.send([f"cuda:{index}" for index in range(torch.cuda.device_count())])

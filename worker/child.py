@@ -12,11 +12,12 @@ import traceback
 from dataclasses import replace
 from multiprocessing.connection import Connection
 
-from service.errors import Problem, RunError, TrainwrightError
+from service.errors import OutOfMemoryError, Problem, RunError, TrainwrightError
 from service.specs import AnyStoredSpec
 from service.states import StopReason
 from worker.engine import run
 from worker.engine.context import RunContext
+from worker.guard import Guard
 from worker.messages import Failed, Finished
 
 
@@ -30,8 +31,11 @@ def main(pipe: Connection, spec: AnyStoredSpec, context: RunContext, memory_limi
     wish = _Wish(pipe)
     threading.Thread(target=wish.listen, name="watchdog", daemon=True).start()
     try:
-        for event in run(spec, replace(context, stop=wish.reason)):
+        guard = Guard(spec, wish.reason)
+        for event in run(spec, replace(context, stop=guard.reason)):
             pipe.send(event)
+            if (line := guard.saw(event)) is not None:
+                pipe.send(line)
         pipe.send(Finished())
     except TrainwrightError as error:
         retryable = isinstance(error, RunError) and error.retryable
@@ -41,6 +45,10 @@ def main(pipe: Connection, spec: AnyStoredSpec, context: RunContext, memory_limi
 
 
 def _unexpected(error: Exception) -> Problem:
+    from worker.engine.memory import is_out_of_memory
+
+    if is_out_of_memory(error):
+        return OutOfMemoryError(f"{error}. Try a smaller batch_size, a smaller model or fewer job slots.").problem()
     detail = (
         f"{type(error).__name__}: {error}. This is a fault of Trainwright's or of its set-up; the log has the trace."
     )

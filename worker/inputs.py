@@ -3,6 +3,7 @@
 import os
 import shutil
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from service.specs.model import TorchvisionSpec, WeightsFile
 from service.specs.part import FromJob
 from service.store import files, jobs, reports
 from service.store.artifacts import sha256_of
-from service.store.jobs import Claim
+from service.store.jobs import Claim, Fence
 from service.store.session import Store
 from service.store.tables import FileRow
 from worker.engine.context import RunContext
@@ -32,7 +33,7 @@ class Inputs:
 
 def gather(store: Store, claim: Claim, *, device: str, threads: int) -> Inputs:
     """Fetches and binds; raises RunError when something that the spec refers to is not there."""
-    scratch = store.settings.home / "scratch" / claim.fence.job_id / str(claim.fence.attempt)
+    scratch = _scratch(store, claim.fence)
     scratch.mkdir(parents=True, exist_ok=True)
     with store.read() as session:
         spec = _bind(session, claim.spec)
@@ -53,9 +54,18 @@ def gather(store: Store, claim: Claim, *, device: str, threads: int) -> Inputs:
     return Inputs(spec, context)
 
 
-def discard(store: Store, job_id: str) -> None:
-    """Removes the scratch files of a job's attempts on this host."""
-    shutil.rmtree(store.settings.home / "scratch" / job_id, ignore_errors=True)
+def discard(store: Store, fence: Fence) -> None:
+    """Removes the scratch files of an attempt and of those before it; a later one may be at work on this host."""
+    folder = _scratch(store, fence).parent
+    for attempt in folder.glob("*"):
+        if int(attempt.name) <= fence.attempt:
+            shutil.rmtree(attempt, ignore_errors=True)
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def _scratch(store: Store, fence: Fence) -> Path:
+    return store.settings.home / "scratch" / fence.job_id / str(fence.attempt)
 
 
 def _bind(session: Session, spec: AnyStoredSpec) -> AnyStoredSpec:

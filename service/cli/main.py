@@ -20,6 +20,7 @@ from service.cli.embedded import Embedded
 from service.cli.watching import findings_lines, watch
 from service.errors import SchemaError
 from service.settings import Settings, load_settings
+from service.watchdog import end_with_parent
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -71,6 +72,7 @@ def api(host: str | None, port: int | None) -> None:
 
     from service.api.app import create_app
 
+    end_with_parent()
     settings = _settings(host=host, port=port)
     try:
         app = create_app(settings)
