@@ -40,10 +40,14 @@ async def receive_json(request: Request) -> Any:
 
 
 async def receive_raw(request: Request, folder: Path) -> Path:
-    """The body as a file in `folder`."""
+    """The body as a file in `folder`; what arrived of one that is too large or cut short is deleted."""
     path = _fresh(folder)
-    with path.open("wb") as file:
-        await _pour(request, file.write)
+    try:
+        with path.open("wb") as file:
+            await _pour(request, file.write)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
     return path
 
 

@@ -35,7 +35,7 @@ def server(settings: Settings, bell: Bell) -> Iterator[Server]:
 @pytest.fixture
 def client(server: Server) -> Iterator[httpx.Client]:
     """A client of the API."""
-    with httpx.Client(base_url=server.url, timeout=30) as opened:
+    with httpx.Client(base_url=server.url, timeout=60, limits=httpx.Limits(max_connections=200)) as opened:
         yield opened
 
 

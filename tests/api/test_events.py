@@ -6,7 +6,6 @@ from collections.abc import Iterator
 import httpx
 
 from service.states import JobState
-from tests.api.server import Server
 from tests.api.world import World
 
 LEAST = {"kind": "train", "dataset": "digits"}
@@ -90,7 +89,7 @@ def test_a_stream_of_an_unknown_job_is_a_404(client: httpx.Client) -> None:
     assert response.headers["content-type"] == "application/problem+json"
 
 
-def test_more_open_streams_than_threads_leave_the_api_free(client: httpx.Client, server: Server, world: World) -> None:
+def test_more_open_streams_than_threads_leave_the_api_free(client: httpx.Client, world: World) -> None:
     world.dataset()
     job_id = submit(client)
     fence = world.claim(job_id).fence
@@ -98,8 +97,7 @@ def test_more_open_streams_than_threads_leave_the_api_free(client: httpx.Client,
     opened = threading.Barrier(61)
 
     def follow() -> None:
-        url = f"{server.url}/v1/jobs/{job_id}/events"
-        with httpx.stream("GET", url, headers=STREAM, timeout=60) as response:
+        with client.stream("GET", f"/v1/jobs/{job_id}/events", headers=STREAM) as response:
             opened.wait(60)
             ended.extend(event["event"] for event in parse(response.iter_lines()) if event["event"] == "end")
 
