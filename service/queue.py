@@ -66,7 +66,7 @@ def broker_answers(settings: Settings) -> bool:
 
     try:
         with make_celery(settings.broker).connection_for_write(connect_timeout=2) as connection:
-            connection.ensure_connection(max_retries=1, timeout=2)
+            connection.ensure_connection(max_retries=1, timeout=2, interval_start=0, interval_step=0)
     except (OperationalError, ConnectionError, TimeoutError):
         return False
     return True
