@@ -47,6 +47,7 @@ class Store:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        settings.home.mkdir(parents=True, exist_ok=True)
         self.engine = make_engine(settings.database)
         self._reader = self.engine.execution_options(sqlite_begin="BEGIN DEFERRED")
         self.artifacts: ArtifactStore = open_artifacts(settings, self.engine)

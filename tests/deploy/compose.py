@@ -11,6 +11,7 @@ from typing import Any, cast
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
+PYTHON = sys.executable
 _VARIABLE = re.compile(r"\$\{(\w+)(?::?([?-])([^}]*))?\}")
 
 
@@ -39,26 +40,32 @@ def load(variables: Mapping[str, str]) -> dict[str, Any]:
     return cast(dict[str, Any], yaml.safe_load(interpolate(body, variables)))
 
 
-def start(
-    service: Mapping[str, Any], hosts: Mapping[str, str], extra: Mapping[str, str], log: Path, port: int = 0
-) -> subprocess.Popen[bytes]:
-    """The service's own command with its own environment; `hosts` maps what only resolves inside compose's network."""
+def environment(service: Mapping[str, Any], hosts: Mapping[str, str]) -> dict[str, str]:
+    """The service's environment; `hosts` maps what only resolves inside compose's network."""
 
     def local(text: str) -> str:
         for inside, here in hosts.items():
             text = text.replace(inside, here)
         return text
 
+    return {name: local(str(value)) for name, value in service.get("environment", {}).items()}
+
+
+def start(
+    service: Mapping[str, Any], hosts: Mapping[str, str], extra: Mapping[str, str], log: Path, port: int = 0
+) -> subprocess.Popen[bytes]:
+    """The service's own command with its own environment, as a local process."""
     command = [str(part) for part in service["command"]]
     if port:
         command[command.index("--port") + 1] = str(port)
-    environment = {name: local(str(value)) for name, value in service.get("environment", {}).items()}
-    program = [sys.executable, "-m", "service.cli.main", *command[1:]] if command[0] == "trainwright" else command
+        command[command.index("--host") + 1] = "127.0.0.1"
+    program = [PYTHON, "-m", "service.cli.main", *command[1:]] if command[0] == "trainwright" else command
+    own = {"PATH": os.environ["PATH"], "HOME": str(log.parent), "OMP_NUM_THREADS": "1"}
     with log.open("ab") as out:
         return subprocess.Popen(
             program,
             cwd=ROOT,
-            env={"PATH": os.environ["PATH"], "HOME": str(log.parent), "OMP_NUM_THREADS": "1", **environment, **extra},
+            env={**own, **environment(service, hosts), **extra},
             stdout=out,
             stderr=subprocess.STDOUT,
             start_new_session=True,
