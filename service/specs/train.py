@@ -54,7 +54,7 @@ class TrainFields(AugmentedPart):
     compile: bool = False
     """`torch.compile` the model; pays for long jobs on a GPU."""
     channels_last: bool | None = None
-    """Memory format of images; null: on a GPU only."""
+    """Memory format of convolutions; null means yes: it is faster on GPUs and CPUs alike."""
     diagnose: bool = True
     """Record what the diagnosis needs: clean probes, update ratios, dead units."""
     on_finding: Literal["continue", "stop"] = "continue"

@@ -65,7 +65,8 @@ def build_run(spec: TrainSpec, context: RunContext) -> TrainingState:
         probe=probes.build_probe(train, val, spec.seed) if spec.diagnose else None,
         undo=Undo(model, where.device),
         batch_size=batch_size,
-        notes=precision.notes(spec, where),
+        sizes=models.count_parameters(model),
+        notes=[*precision.notes(spec, where), *models.notes(model)],
     )
 
 
@@ -119,10 +120,14 @@ def build_model(
     *,
     channels_last: bool | None = None,
 ) -> nn.Module:
-    """The spec's network on the device; images go channels-last on a GPU unless the spec says otherwise."""
+    """The spec's network on the device; channels-last unless the spec says otherwise.
+
+    A training step in channels-last took 0.66-0.76 of the time on two CPU cores for `cnn` and mobilenet_v2, and the same
+    time for resnet18.
+    """
     model = models.build(spec.model, dataset.meta.shape, len(dataset.meta.classes), context.weights)
     model.to(where.device)
-    if where.device.type == "cuda" if channels_last is None else channels_last:
+    if channels_last is not False:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model
 
