@@ -15,10 +15,14 @@ def save_last(run: TrainingState) -> FileSaved:
 
 
 def save_best(run: TrainingState) -> FileSaved:
-    """Writes the best epoch's weights as a model file that can be downloaded while the run goes on."""
+    """Writes the best epoch's weights as a model file that can be downloaded while the run goes on.
+
+    Its path is its own, like that of every resume state: whoever takes the files over may be late.
+    """
     weights = run.whole(run.best.weights)
-    path = checkpoint.save_model(run.context.scratch / "best.safetensors", weights, about(run))
-    return FileSaved("best", path.name, path, run.best.step, run.best.epoch, run.best.metrics)
+    path = checkpoint.save_model(run.context.scratch / f"best-{run.best.step:08d}.safetensors", weights, about(run))
+    run.saved_best = run.best.step
+    return FileSaved("best", "best.safetensors", path, run.best.step, run.best.epoch, run.best.metrics)
 
 
 def save_model(run: TrainingState) -> FileSaved:
@@ -29,10 +33,10 @@ def save_model(run: TrainingState) -> FileSaved:
 
 
 def save_state(run: TrainingState) -> Iterator[Event]:
-    """The resume state, unless this very state is saved already, and the best weights so far."""
+    """The resume state and the best weights so far, unless these very ones are saved already."""
     if run.saved != run.position:
         yield save_last(run)
-    if run.best.weights:
+    if run.best.weights and run.saved_best != run.best.step:
         yield save_best(run)
 
 

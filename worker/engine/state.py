@@ -99,6 +99,8 @@ class TrainingState:
     stop_reason: StopReason | None = None
     saved: tuple[int, int, int] | None = None
     """The position of the last resume state that was written."""
+    saved_best: int = 0
+    """The step of the best weights that were written last."""
     notes: list[str] = field(default_factory=list)
     resume_exact: bool = True
 
