@@ -6,10 +6,11 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
-from pydantic import TypeAdapter
+from pydantic import BaseModel
 
 from service.api.problems import MEDIA_TYPE
 from service.errors import Problem
+from service.specs.dataset import DatasetRequest
 
 DESCRIPTION = """
 Hand in a job spec; a worker trains the network and says what is wrong with the run, on what evidence, and what to
@@ -20,6 +21,8 @@ submit next.
 * `Idempotency-Key` on a POST makes it safe to repeat. Bodies may be JSON or YAML (`application/yaml`).
 * `GET /v1/jobs/{id}/events` with `Accept: text/event-stream` streams events; `Last-Event-ID` resumes.
 """
+# Models that no endpoint's signature mentions.
+UNSEEN: tuple[type[BaseModel], ...] = (Problem, DatasetRequest)
 TAGS: list[dict[str, str]] = [
     {"name": "jobs", "description": "Submit, watch, steer."},
     {"name": "results", "description": "What a job measured and concluded."},
@@ -54,9 +57,10 @@ def _build(app: FastAPI) -> dict[str, Any]:
     components = schema.setdefault("components", {}).setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         components.pop(name, None)
-    problem = TypeAdapter(Problem).json_schema(ref_template="#/components/schemas/{model}")
-    components.update(problem.pop("$defs", {}))
-    components["Problem"] = problem
+    for model in UNSEEN:
+        described = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        components.update(described.pop("$defs", {}))
+        components[model.__name__] = described
     fault = {
         "description": "What went wrong",
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
