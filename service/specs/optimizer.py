@@ -23,8 +23,9 @@ class OptimizerSpec(Part):
     """Nesterov momentum (sgd with momentum only)."""
     backbone_lr: LearningRate | None = None
     """Learning rate of pretrained layers. Null: a tenth of `lr` when there are pretrained weights, else `lr`."""
-    layer_decay: float = Field(default=1.0, gt=0, le=1)
-    """Factor on the learning rate from one stage of a pretrained network to the one before; 0.75 suits ViT."""
+    layer_decay: float | None = Field(default=None, gt=0, le=1)
+    """Factor on the learning rate from one stage of a torchvision network to the one before. Null: 0.75 for pretrained
+    transformers and ConvNeXt, else 1."""
 
 
 Warmup = Annotated[float, Field(ge=0, le=0.5)]

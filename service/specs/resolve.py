@@ -23,6 +23,9 @@ WEIGHT_DECAY: dict[str, float] = {"sgd": 1e-4, "adam": 1e-4, "adamw": 1e-2}
 # Large transformers want ten times less (SPEC section 4: 1e-5 for their pretrained layers).
 TRANSFORMERS: tuple[str, ...] = ("vit", "swin", "maxvit")
 BACKBONE_SHARE = 0.1
+# From one stage to the one before, for these families with pretrained weights (METHOD, training).
+LAYER_DECAY = 0.75
+DECAYED: tuple[str, ...] = ("vit", "swin", "maxvit", "convnext")
 
 Training = TypeVar("Training", bound=TrainingPart)
 
@@ -78,7 +81,16 @@ def _fill_optimizer(part: TrainingPart) -> OptimizerSpec:
     backbone_lr = optimizer.backbone_lr
     if backbone_lr is None and isinstance(part.model, TorchvisionSpec) and not isinstance(lr, FromJob):
         backbone_lr = lr * BACKBONE_SHARE if part.model.weights is not None else lr
-    return optimizer.model_copy(update={"lr": lr, "weight_decay": decay, "backbone_lr": backbone_lr})
+    factor = optimizer.layer_decay
+    if factor is None and isinstance(part.model, TorchvisionSpec):
+        factor = layer_decay(part.model)
+    changes = {"lr": lr, "weight_decay": decay, "backbone_lr": backbone_lr, "layer_decay": factor}
+    return optimizer.model_copy(update=changes)
+
+
+def layer_decay(model: TorchvisionSpec) -> float:
+    """The usual factor on the learning rate from one stage of this network to the one before."""
+    return LAYER_DECAY if model.weights is not None and model.arch.startswith(DECAYED) else 1.0
 
 
 def _default_lr(part: TrainingPart) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from service.errors import DivergedError
 from service.events import EpochRecord, Event
 from service.states import StopReason
-from worker.engine import probes, run_files
+from worker.engine import models, probes, run_files
 from worker.engine.clock import Clock
 from worker.engine.data.batches import Batch
 from worker.engine.evaluate import Evaluation, evaluate_until
@@ -35,7 +35,7 @@ def _ended(run: TrainingState) -> StopReason | None:
 
 
 def _train_epoch(run: TrainingState, clock: Clock) -> Iterator[Event]:
-    run.model.train()
+    models.begin_epoch(run.model, run.epoch)
     started, before = time.perf_counter(), run.sums.seconds
     for batches in _groups(run.train.epoch(run.epoch, run.batch), run.spec.accumulate):
         outcome = take_step(run, batches)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from service.events import Progress
 from service.reports.dataset import DatasetMeta
+from service.reports.result import Parameters
 from service.specs.train import TrainSpec
 from service.states import StopReason
 from worker.engine import seeding
@@ -85,6 +86,8 @@ class TrainingState:
     probe: Probe | None
     undo: Undo
     batch_size: int
+    sizes: Parameters
+    """Of the whole network, whatever of it a cached prefix stands for."""
     whole: Callable[[Weights], Weights] = lambda weights: weights
     """Turns the trained weights into those of the whole network (a cached frozen prefix is added here)."""
     epoch: int = 1
@@ -164,8 +167,8 @@ class TrainingState:
         """Brings back a snapshot; the resume is exact on the CPU with as many threads as before."""
         self.model.load_state_dict(state["model"])
         if self.ema and state["ema"] is not None:
-            for name, tensor in state["ema"].items():
-                self.ema.values[name].copy_(tensor)
+            for name, tensor in self.ema.values.items():
+                tensor.copy_(state["ema"].get(name, tensor))
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load(state["schedule"])
         self.stopping.load(state["stopping"])

@@ -6,9 +6,10 @@ import torch
 
 from service.events import Event, Log, Phase, Reported, Resumed, Stopped
 from service.reports.result import TrainResult
+from service.specs.model import TorchvisionSpec
 from service.specs.train import TrainSpec
 from service.states import StopReason
-from worker.engine import checkpoint, loop, models, run_files, seeding
+from worker.engine import checkpoint, loop, run_files, seeding
 from worker.engine.checkup import check_up
 from worker.engine.context import RunContext
 from worker.engine.evaluate import classification_report, confusion_report, evaluate_until
@@ -30,6 +31,10 @@ def run_train(spec: TrainSpec, context: RunContext) -> Iterator[Event]:
         yield Phase("loading")
         run = build_run(spec, context)
         yield from _check_up(run)
+        yield from _cache(run)
+        if run.stop_reason is not None:
+            yield Stopped(run.stop_reason)
+            return
         yield from _resume(run)
         yield Phase("training")
         yield from loop.train_epochs(run)
@@ -52,10 +57,20 @@ def _check_up(run: TrainingState) -> Iterator[Event]:
         f"{sizes.trainable:,} of {sizes.total:,} parameters train on {counts.get('train', 0):,} samples, "
         f"{len(run.train):,} batches of {run.batch_size} an epoch, on {run.precision.device}"
     )
+    for note in run.notes:
+        yield Log(note)
     yield Reported("checkup", report)
     for check in report.checks:
         if not check.passed:
             yield Log(f"check-up: {check.name}: {check.detail}", "warning")
+
+
+def _cache(run: TrainingState) -> Iterator[Event]:
+    """Runs a frozen prefix once, if the network has one."""
+    if isinstance(run.spec.model, TorchvisionSpec):
+        from worker.engine.prefix import cache  # torchvision costs a second: only who asks pays
+
+        yield from cache(run)
 
 
 def _resume(run: TrainingState) -> Iterator[Event]:
@@ -105,7 +120,7 @@ def _result(run: TrainingState, test: dict[str, float]) -> TrainResult:
         best_epoch=run.best.epoch,
         best=run.best.metrics,
         test=test,
-        parameters=models.count_parameters(run.model),
+        parameters=run.sizes,
         seconds=seconds,
         samples_per_second=samples / max(seconds, 1e-9),
         resume="exact" if run.resume_exact and run.precision.device.type == "cpu" else "approximate",

@@ -10,6 +10,7 @@ from service.reports.result import Parameters
 from service.specs.model import CnnSpec, MlpSpec, ModelSpec, TorchvisionSpec
 from worker.engine.models.cnn import build_cnn
 from worker.engine.models.mlp import build_mlp
+from worker.engine.models.staged import Staged
 
 
 def build(spec: ModelSpec, shape: Sequence[int], classes: int, weights: Path | None = None) -> nn.Module:
@@ -28,6 +29,18 @@ def build(spec: ModelSpec, shape: Sequence[int], classes: int, weights: Path | N
             return build_transfer(spec, shape, classes, weights)
         case _:
             assert_never(spec)
+
+
+def notes(model: nn.Module) -> list[str]:
+    """What there is to say about how the network came to be: which start weights matched, for instance."""
+    return list(model.notes) if isinstance(model, Staged) else []
+
+
+def begin_epoch(model: nn.Module, epoch: int) -> None:
+    """Puts the network into train mode for epoch `epoch` (from 1); a staged one also chooses what trains in it."""
+    if isinstance(model, Staged):
+        model.begin_epoch(epoch)
+    model.train()
 
 
 def count_parameters(model: nn.Module) -> Parameters:

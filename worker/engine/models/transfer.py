@@ -1,0 +1,131 @@
+"""Transfer learning: a torchvision network with a new head, frozen and rated as the spec says."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from service import catalog
+from service.architectures import Architecture
+from service.errors import DataError
+from service.specs.model import TorchvisionSpec
+from service.specs.optimizer import OptimizerSpec
+from service.specs.resolve import BACKBONE_SHARE, layer_decay
+from worker.engine.models import weights, zoo
+from worker.engine.models.staged import Stage, Staged, Step
+
+FIXED_SIZE: tuple[str, ...] = ("vit", "maxvit")
+"""Architectures whose layers are made for one image size."""
+SMALL_SHARE = 0.4
+"""Pretrained filters see little in images below this share of the size they were trained at."""
+
+
+class TransferNetwork(Staged):
+    """A network from images_BCHW of the dataset's own size to logits_BK."""
+
+    def __init__(self, network: nn.Module, stages: Sequence[Stage], spec: TorchvisionSpec) -> None:
+        super().__init__(network, stages, frozen=frozen_stages(spec, stages), head_epochs=spec.head_epochs)
+        self.spec = spec
+
+    def lr_groups(self, lr: float, optimizer: OptimizerSpec) -> list[tuple[float, list[nn.Parameter]]]:
+        """Learning rate and parameters of each group, the head first. The head's rate is `lr`, the last stage's
+        `backbone_lr`; each stage before has `layer_decay` times the rate of the one after it.
+        """
+        share = BACKBONE_SHARE if self.spec.weights is not None else 1.0
+        rate = optimizer.backbone_lr or lr * share
+        decay = layer_decay(self.spec) if optimizer.layer_decay is None else optimizer.layer_decay
+        *body, head = self.plan
+        groups = [(lr, list(self.parameters_of(head)))]
+        for stage in reversed(body):
+            parameters = list(self.parameters_of(stage))
+            if decay == 1.0 and len(groups) > 1:
+                groups[1][1].extend(parameters)
+            elif parameters:
+                groups.append((rate, parameters))
+                rate *= decay
+        return groups
+
+
+def build_transfer(
+    spec: TorchvisionSpec, shape: Sequence[int], classes: int, file: Path | None = None
+) -> TransferNetwork:
+    """The spec's network for images of `shape` (height, width, channels), with its start weights.
+
+    Raises DataError when the images do not fit, WeightsError when the weights do not.
+    """
+    if len(shape) != 3:
+        raise DataError("a `torchvision` network needs images; this dataset holds features: use the `mlp` family")
+    known = _known(spec.arch)
+    size = input_size(spec, known, shape)
+    try:
+        network = zoo.build(spec.arch, size[0])
+    except (ValueError, AssertionError) as error:
+        raise DataError(f"{spec.arch} does not take images of {size[0]} pixels: {error}") from error
+    if shape[2] not in (1, 3):
+        zoo.widen_input(network, shape[2])
+    zoo.replace_head(network, spec.arch, classes, spec.dropout)
+    body = zoo.stages(network, spec.arch)
+    model = TransferNetwork(network, [_input(shape, size), *body], spec)
+    start = weights.read(spec, file)
+    if start is not None:
+        model.notes += [weights.load(model, start, spec), *_small(known, size)]
+    return model
+
+
+def _known(arch: str) -> Architecture:
+    known = catalog.architecture(arch)
+    if known is None:
+        near = catalog.nearest_architecture(arch)
+        raise DataError(f"no architecture is called `{arch}`" + (f"; did you mean `{near}`?" if near else ""))
+    return known
+
+
+def input_size(spec: TorchvisionSpec, known: Architecture, shape: Sequence[int]) -> tuple[int, int]:
+    """Height and width that the layers see: the spec's, else the images' own, enlarged to the least that works."""
+    if spec.image_size is not None:
+        return spec.image_size, spec.image_size
+    if spec.arch.startswith(FIXED_SIZE):
+        return known.min_size, known.min_size
+    height, width = shape[:2]
+    scale = max(1.0, known.min_size / min(height, width))
+    return round(height * scale), round(width * scale)
+
+
+def frozen_stages(spec: TorchvisionSpec, stages: Sequence[Stage]) -> int:
+    """How many leading stages never train."""
+    if spec.mode == "feature_extraction":
+        return len(stages) - 1
+    if spec.mode == "partial":
+        return next(number for number, stage in enumerate(stages) if stage.is_last)
+    return 0
+
+
+def _small(known: Architecture, size: tuple[int, int]) -> list[str]:
+    if min(size) >= SMALL_SHARE * known.size:
+        return []
+    return [
+        f"images of {size[1]}x{size[0]} pixels meet weights that were trained at {known.size}: `model.image_size` "
+        f"{known.size // 2} or {known.size} usually makes pretrained features much better, and slower"
+    ]
+
+
+def _input(shape: Sequence[int], size: tuple[int, int]) -> Stage:
+    """From the dataset's images to the first layer's: resized on the device, grey repeated to three channels."""
+    steps = [] if tuple(shape[:2]) == size else [Step(partial(_resize, size))]
+    steps += [Step(_repeat_grey)] if shape[2] == 1 else []
+    return Stage("input", tuple(steps))
+
+
+def _resize(size: tuple[int, int], _: nn.Module, images_BCHW: Tensor) -> Tensor:
+    """Scaled to cover `size`, then the centre of it."""
+    height, width = images_BCHW.shape[2:]
+    scale = max(size[0] / height, size[1] / width)
+    covering = (max(round(height * scale), size[0]), max(round(width * scale), size[1]))
+    images_BCHW = nn.functional.interpolate(images_BCHW, covering, mode="bilinear", antialias=scale < 1)
+    top, left = (covering[0] - size[0]) // 2, (covering[1] - size[1]) // 2
+    return images_BCHW[:, :, top : top + size[0], left : left + size[1]]
+
+
+def _repeat_grey(_: nn.Module, images_BCHW: Tensor) -> Tensor:
+    return images_BCHW.expand(-1, 3, -1, -1)
