@@ -1,11 +1,13 @@
 """Writes an attempt's events into the store, in batches, under its fencing token."""
 
+import logging
 import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, assert_never
 
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from service.events import (
@@ -31,6 +33,7 @@ from service.store.jobs import Fence
 from service.store.session import Store
 from worker.live_diagnosis import LiveDiagnosis
 
+logger = logging.getLogger(__name__)
 FLUSH_SECONDS = 1.0
 
 
@@ -123,11 +126,21 @@ class Recorder:
         with self.store.begin() as session:
             jobs.hold(session, self.fence, **batch.columns)
             outdated = self._write(session, batch)
-            self._diagnosis.tell(session)
+            self._judge(session)
         self._diagnosis.told()
         self._batch = Batch()
         for key in outdated:
             self.store.artifacts.delete(key)
+
+    def _judge(self, session: Session) -> None:
+        """A fault in a rule must not end a training: the verdict can be drawn again from what is stored."""
+        try:
+            with session.begin_nested():
+                self._diagnosis.tell(session)
+        except SQLAlchemyError:
+            raise
+        except Exception:
+            logger.exception("job %s: the diagnosis failed", self.fence.job_id)
 
     def discard(self) -> None:
         """Drops what has not been written."""
