@@ -104,3 +104,9 @@ def test_explanations_are_sentences_for_a_beginner(make_record: Make) -> None:
         assert len(finding.explanation.split()) >= 25
         assert re.search(r"\d", str(finding.evidence))
         assert finding.remedy.text.endswith(".")
+
+
+def test_the_readme_says_where_each_of_the_fourteen_errors_is_caught() -> None:
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+    for error in FOURTEEN:
+        assert f"| {error.number} | {error.error} | {error.caught} | {error.where} |" in readme
