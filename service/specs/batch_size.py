@@ -18,4 +18,4 @@ class BatchSizeSpec(AugmentedPart):
     search_up: bool = True
     """When the largest candidate fits, go on doubling."""
     memory_limit_bytes: int | None = Field(default=None, ge=2**26)
-    """Limit of the measuring process's memory; null: what the device has."""
+    """Memory that the training may take, on top of what its process needs to start; null: what the device has."""

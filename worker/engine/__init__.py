@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from service.events import Event
 from service.specs import AnyStoredSpec
+from service.specs.batch_size import BatchSizeSpec
 from service.specs.dataset import ImportSpec
 from service.specs.lr_find import LrFindSpec
 from service.specs.sanity import SanitySpec
@@ -30,6 +31,10 @@ def run(spec: AnyStoredSpec, context: RunContext) -> Iterator[Event]:
             from worker.engine.sanity import run_sanity
 
             yield from run_sanity(spec, context)
+        case BatchSizeSpec():
+            from worker.engine.batch_size import run_batch_size
+
+            yield from run_batch_size(spec, context)
         case ImportSpec():
             from worker.engine.data.importing import run_import
 

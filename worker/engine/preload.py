@@ -4,6 +4,7 @@ import safetensors.torch
 import torch
 import torch._dynamo
 
+import worker.engine.batch_size
 import worker.engine.data.importing
 import worker.engine.lr_find
 import worker.engine.sanity

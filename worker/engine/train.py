@@ -10,6 +10,7 @@ from service.specs.model import TorchvisionSpec
 from service.specs.train import TrainSpec
 from service.states import StopReason
 from worker.engine import checkpoint, loop, run_files, seeding
+from worker.engine.batch_size import choose_batch_size
 from worker.engine.checkup import check_up
 from worker.engine.context import RunContext
 from worker.engine.evaluate import classification_report, confusion_report, evaluate_until
@@ -29,6 +30,11 @@ def run_train(spec: TrainSpec, context: RunContext) -> Iterator[Event]:
     """
     try:
         yield Phase("loading")
+        if spec.batch_size == "auto":
+            spec = yield from choose_batch_size(spec, context)
+        if spec.batch_size == "auto":
+            yield Stopped(context.stop() or StopReason.CANCELLED)
+            return
         run = build_run(spec, context)
         yield from _check_up(run)
         yield from _cache(run)
