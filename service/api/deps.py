@@ -57,3 +57,9 @@ def ringing(services: Services, job_ids: Iterable[str]) -> BackgroundTask:
 def also(status: int, description: str, model: type[BaseModel] | None = None) -> dict[int | str, dict[str, Any]]:
     """One more response for the contract."""
     return {status: {"description": description} | ({"model": model} if model else {})}
+
+
+def pictured(others: dict[str, Any] | None = None) -> dict[int | str, dict[str, Any]]:
+    """The answer of an endpoint that draws, for the contract."""
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    return {200: {"content": {"image/svg+xml": binary, "image/png": binary, **(others or {})}}}

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from service import plots
 from service.api.auth import MAY_READ
-from service.api.deps import JobId, ServicesDep, answer
+from service.api.deps import JobId, ServicesDep, answer, pictured
 from service.api.results import picture
 from service.reports.job import CurveEpoch, CurvesReport, MetricsReport, Point, Series
 from service.store import jobs, metrics
@@ -56,7 +56,7 @@ def get_curves(job_id: JobId, services: ServicesDep) -> CurvesReport:
         return curves(session, job_id)
 
 
-@router.get("/curves.{image_format}", response_class=Response)
+@router.get("/curves.{image_format}", response_class=Response, responses=pictured())
 def get_curves_picture(job_id: JobId, image_format: Literal["svg", "png"], services: ServicesDep) -> Response:
     """The curves as a picture."""
     with services.store.read() as session:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from service import plots
 from service.api.auth import MAY_READ
-from service.api.deps import JobId, Services, ServicesDep
+from service.api.deps import JobId, Services, ServicesDep, pictured
 from service.errors import NotReadyError
 from service.reports.classification import ClassificationReport, ConfusionReport
 from service.reports.part import ReportPart
@@ -27,7 +27,11 @@ def get_confusion(job_id: JobId, services: ServicesDep, split: Split = "val") ->
     return _report(services, job_id, f"confusion:{split}", ConfusionReport)
 
 
-@router.get("/confusion.{image_format}")
+@router.get(
+    "/confusion.{image_format}",
+    response_class=Response,
+    responses=pictured({"text/csv": {"schema": {"type": "string"}}}),
+)
 def get_confusion_picture(
     job_id: JobId, image_format: Literal["svg", "png", "csv"], services: ServicesDep, split: Split = "val"
 ) -> Response:
@@ -50,7 +54,7 @@ def get_lr_curve(job_id: JobId, services: ServicesDep) -> LrCurve:
     return _report(services, job_id, "result", LrCurve)
 
 
-@router.get("/lr-curve.{image_format}")
+@router.get("/lr-curve.{image_format}", response_class=Response, responses=pictured())
 def get_lr_curve_picture(job_id: JobId, image_format: Literal["svg", "png"], services: ServicesDep) -> Response:
     """The range test as a picture, with the suggestion marked."""
     report = _report(services, job_id, "result", LrCurve)
