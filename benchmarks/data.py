@@ -1,12 +1,12 @@
 """Real data for the benchmarks: Debian's FashionMNIST, packed as the service packs it."""
 
-import gzip
 from pathlib import Path
 
 import numpy as np
 
 from service.reports.dataset import DatasetMeta
 from worker.engine.data.packed import write_packed
+from worker.engine.data.sources.idx import read_idx
 
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 CLASSES = ["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
@@ -14,15 +14,15 @@ CLASSES = ["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt",
 
 def fashion_mnist() -> tuple[np.ndarray, np.ndarray]:
     """60,000 training images (N, 28, 28) uint8 and their labels (N,) int64."""
-    images = np.frombuffer(gzip.decompress((FASHION_MNIST / "train-images-idx3-ubyte.gz").read_bytes()), np.uint8, offset=16)
-    labels = np.frombuffer(gzip.decompress((FASHION_MNIST / "train-labels-idx1-ubyte.gz").read_bytes()), np.uint8, offset=8)
-    return images.reshape(-1, 28, 28), labels.astype(np.int64)
+    images_NHW = read_idx(FASHION_MNIST / "train-images-idx3-ubyte.gz", 3)
+    labels_N = read_idx(FASHION_MNIST / "train-labels-idx1-ubyte.gz", 1)
+    return images_NHW, labels_N.astype(np.int64)
 
 
 def pack(folder: Path, images_NHW: np.ndarray, labels_N: np.ndarray, held_out: int = 640) -> None:
-    """Writes a packed dataset whose last samples are val and test (`held_out` each)... after all of `images_NHW`.
+    """Writes a packed dataset: train holds every given image, val and test repeat its first `held_out` ones each.
 
-    The train split holds every given image; val and test repeat its first ones, for speed is measured here, not quality.
+    Speed is measured here, not quality.
     """
     x = np.concatenate([images_NHW, images_NHW[: 2 * held_out]])[..., None]
     y = np.concatenate([labels_N, labels_N[: 2 * held_out]])

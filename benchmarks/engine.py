@@ -100,7 +100,8 @@ def _against_peers(folder: Path, data: peers.Arrays, augment: str, threads: int)
     for name, train in (("Lightning", peers.lightning_epochs), ("fastai", peers.fastai_epochs)):
         best = min(_peer_epoch(train, data, augment, workers) for workers in (0, 2))
         label = f"engine / {name}, augment {augment}"
-        found.append(Measure(label, best / epoch_seconds, 1.5, note=f"{best:.2f} s against {epoch_seconds:.2f} s an epoch"))
+        note = f"{best:.2f} s against {epoch_seconds:.2f} s an epoch"
+        found.append(Measure(label, best / epoch_seconds, 1.5, note=note))
     return found
 
 

@@ -26,7 +26,14 @@ class Measure:
         """A row of the table."""
         sign = ">=" if self.at_least else "<="
         verdict = "reached" if self.reached else "MISSED"
-        return f"| {self.what} | {self.value:,.3g} {self.unit} | {sign} {self.target:,g} {self.unit} | {verdict} | {self.note} |"
+        cells = (
+            self.what,
+            f"{self.value:,.3g} {self.unit}",
+            f"{sign} {self.target:,g} {self.unit}",
+            verdict,
+            self.note,
+        )
+        return "| " + " | ".join(cells) + " |"
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -91,9 +91,7 @@ def lightning_epochs(
         trainer.fit(Module(), loader(data, batch_size, augment, workers))
 
 
-def fastai_epochs(
-    model: nn.Module, data: Arrays, *, batch_size: int, epochs: int, augment: bool, workers: int
-) -> None:
+def fastai_epochs(model: nn.Module, data: Arrays, *, batch_size: int, epochs: int, augment: bool, workers: int) -> None:
     """Trains with `fastai.learner.Learner`."""
     from fastai.callback.core import Callback
     from fastai.data.core import DataLoaders

@@ -30,7 +30,7 @@ class Sweep:
 
 
 def read_probe_curve(sweep: Sweep, fallback: float, *, trainable: int) -> LrCurve:
-    """The rule measured best, on losses of a fixed probe batch; `fallback` is the lr to use when the curve says nothing."""
+    """The rule measured best, on losses of a fixed probe batch; `fallback` is the lr for a curve that says nothing."""
     lrs, losses = _finite_part(sweep)
     if len(lrs) < LEAST_POINTS:
         reason = f"only {len(lrs)} finite losses before the sweep ended ({sweep.ended or 'too short'}); 20 are needed"

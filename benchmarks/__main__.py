@@ -1,0 +1,35 @@
+"""`python -m benchmarks [NAME ...]`: runs the benchmarks, prints the table, writes `benchmarks/results/bench.md`."""
+
+import importlib
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+NAMES = ("engine", "prefix", "lr_find", "latency", "tune", "store", "api")
+RESULTS = Path(__file__).parent / "results" / "bench.md"
+HEAD = "| what | measured | target | | note |\n|---|---|---|---|---|"
+
+
+def main(wanted: list[str]) -> None:
+    """Each benchmark in turn; the file is written only when all of them ran."""
+    rows = []
+    print(HEAD)
+    for name in wanted or NAMES:
+        for measure in importlib.import_module(f"benchmarks.{name}").measure():
+            rows.append(measure.row())
+            print(rows[-1], flush=True)
+    if not wanted:
+        versions = f"Python {platform.python_version()}, torch {torch.__version__}"
+        machine = f"{platform.machine()}, {os.cpu_count()} cores, {versions}"
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(
+            f"# `make bench`\n\n{time.strftime('%Y-%m-%d')}, {machine}\n\n{HEAD}\n" + "\n".join(rows) + "\n"
+        )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
