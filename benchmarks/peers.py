@@ -63,7 +63,7 @@ def lightning_epochs(
     """Trains with `lightning.Trainer`, with everything switched off that is not training."""
     import lightning
 
-    class Module(lightning.LightningModule):
+    class Module(lightning.LightningModule):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.net = model
