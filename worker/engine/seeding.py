@@ -51,4 +51,4 @@ def restore(state: dict[str, Any]) -> None:
 
 def cuda_started() -> bool:
     """Whether this process uses CUDA; asking does not start it."""
-    return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
+    return bool(torch.cuda.is_initialized())

@@ -36,8 +36,8 @@ def run_train(spec: TrainSpec, context: RunContext) -> Iterator[Event]:
             yield Stopped(context.stop() or StopReason.CANCELLED)
             return
         run = build_run(spec, context)
-        yield from _check_up(run)
-        yield from _cache(run)
+        yield from check_up_run(run)
+        yield from cache_prefix(run)
         if run.stop_reason is not None:
             yield Stopped(run.stop_reason)
             return
@@ -46,7 +46,7 @@ def run_train(spec: TrainSpec, context: RunContext) -> Iterator[Event]:
         yield from loop.train_epochs(run)
         yield from run_files.save_state(run)
         if run.stop_reason in CONCLUSIVE and run.best.weights:
-            yield from _conclude(run)
+            yield from conclude(run)
         yield Stopped(run.stop_reason or StopReason.COMPLETED)
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
@@ -54,7 +54,8 @@ def run_train(spec: TrainSpec, context: RunContext) -> Iterator[Event]:
         raise out_of_memory(fixed_batch_size(spec.batch_size)) from error
 
 
-def _check_up(run: TrainingState) -> Iterator[Event]:
+def check_up_run(run: TrainingState) -> Iterator[Event]:
+    """Looks at the model and its first batch before the first step."""
     yield Phase("checkup")
     batch = next(iter(run.train.epoch(1)))
     report = check_up(run.model, batch, len(run.meta.classes), run.precision)
@@ -71,7 +72,7 @@ def _check_up(run: TrainingState) -> Iterator[Event]:
             yield Log(f"check-up: {check.name}: {check.detail}", "warning")
 
 
-def _cache(run: TrainingState) -> Iterator[Event]:
+def cache_prefix(run: TrainingState) -> Iterator[Event]:
     """Runs a frozen prefix once, if the network has one."""
     if isinstance(run.spec.model, TorchvisionSpec):
         from worker.engine.prefix import cache  # torchvision costs a second: only who asks pays
@@ -86,10 +87,12 @@ def _resume(run: TrainingState) -> Iterator[Event]:
         return
     run.restore(checkpoint.load(run.context.resume_from))
     yield Log(f"resumed from the checkpoint of step {run.step} (epoch {run.epoch})")
+    if not run.resume_exact:
+        yield Log("the resume is approximate: other threads or another device than before", "warning")
     yield Resumed(run.step, run.epoch, run.resume_exact)
 
 
-def _conclude(run: TrainingState) -> Iterator[Event]:
+def conclude(run: TrainingState) -> Iterator[Event]:
     """The model file, reports on val and test with the best weights, and the result."""
     yield run_files.save_model(run)
     yield Phase("testing")
