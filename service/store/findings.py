@@ -56,7 +56,10 @@ def report(session: Session, job_id: str) -> FindingsReport:
     record = record_of(session, job)
     kept = _rows(session, job_id)
     if record is None:
-        return FindingsReport(verdict="healthy", data=[_stored(session, row) for row in kept.values()])
+        words = f"a training: the rules judge `train` jobs, a `{job.kind}` job says what it found in its result"
+        return FindingsReport(
+            verdict="not enough evidence", missing=[words], data=[_stored(session, row) for row in kept.values()]
+        )
     diagnosis = diagnose(record)
     data = [_merged(session, job, finding, kept.get(finding.rule)) for finding in diagnosis.findings]
     present = {finding.rule for finding in diagnosis.findings}
