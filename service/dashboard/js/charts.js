@@ -31,7 +31,8 @@ export function lineChart(series, marks = [], { log = false, xLabel = "epoch" } 
   for (const mark of marks.filter((each) => Number.isFinite(each.x))) {
     const at = x.at(mark.x);
     svg.append(s("line", { x1: at, x2: at, y1: TOP, y2: HEIGHT - BOTTOM, stroke: mark.color, "stroke-dasharray": "4 3" }));
-    svg.append(s("text", { x: at + 4, y: TOP + 10, class: "mark", fill: mark.color }, mark.label));
+    const side = at > WIDTH * 0.7 ? { x: at - 4, "text-anchor": "end" } : { x: at + 4 };
+    svg.append(s("text", { ...side, y: TOP + 10, class: "mark", fill: mark.color }, mark.label));
   }
   for (const each of finite) {
     const path = each.points.map(([a, b], i) => `${i ? "L" : "M"}${x.at(a).toFixed(1)} ${y.at(b).toFixed(1)}`).join("");
@@ -61,7 +62,7 @@ function decades(a, b) {
 }
 
 function round(low, high) {
-  const rough = (high - low) / 4;
+  const rough = (high - low) / 5;
   const unit = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((m) => m * unit).find((size) => size >= rough);
   const ticks = [];
@@ -82,7 +83,8 @@ function drawAxes(svg, x, y, xLabel) {
 
 function short(value) {
   const size = Math.abs(value);
-  return size !== 0 && (size < 1e-2 || size >= 1e5) ? value.toExponential(0) : String(+value.toPrecision(4));
+  if (size === 0 || (size >= 1e-2 && size < 1e5)) return String(+value.toPrecision(4));
+  return value.toExponential(2).replace(/\.?0+e/, "e");
 }
 
 function addReading(svg, series, x, xLabel) {

@@ -6,7 +6,8 @@ export function confusionTable(report) {
   const rows = report.matrix.map((counts, i) => h("tr", {}, h("th", {}, report.labels[i]), counts.map((count, j) => {
     const share = report.normalized[i][j];
     const words = `${count} of ${report.labels[i]} taken for ${report.labels[j]} (${Math.round(100 * share)} %)`;
-    return h("td", { title: words, style: `--share:${share.toFixed(3)}`, class: i === j ? "hit" : "miss" }, count || "");
+    const kind = i === j ? "hit" : share > 0.25 ? "miss many" : "miss";
+    return h("td", { title: words, style: `--share:${share.toFixed(3)}`, class: kind }, count || "");
   })));
   const pairs = report.most_confused.slice(0, 5).map((pair) =>
     h("li", {}, `${pair.true} taken for ${pair.predicted}: ${pair.count} (${Math.round(100 * pair.share)} %)`));

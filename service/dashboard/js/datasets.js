@@ -1,17 +1,17 @@
 // Datasets: list, import, upload, and what the import saw.
-import { ago, badge, h, link, number, panel, problemBox, progress, table } from "./dom.js";
+import { ago, badge, fill, h, link, number, panel, problemBox, progress, table } from "./dom.js";
 import { get, imageUrl, maybe, post, remove } from "./http.js";
 import { findingCard } from "./findings.js";
 
 export async function datasetsView(place, signal) {
   const body = h("div", {});
   const message = h("div", {});
-  place.replaceChildren(h("h1", {}, "Datasets"), importForms(message, refresh), message, body);
+  fill(place, h("h1", {}, "Datasets"), importForms(message, refresh), message, body);
 
   async function refresh() {
     const page = await get("/v1/datasets?limit=100");
     if (signal.aborted) return;
-    body.replaceChildren(table(["Name", "State", "Samples", "Classes", "Imported"], page.data.map(row), "No datasets yet."));
+    fill(body, table(["Name", "State", "Samples", "Classes", "Imported"], page.data.map(row), "No datasets yet."));
   }
   await refresh();
   const timer = setInterval(() => document.hidden || refresh().catch(() => {}), 2000);
@@ -31,10 +31,10 @@ function importForms(message, refresh) {
     event.preventDefault();
     try {
       await work(new FormData(event.target), event.target);
-      message.replaceChildren();
+      fill(message);
       await refresh();
     } catch (error) {
-      message.replaceChildren(problemBox(error));
+      fill(message, problemBox(error));
     }
   };
   const builtin = act((form) => {
@@ -69,7 +69,7 @@ export async function datasetView(place, signal, id) {
       place.prepend(problemBox(error));
     }
   };
-  place.replaceChildren(
+  fill(place,
     h("div", { class: "row" }, h("h1", {}, dataset.name), badge(dataset.state), h("span", { class: "grow" }),
       link(`#/jobs/${dataset.job}`, "import job"), h("button", { class: "danger", onclick: drop }, "Delete")),
     dataset.error ? h("div", { class: "notice critical" }, dataset.error.detail) : null,

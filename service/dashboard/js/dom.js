@@ -8,8 +8,17 @@ export function h(tag, attributes = {}, ...children) {
     else if (name === "value" || name === "checked") element[name] = value;
     else element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(...present(children));
   return element;
+}
+
+function present(children) {
+  return children.flat(3).filter((child) => child !== null && child !== undefined && child !== false);
+}
+
+// What `place` shows from now on.
+export function fill(place, ...children) {
+  place.replaceChildren(...present(children));
 }
 
 export function link(href, text, attributes = {}) {

@@ -7,7 +7,7 @@ export function findingCard(finding, jobId) {
     h("dt", {}, name.replaceAll("_", " ")), h("dd", {}, Array.isArray(value) ? value.map(number).join(", ") : number(value)),
   ]);
   const card = h("article", { class: `finding ${finding.severity}` },
-    h("header", {}, h("strong", {}, finding.rule.replaceAll("_", " ")), ` ${finding.severity}`,
+    h("header", {}, h("strong", {}, `${finding.rule} ${finding.name.replaceAll("_", " ")}`), ` · ${finding.severity}`,
       finding.epoch ? ` · epoch ${finding.epoch}` : "", ` · confidence ${Math.round(100 * finding.confidence)} %`),
     h("p", {}, finding.explanation),
     h("p", {}, h("strong", {}, "What to do: "), finding.remedy.text),

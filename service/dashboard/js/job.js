@@ -1,5 +1,5 @@
 // One job: state, live curves, findings, confusion, files and log lines, driven by its event stream.
-import { ago, badge, bytes, duration, h, link, number, panel, problemBox, progress, table } from "./dom.js";
+import { ago, badge, bytes, duration, fill, h, link, number, panel, problemBox, progress, table } from "./dom.js";
 import { lineChart } from "./charts.js";
 import { confusionTable, reportTable } from "./confusion.js";
 import { findingCard } from "./findings.js";
@@ -17,16 +17,16 @@ export async function jobView(place, signal, id) {
   const path = `/v1/jobs/${id}`;
   const logs = h("pre", { class: "logs" });
   let job = await get(path);
-  place.replaceChildren(...Object.values(parts));
-  parts.logs.replaceChildren(panel("Log", logs));
-  parts.spec.replaceChildren(panel("Resolved spec", h("details", {}, h("summary", {}, "show"), h("pre", {}, JSON.stringify(job.spec, null, 2)))));
+  fill(place, Object.values(parts));
+  fill(parts.logs, panel("Log", logs));
+  fill(parts.spec, panel("Resolved spec", h("details", {}, h("summary", {}, "show"), h("pre", {}, JSON.stringify(job.spec, null, 2)))));
 
   const refresh = throttle(async () => {
     if (signal.aborted) return;
     job = await get(path);
-    parts.head.replaceChildren(...head(job, path));
+    fill(parts.head, head(job, path));
     await Promise.all([charts(parts.charts, path, job), findings(parts.findings, path, job)]);
-    if (ENDED.includes(job.state)) await Promise.all([results(parts.results, path, job), files(parts.files, path)]);
+    if (ENDED.includes(job.state)) await Promise.all([results(parts.results, path), files(parts.files, path)]);
   }, 700);
   await refresh.now();
   events(`${path}/events`, (type, event) => {
@@ -68,13 +68,13 @@ function head(job, path) {
     h("div", { class: "row" }, h("h1", {}, job.name || `${job.kind} ${job.id.slice(-12)}`), badge(job.state), h("span", { class: "grow" }),
       button("pause", ["running"]), button("resume", ["paused"]), button("retry", ["failed", "cancelled"]),
       button("cancel", ["queued", "running", "paused"], "danger"), link(`#/new?from=${job.id}`, "Edit as new", { class: "button" })),
-    h("p", { class: "faint" }, `${job.kind} · attempt ${job.attempt} · submitted ${ago(job.created_at)} · took ${duration(job.started_at, job.finished_at)}`,
+    h("p", { class: "faint" }, `${job.kind} · attempt ${job.attempt} · submitted ${ago(job.created_at)} · ${job.finished_at ? "took" : "running for"} ${duration(job.started_at, job.finished_at)}`,
       job.parent ? [" · after ", link(`#/jobs/${job.parent}`, "an earlier job")] : null,
       job.dataset ? [" · data ", link(`#/datasets/${job.dataset}`, job.spec.dataset ?? job.spec.train?.dataset ?? "dataset")] : null),
     job.queue ? h("p", { class: "notice" }, `Number ${job.queue.position} in the queue: ${job.queue.reason}`) : null,
     job.error ? problemBox({ message: job.error.detail, problem: job.error }) : null,
     ENDED.includes(job.state) ? h("p", { class: "verdict" }, summary(job)) : h("div", { class: "row" }, progress(job.progress), h("span", { class: "faint" }, job.phase)),
-  ].filter(Boolean);
+  ];
 }
 
 async function charts(place, path, job) {
@@ -86,7 +86,7 @@ async function charts(place, path, job) {
   const of = (side, name) => curves.epochs.map((e) => [e.epoch, e[side][name] ?? NaN]);
   const marks = curves.best_epoch ? [{ x: curves.best_epoch, label: `best ${curves.best_epoch}`, color: ACCENT }] : [];
   const both = (name) => [{ name: "train", color: TRAIN, points: of("train", name) }, { name: "val", color: VAL, points: of("val", name) }];
-  place.replaceChildren(h("div", { class: "columns three" },
+  fill(place, h("div", { class: "columns three" },
     panel("Loss", legend(), lineChart(both("loss"), marks)), panel("Accuracy", legend(), lineChart(both("accuracy"), marks)),
     panel("Learning rate", lineChart([{ name: "lr", color: ACCENT, points: curves.epochs.map((e) => [e.epoch, e.lr ?? NaN]) }]))));
 }
@@ -96,7 +96,7 @@ const legend = () => h("p", { class: "legend" }, h("span", { class: "train" }, "
 async function stepChart(place, path) {
   const metrics = await maybe(`${path}/metrics?names=train/loss&max_points=400`);
   const points = metrics?.series[0]?.points.map((p) => [p.step, p.value ?? NaN]) ?? [];
-  place.replaceChildren(panel("Loss of each step", lineChart([{ name: "loss", color: TRAIN, points, width: 1.5 }], [], { xLabel: "step" })));
+  fill(place, panel("Loss of each step", lineChart([{ name: "loss", color: TRAIN, points, width: 1.5 }], [], { xLabel: "step" })));
 }
 
 async function lrChart(place, path) {
@@ -108,7 +108,7 @@ async function lrChart(place, path) {
   const ceiling = Math.max(...series[1].points.map(([, y]) => y).filter(Number.isFinite)) * 1.2;
   series[0].points = series[0].points.filter(([, y]) => y < ceiling);
   const marks = [{ x: curve.suggested, label: `suggested ${curve.suggested.toExponential(1)}`, color: ACCENT }];
-  place.replaceChildren(panel("Learning-rate range test", lineChart(series, marks, { log: true, xLabel: "learning rate" }),
+  fill(place, panel("Learning-rate range test", lineChart(series, marks, { log: true, xLabel: "learning rate" }),
     h("p", {}, `Quality ${curve.quality}. ${curve.reason}`)));
 }
 
@@ -120,7 +120,7 @@ async function trials(place, path) {
     h("td", {}, h("code", {}, JSON.stringify(t.params))), h("td", { class: "faint" }, t.reason || `${number(t.duration_seconds)} s`)));
   const weights = Object.entries(search.importances).map(([name, value]) =>
     [h("dt", {}, name), h("dd", {}, progress(value), ` ${Math.round(100 * value)} %`)]);
-  place.replaceChildren(h("div", { class: "columns" }, panel(search.metric, lineChart([{ name: "value", color: TRAIN, points: best }], [], { xLabel: "trial" })),
+  fill(place, h("div", { class: "columns" }, panel(search.metric, lineChart([{ name: "value", color: TRAIN, points: best }], [], { xLabel: "trial" })),
     panel("What mattered", h("dl", {}, weights.flat()))), panel("Trials", table(["#", "State", "Value", "Parameters", ""], rows, "no trials yet")));
 }
 
@@ -128,7 +128,7 @@ function simpleResult(place, job) {
   if (!job.result) return;
   const facts = Object.entries(job.result).filter(([, value]) => !Array.isArray(value) && typeof value !== "object");
   const lists = (job.result.causes || []).map((cause) => h("li", {}, cause));
-  place.replaceChildren(panel("Result", h("dl", {}, facts.flatMap(([k, v]) => [h("dt", {}, k.replaceAll("_", " ")), h("dd", {}, number(v))])),
+  fill(place, panel("Result", h("dl", {}, facts.flatMap(([k, v]) => [h("dt", {}, k.replaceAll("_", " ")), h("dd", {}, number(v))])),
     lists.length ? h("ol", {}, lists) : null));
 }
 
@@ -136,16 +136,21 @@ async function findings(place, path, job) {
   const report = await maybe(`${path}/findings`);
   if (!report) return;
   const cards = report.data.filter((f) => f.active).map((finding) => findingCard(finding, job.id));
-  place.replaceChildren(panel(`Diagnosis: ${report.verdict}`, cards, report.missing.length ? h("p", { class: "faint" }, `Missing: ${report.missing.join(", ")}`) : null));
+  const words = { healthy: "No rule found anything wrong.", "not enough evidence": "Nothing wrong so far." };
+  const title = `${ENDED.includes(job.state) ? "Diagnosis" : "Diagnosis so far"}: ${report.verdict}`;
+  const calm = cards.length ? null : h("p", {}, words[report.verdict] ?? "");
+  fill(place, panel(title, calm, cards, report.missing.length ? h("p", { class: "faint" }, `Missing: ${report.missing.join(", ")}`) : null));
 }
 
-async function results(place, path, job) {
+async function results(place, path) {
   const parts = [];
   for (const split of ["test", "val"]) {
     const [confusion, report] = await Promise.all([maybe(`${path}/confusion?split=${split}`), maybe(`${path}/report?split=${split}`)]);
-    if (confusion && report) parts.push(panel(`Results on ${split}`, h("div", { class: "columns" }, confusionTable(confusion, job.dataset), reportTable(report))));
+    if (!confusion || !report) continue;
+    const tables = h("div", { class: "columns" }, confusionTable(confusion), reportTable(report));
+    parts.push(panel(`Results on ${split}`, split === "test" ? tables : h("details", {}, h("summary", {}, "show"), tables)));
   }
-  place.replaceChildren(...parts);
+  fill(place, parts);
 }
 
 async function files(place, path) {
@@ -153,5 +158,5 @@ async function files(place, path) {
   if (!page?.data.length) return;
   const rows = page.data.map((f) => h("tr", {}, h("td", {}, h("button", { onclick: () => download(`${path}/checkpoints/${f.name}`, f.name) }, f.name)),
     h("td", {}, f.role), h("td", {}, f.epoch || "–"), h("td", {}, bytes(f.size)), h("td", {}, h("code", {}, f.sha256.slice(0, 12)))));
-  place.replaceChildren(panel("Files", table(["Name", "Role", "Epoch", "Size", "SHA-256"], rows, "")));
+  fill(place, panel("Files", table(["Name", "Role", "Epoch", "Size", "SHA-256"], rows, "")));
 }

@@ -1,5 +1,5 @@
 // The list of jobs, kept current.
-import { ago, badge, duration, h, link, problemBox, progress, table } from "./dom.js";
+import { ago, badge, duration, fill, h, link, problemBox, progress, table } from "./dom.js";
 import { get } from "./http.js";
 
 const STATES = ["", "queued", "running", "paused", "succeeded", "failed", "cancelled"];
@@ -17,7 +17,7 @@ export async function jobsView(place, signal) {
     h("label", {}, `${name} `, h("select", { onchange: change(name) }, values.map((v) => h("option", { value: v }, v || "any"))));
   const head = h("div", { class: "row" }, h("h1", {}, "Jobs"), h("span", { class: "grow" }),
     choose("state", STATES), choose("kind", KINDS), link("#/new", "New job", { class: "button" }));
-  place.replaceChildren(head, body);
+  fill(place, head, body);
 
   async function refresh() {
     const query = new URLSearchParams({ limit: 25 });
@@ -28,9 +28,9 @@ export async function jobsView(place, signal) {
       const older = page.next_cursor &&
         h("button", { onclick: () => { filter.cursor = page.next_cursor; refresh(); } }, "Older");
       const newest = filter.cursor && h("button", { onclick: () => { filter.cursor = ""; refresh(); } }, "Newest");
-      body.replaceChildren(jobTable(page.data), h("div", { class: "row" }, newest, older));
+      fill(body, jobTable(page.data), h("div", { class: "row" }, newest, older));
     } catch (error) {
-      body.replaceChildren(problemBox(error));
+      fill(body, problemBox(error));
     }
   }
 
@@ -47,7 +47,7 @@ export function jobTable(jobs) {
 function row(job) {
   const running = job.state === "running" || job.state === "queued" || job.state === "paused";
   return h("tr", { "data-job": job.id },
-    h("td", {}, link(`#/jobs/${job.id}`, job.name || job.id.slice(-12))),
+    h("td", {}, link(`#/jobs/${job.id}`, job.name || `${job.kind} ${job.id.slice(-6)}`)),
     h("td", {}, job.kind),
     h("td", {}, badge(job.state), job.phase && job.state === "running" ? h("span", { class: "faint" }, ` ${job.phase}`) : null),
     h("td", {}, running ? progress(job.progress) : null),

@@ -1,5 +1,5 @@
 // Which view shows: the part of the address after `#`.
-import { h, problemBox } from "./dom.js";
+import { fill, h, problemBox } from "./dom.js";
 import { datasetView, datasetsView } from "./datasets.js";
 import { jobView } from "./job.js";
 import { jobsView } from "./jobs.js";
@@ -24,11 +24,11 @@ async function show() {
   const place = document.getElementById("view");
   const [match, name, view] = find(location.hash);
   for (const tab of document.querySelectorAll("nav a")) tab.classList.toggle("here", tab.dataset.view === name);
-  place.replaceChildren(h("p", { class: "faint" }, "…"));
+  fill(place, h("p", { class: "faint" }, "…"));
   try {
     await view(place, signal, ...match.slice(1));
   } catch (error) {
-    if (!signal.aborted) place.replaceChildren(problemBox(error));
+    if (!signal.aborted) fill(place, problemBox(error));
   }
 }
 

@@ -1,5 +1,5 @@
 // Submit a job: a spec as JSON or YAML, checked by a dry run before it is sent.
-import { bytes, h, number, panel, problemBox } from "./dom.js";
+import { bytes, fill, h, number, panel, problemBox } from "./dom.js";
 import { get, post } from "./http.js";
 
 const EXAMPLES = {
@@ -23,10 +23,10 @@ export async function newJobView(place, signal, query) {
   const datasets = (await get("/v1/datasets?limit=100")).data;
   const text = h("textarea", { id: "spec", rows: 18, spellcheck: "false" });
   const result = h("div", { id: "verdict" });
-  const kind = h("select", { id: "kind", onchange: fill }, Object.keys(EXAMPLES).map((k) => h("option", { value: k }, k)));
-  const dataset = h("select", { id: "dataset", onchange: fill }, datasets.map((d) => h("option", { value: d.name }, d.name)));
+  const kind = h("select", { id: "kind", onchange: suggest }, Object.keys(EXAMPLES).map((k) => h("option", { value: k }, k)));
+  const dataset = h("select", { id: "dataset", onchange: suggest }, datasets.map((d) => h("option", { value: d.name }, d.name)));
 
-  async function fill() {
+  async function suggest() {
     const spec = structuredClone(EXAMPLES[kind.value]);
     if (dataset.value) (spec.train || spec).dataset = dataset.value;
     text.value = JSON.stringify(spec, null, 2);
@@ -36,20 +36,20 @@ export async function newJobView(place, signal, query) {
   async function send(dry) {
     try {
       const answer = await post(`/v1/jobs${dry ? "?dry_run=true" : ""}`, text.value, type());
-      if (dry) result.replaceChildren(verdict(answer));
+      if (dry) fill(result, verdict(answer));
       else location.hash = `#/jobs/${answer.id}`;
     } catch (error) {
-      result.replaceChildren(problemBox(error));
+      fill(result, problemBox(error));
     }
   }
 
-  await fill();
+  await suggest();
   if (given.get("from")) text.value = JSON.stringify((await get(`/v1/jobs/${given.get("from")}`)).spec, null, 2);
   const buttons = h("div", { class: "row" },
     h("button", { id: "submit", class: "primary", onclick: () => send(false) }, "Submit"),
     h("button", { id: "check", onclick: () => send(true) }, "Check (dry run)"));
   if (signal.aborted) return;
-  place.replaceChildren(h("h1", {}, "New job"), h("div", { class: "columns" },
+  fill(place, h("h1", {}, "New job"), h("div", { class: "columns" },
     h("div", {}, h("div", { class: "row" }, h("label", {}, "kind ", kind), h("label", {}, "dataset ", dataset)), text, buttons),
     result));
 }

@@ -1,12 +1,12 @@
 // Who works, who waits, and whether the service is well.
-import { ago, badge, h, link, panel, table } from "./dom.js";
+import { ago, badge, fill, h, link, panel, table } from "./dom.js";
 import { get } from "./http.js";
 
 export async function systemView(place, signal) {
   async function refresh() {
     const [workers, queue, ready] = await Promise.all([get("/v1/workers"), get("/v1/queue"), readiness()]);
     if (signal.aborted) return;
-    place.replaceChildren(h("h1", {}, "System"),
+    fill(place, h("h1", {}, "System"),
       panel("Service", h("p", {}, badge(ready.status)),
         h("dl", {}, Object.entries(ready.checks).flatMap(([name, words]) => [h("dt", {}, name), h("dd", {}, words)]))),
       panel("Workers", table(["Worker", "State", "Device", "Slots", "Seen"], workers.data.map((w) => h("tr", {},

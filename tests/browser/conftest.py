@@ -1,0 +1,34 @@
+"""The dashboard in a real browser; on a machine without Chromium there is nothing to look with."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.settings import Settings
+from tests.api.bell import Bell
+from tests.api.server import Server
+from tests.api.world import World
+from tests.browser.chromium import PATH, Chromium
+
+collect_ignore_glob = [] if PATH else ["test_*.py"]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Chromium]:
+    """One browser for all pages."""
+    with Chromium() as opened:
+        yield opened
+
+
+@pytest.fixture
+def site(sqlite_url: str, home: Path) -> Iterator[Server]:
+    """A running service."""
+    with Server(Settings(home=home, database_url=sqlite_url), Bell().ring) as running:
+        yield running
+
+
+@pytest.fixture
+def life(site: Server) -> World:
+    """What happens behind the site."""
+    return World(site.store)

@@ -1,0 +1,136 @@
+"""What a person sees and does on the dashboard and on the docs page."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from service.events import StepRecord
+from service.reports.result import LrCurve, LrPoint
+from tests.api.server import Server
+from tests.api.world import World, epoch_record
+from tests.browser.chromium import Chromium
+
+LEAST = {"kind": "train", "name": "baseline", "dataset": "digits"}
+
+
+@pytest.fixture(autouse=True)
+def no_faults(browser: Chromium, site: Server) -> Iterator[None]:
+    """No page may leave an error in the console: no failed script, no load that the policy refuses."""
+    browser.problems.clear()
+    yield
+    browser.open("about:blank")  # while the service still runs
+    assert [each for each in browser.problems if "404" not in each] == []
+
+
+def submit(site: Server, **spec: object) -> str:
+    job_id: str = httpx.post(f"{site.url}/v1/jobs", json=LEAST | spec).json()["id"]
+    return job_id
+
+
+def test_the_list_shows_jobs_and_follows_them(browser: Chromium, site: Server, life: World) -> None:
+    life.dataset()
+    job_id = submit(site)
+    browser.open(f"{site.url}/")
+    browser.wait("document.querySelector('.badge.queued') !== null")
+    assert "waits for a worker" in browser.text()
+    life.train(job_id)
+    browser.wait("document.querySelector('.badge.succeeded') !== null")
+    assert "test accuracy 0.975" in browser.text()
+
+
+def test_a_job_page_draws_live_curves(browser: Chromium, site: Server, life: World) -> None:
+    life.dataset()
+    job_id = submit(site)
+    browser.open(f"{site.url}/#/jobs/{job_id}")
+    browser.wait("document.querySelector('.badge.queued') !== null")
+    fence = life.claim(job_id).fence
+    life.record(fence, [StepRecord(step=1, epoch=1, values={"train/loss": 2.0}), epoch_record(1, 3)])
+    life.log(job_id, "the first epoch is over")
+    browser.wait("document.body.innerText.includes('the first epoch is over')")
+    for epoch in (2, 3):
+        life.record(fence, [epoch_record(epoch, 3)])
+    life.log(job_id, "three epochs")
+    browser.wait("document.querySelectorAll('#charts .chart').length === 3")
+    browser.wait("document.querySelectorAll('#charts circle').length === 15")
+    life.end(fence)
+    browser.wait("document.querySelector('.badge.succeeded') !== null")
+
+
+def test_an_ended_job_shows_results_and_files(browser: Chromium, site: Server, life: World) -> None:
+    life.dataset()
+    job_id = submit(site)
+    life.train(job_id)
+    browser.open(f"{site.url}/#/jobs/{job_id}")
+    browser.wait("document.querySelectorAll('.confusion').length === 2")
+    browser.wait("document.body.innerText.includes('model.safetensors')")
+    text = browser.text()
+    assert "test accuracy 0.975" in text
+    assert "3 taken for 8: 1 (50 %)" in text
+    assert "Diagnosis" in text
+
+
+def test_a_person_submits_a_job(browser: Chromium, site: Server, life: World) -> None:
+    life.dataset()
+    browser.open(f"{site.url}/#/new")
+    browser.wait("document.querySelector('#spec')?.value.includes('digits')")
+    browser.run("document.querySelector('#spec').value = 'kind: train\\ndataset: digits\\nepoch: 3'")
+    browser.run("document.querySelector('#submit').click()")
+    browser.wait("document.body.innerText.includes('did you mean `epochs`?')")
+    browser.problems.clear()  # the browser notes the 422 that was wanted
+    browser.run("document.querySelector('#spec').value = 'kind: train\\ndataset: digits\\nepochs: 3'")
+    browser.run("document.querySelector('#check').click()")
+    browser.wait("document.body.innerText.includes('It can run')")
+    browser.run("document.querySelector('#submit').click()")
+    browser.wait("location.hash.startsWith('#/jobs/')")
+    browser.wait("document.querySelector('.badge.queued') !== null")
+    assert httpx.get(f"{site.url}/v1/jobs").json()["data"][0]["spec"]["epochs"] == 3
+
+
+def test_datasets_are_imported_and_shown(browser: Chromium, site: Server, life: World) -> None:
+    browser.open(f"{site.url}/#/datasets")
+    browser.wait("document.querySelector('form button') !== null")
+    browser.run("document.querySelector('form button').click()")
+    browser.wait("document.querySelector('.badge.importing') !== null")
+    dataset = httpx.get(f"{site.url}/v1/datasets/digits").json()
+    life.import_dataset(dataset["id"], dataset["job"])
+    browser.wait("document.querySelector('.badge.ready') !== null")
+    browser.open(f"{site.url}/#/datasets/{dataset['id']}")
+    browser.wait("document.querySelectorAll('.samples img').length === 12")
+    assert "Samples per class" in browser.text()
+    assert "null" not in browser.text()
+
+
+def test_an_lr_curve_is_drawn(browser: Chromium, site: Server, life: World) -> None:
+    life.dataset()
+    job_id = submit(site, kind="lr-find")
+    fence = life.claim(job_id).fence
+    points = [LrPoint(lr=10**-n, loss=abs(n - 3) + 0.1, smoothed=abs(n - 3) + 0.1) for n in range(7, 0, -1)]
+    curve = LrCurve(
+        points=points,
+        suggested=1e-3,
+        steepest=1e-3,
+        minimum_over_ten=1e-4,
+        quality="good",
+        reason="the loss fell",
+        rule="probe",
+    )
+    life.report(fence, "result", curve)
+    life.end(fence)
+    browser.open(f"{site.url}/#/jobs/{job_id}")
+    browser.wait("document.body.innerText.includes('suggested 1.0e-3')")
+
+
+def test_the_system_page(browser: Chromium, site: Server, life: World) -> None:
+    life.dataset()
+    submit(site)
+    browser.open(f"{site.url}/#/system")
+    browser.wait("document.body.innerText.includes('waits for a worker')")
+    assert "answers, schema is current" in browser.text()
+
+
+def test_the_docs_page_draws_the_contract(browser: Chromium, site: Server) -> None:
+    browser.open(f"{site.url}/docs")
+    browser.wait("document.querySelectorAll('.opblock').length > 40")
+    browser.run("document.querySelector('#operations-jobs-submit_job button').click()")
+    browser.wait("document.body.innerText.includes('Fine-tune a pretrained network')")
