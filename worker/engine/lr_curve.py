@@ -15,6 +15,8 @@ SMOOTHING_STEPS = 2.0
 FIRST_STEEP = 5
 LEAST_POINTS = 20
 GOOD_DROP, WEAK_DROP = 0.02, 0.005
+CONVERGED = 0.02
+"""A probe loss in nats below which there is nothing left to fall."""
 BELOW_MINIMUM = 3.0
 """The suggestion is at least this factor below the lr of the lowest loss."""
 Floats = NDArray[np.float64]
@@ -29,19 +31,22 @@ class Sweep:
     ended: str | None = None
 
 
-def read_probe_curve(sweep: Sweep, fallback: float, *, trainable: int) -> LrCurve:
-    """The rule measured best, on losses of a fixed probe batch; `fallback` is the lr for a curve that says nothing."""
+def read_probe_curve(sweep: Sweep, fallback: float) -> LrCurve:
+    """The fall of the loss on a fixed probe batch over log lr; `fallback` is the lr for a curve that says nothing.
+
+    Base = median of the first losses; clip, smooth; end where the loss has risen; the steepest fall before the lowest
+    point, but no closer to that than a factor of three (compared with other rules in benchmarks/results/lr_find.md).
+    """
     lrs, losses = _finite_part(sweep)
     if len(lrs) < LEAST_POINTS:
-        reason = f"only {len(lrs)} finite losses before the sweep ended ({sweep.ended or 'too short'}); 20 are needed"
-        return _curve(sweep, None, fallback, "none", reason)
+        return _curve(sweep, None, fallback, "none", _too_short(len(lrs)))
     base = float(np.median(losses[:BASE_POINTS]))
     smoothed = gaussian(np.minimum(losses, CLIP * base))
     rising = np.flatnonzero(smoothed > max(1.02 * base, base + 4 * float(np.std(losses[:BASE_POINTS]))))
     end = int(rising[0]) if len(rising) else len(lrs)
     lowest = int(np.argmin(smoothed[: max(end, 1)]))
     drop = (base - float(smoothed[lowest])) / max(base, 1e-12)
-    quality, reason = _quality(drop, lowest, trainable)
+    quality, reason = _quality(drop, base, has_risen=len(rising) > 0, falls_at_all=lowest > FIRST_STEEP)
     if quality == "none":
         return _curve(sweep, smoothed, fallback, "none", reason)
     slopes = np.gradient(smoothed, np.log10(lrs))
@@ -78,17 +83,27 @@ def gaussian(values: Floats, sigma: float = SMOOTHING_STEPS) -> Floats:
     return smoothed
 
 
-def _quality(drop: float, lowest: int, trainable: int) -> tuple[Literal["good", "weak", "none"], str]:
-    if trainable == 0:
-        return "none", "no parameter of the model trains: all are frozen"
-    if lowest <= FIRST_STEEP:
-        return "none", "the loss rose from the first steps on: lr_min is too high, or the model has converged already"
+def _too_short(points: int) -> str:
+    if points <= 1:
+        return "the loss was not a finite number from the first step on: look at the data, or lower lr_min"
+    return f"only {points} finite losses; {LEAST_POINTS} are needed to read a curve: lower lr_min or raise num_steps"
+
+
+def _quality(
+    drop: float, base: float, *, has_risen: bool, falls_at_all: bool
+) -> tuple[Literal["good", "weak", "none"], str]:
     words = f"the loss on the probe fell by {max(drop, 0):.1%} during the sweep"
-    if drop >= GOOD_DROP:
+    if drop >= GOOD_DROP and falls_at_all:
         return "good", words
-    if drop >= WEAK_DROP:
-        return "weak", words + "; 2 % or more is a clear curve"
-    return "none", words + ": too little to read a learning rate off (range too low, or already converged)"
+    if drop >= WEAK_DROP and falls_at_all:
+        return "weak", f"{words}; {GOOD_DROP:.0%} or more is a clear curve"
+    if base < CONVERGED:
+        return "none", f"{words} from {base:.3g}: the model has converged already"
+    if not falls_at_all and has_risen:
+        return "none", f"{words}: it rose from the first steps on, lr_min is too high"
+    if has_risen:
+        return "none", f"{words} before it rose: no learning rate of the range helps (look at the labels and the model)"
+    return "none", f"{words} and did not rise: lr_max is too low, or hardly a parameter trains"
 
 
 def _curve(
@@ -108,6 +123,7 @@ def _curve(
         points=[
             LrPoint(lr=float(lr), loss=float(loss), smoothed=smooth)
             for lr, loss, smooth in zip(sweep.lrs, sweep.losses, shown, strict=True)
+            if math.isfinite(loss)
         ],
         suggested=suggested,
         steepest=steepest,
