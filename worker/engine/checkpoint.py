@@ -48,4 +48,21 @@ def save_model(path: Path, weights: Mapping[str, Tensor], about: Mapping[str, ob
     """Writes weights alone as safetensors; `about` (spec, classes, shape, normalisation) goes into the header."""
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
     header = {key: json.dumps(value) for key, value in about.items()}
-    return write_durably(path, lambda file: save_file(tensors, file, metadata=header))
+
+    def write(file: Path) -> None:
+        save_file(tensors, file, metadata=header)
+        _order_header(file)
+
+    return write_durably(path, write)
+
+
+def _order_header(path: Path) -> None:
+    """safetensors writes `about` in an order that differs from process to process; equal models get equal hashes."""
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(text) <= size:
+            file.seek(8)
+            file.write(text.ljust(size))
