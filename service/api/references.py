@@ -51,7 +51,7 @@ def needs(spec: AnyJobSpec) -> Iterator[Need]:
         yield Need(part.batch_size.from_job, "batch_size", f"{prefix}/batch_size/from_job")
     if isinstance(part.model, TorchvisionSpec) and isinstance(part.model.weights, FromJob):
         yield Need(part.model.weights.from_job, "weights", f"{prefix}/model/weights/from_job")
-    if isinstance(spec, TuneSpec) and spec.lr_find is not None:
+    if isinstance(spec, TuneSpec) and isinstance(spec.lr_find, FromJob):
         yield Need(spec.lr_find.from_job, "lr_find", "/lr_find/from_job")
 
 

@@ -24,6 +24,19 @@ def set_path(spec: Mapping[str, Any], path: str, value: object) -> dict[str, Any
     return result
 
 
+def get_path(spec: Mapping[str, Any], path: str) -> Any:
+    """The value at the dotted `path`; raises KeyError when there is none."""
+    place: Any = spec
+    for depth, part in enumerate(path.split(".")):
+        if isinstance(place, list):
+            place = place[_index(place, part, path)]
+        elif isinstance(place, dict) and part in place:
+            place = place[part]
+        else:
+            raise KeyError(f"nothing stands at `{'.'.join(path.split('.')[: depth + 1])}`")
+    return place
+
+
 def _child(place: Any, part: str, path: str) -> Any:
     if isinstance(place, list):
         return place[_index(place, part, path)]

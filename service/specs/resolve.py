@@ -60,14 +60,22 @@ def training_of(spec: AnyJobSpec) -> tuple[TrainingPart, str]:
 
 def _fill(spec: AnyJobSpec) -> AnyJobSpec:
     if isinstance(spec, TuneSpec):
-        return spec.model_copy(update={"train": _fill_training(spec.train)})
+        return spec.model_copy(update={"train": _fill_base(spec)})
     if isinstance(spec, SanitySpec):
         samples = spec.batch_size or spec.samples
-        return _fill_training(spec).model_copy(update={"samples": samples, "batch_size": samples})
-    return _fill_training(spec)
+        return fill_training(spec).model_copy(update={"samples": samples, "batch_size": samples})
+    return fill_training(spec)
 
 
-def _fill_training(part: Training) -> Training:
+def _fill_base(spec: TuneSpec) -> TrainFields:
+    """The base of a search. What depends on a searched value stays open: each trial fills it for itself."""
+    filled = fill_training(spec.train)
+    roots = {path.split(".")[0] for path in spec.search_space}
+    return filled.model_copy(update={"optimizer": spec.train.optimizer}) if roots & {"optimizer", "model"} else filled
+
+
+def fill_training(part: Training) -> Training:
+    """Fills the fields of a training part that depend on its other fields."""
     changes: dict[str, object] = {"optimizer": _fill_optimizer(part)}
     if isinstance(part, TrainFields) and part.early_stopping is not None:
         changes["early_stopping"] = _fill_early_stopping(part.early_stopping)

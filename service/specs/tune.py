@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from service.specs.optimizer import LearningRate
 from service.specs.part import FromJob, Part
 from service.specs.train import TrainFields
 from service.specs.training import JobCommon
@@ -65,8 +66,8 @@ class TuneSpec(JobCommon):
     pruner: Literal["auto", "successive_halving", "hyperband", "median", "none"] = "auto"
     parallelism: int = Field(default=1, ge=1, le=64)
     """Trials that run at once, spread over the workers."""
-    lr_find: FromJob | None = None
-    """An `lr-find` job whose suggestion is the first trial's learning rate."""
+    lr_find: FromJob | LearningRate | None = None
+    """An `lr-find` job whose suggestion is the first trial's learning rate (or that learning rate)."""
     confirm_seeds: int = Field(default=0, ge=0, le=10)
     """Run the best configuration again with this many other seeds and report the spread."""
 

@@ -5,6 +5,7 @@ training processes have everything from `preload`.
 """
 
 from collections.abc import Iterator
+from typing import assert_never
 
 from service.events import Event
 from service.specs import AnyStoredSpec
@@ -13,6 +14,7 @@ from service.specs.dataset import ImportSpec
 from service.specs.lr_find import LrFindSpec
 from service.specs.sanity import SanitySpec
 from service.specs.train import TrainSpec
+from service.specs.tune import TuneSpec
 from worker.engine.context import RunContext
 
 
@@ -35,9 +37,13 @@ def run(spec: AnyStoredSpec, context: RunContext) -> Iterator[Event]:
             from worker.engine.batch_size import run_batch_size
 
             yield from run_batch_size(spec, context)
+        case TuneSpec():
+            from worker.engine.tune import run_tune
+
+            yield from run_tune(spec, context)
         case ImportSpec():
             from worker.engine.data.importing import run_import
 
             yield from run_import(spec, context)
         case _:
-            raise TypeError(f"no engine for {type(spec).__name__}")
+            assert_never(spec)

@@ -30,6 +30,10 @@ class RunContext:
     upload: Path | None = None
     """The uploaded file of an import."""
     study_url: str | None = None
-    """Where the trials of a `tune` job are shared."""
+    """Where the trials of a `tune` job are kept and shared; None: in this process's memory."""
+    study: str = "tune"
+    """The name of its study there."""
+    runner: str = "main"
+    """Who runs trials; unlike a process it comes again after a crash."""
     stop: Callable[[], StopReason | None] = field(default=_never)
     """Asked at every step boundary; a reason makes the run save a last checkpoint and end."""

@@ -100,6 +100,12 @@ def confusion_matrix(labels_N: NDArray[np.int64], predictions_N: NDArray[np.int6
     return np.bincount(labels_N * classes + predictions_N, minlength=classes * classes).reshape(classes, classes)
 
 
+def macro_f1(evaluation: Evaluation, classes: int) -> float:
+    """The macro F1 of `classification_report`, alone."""
+    counts_KK = confusion_matrix(evaluation.labels_N, evaluation.predictions_N, classes)
+    return float(_ratio(2 * counts_KK.diagonal(), counts_KK.sum(0) + counts_KK.sum(1)).mean())
+
+
 def classification_report(evaluation: Evaluation, split: str, classes: Sequence[str]) -> ClassificationReport:
     """scikit-learn's `classification_report(zero_division=0)` over all classes, with loss and top-k."""
     counts_KK = confusion_matrix(evaluation.labels_N, evaluation.predictions_N, len(classes))

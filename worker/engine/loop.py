@@ -10,7 +10,7 @@ from service.states import StopReason
 from worker.engine import models, probes, run_files
 from worker.engine.clock import Clock
 from worker.engine.data.batches import Batch
-from worker.engine.evaluate import Evaluation, evaluate_until
+from worker.engine.evaluate import Evaluation, evaluate_until, macro_f1
 from worker.engine.state import Best, Sums, TrainingState, weights_of
 from worker.engine.steps import take_step
 
@@ -99,7 +99,11 @@ def _divergence(run: TrainingState, validation: Evaluation) -> DivergedError:
 
 def _record(run: TrainingState, validation: Evaluation, probed: dict[str, float]) -> EpochRecord:
     train = {"loss": run.sums.mean_loss, "accuracy": run.sums.accuracy}
-    val = {"loss": validation.loss, "accuracy": validation.accuracy}
+    val = {
+        "loss": validation.loss,
+        "accuracy": validation.accuracy,
+        "macro_f1": macro_f1(validation, len(run.meta.classes)),
+    }
     split, metric = run.stopping.metric.split("/")
     return EpochRecord(
         epoch=run.epoch,

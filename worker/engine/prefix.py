@@ -71,7 +71,27 @@ class Filler:
         return output
 
     def fill(self, images: Batches, copies: int) -> Generator[Event, None, list[View]]:
-        """Views 1 to `copies` of a split; nothing when they do not fit or the run is asked to stop."""
+        """Views 1 to `copies` of a split; nothing when they do not fit or the run is asked to stop. Runs that share the
+        split's samples, and agree in everything that the activations depend on, share these too.
+        """
+        key = self._key(images, copies)
+        if key not in images.source.derived:
+            views = yield from self._views(images, copies)
+            if not views:
+                return []
+            images.source.derived[key] = views
+        found: list[View] = images.source.derived[key]
+        return found
+
+    def _key(self, images: Batches, copies: int) -> tuple[object, ...]:
+        spec = self.run.spec
+        model = spec.model.model_dump_json(exclude={"dropout", "head_epochs", "views", "cache_frozen"})
+        random = (
+            (spec.model_dump_json(include={"augment", "seed", "batch_size", "shuffle"}),) if images.augmenter else ()
+        )
+        return (model, copies, str(self.run.precision), *random)
+
+    def _views(self, images: Batches, copies: int) -> Generator[Event, None, list[View]]:
         sample = self.activations(images.source.plain(torch.zeros(1, dtype=torch.int64, device=images.device)))
         views = []
         for number, space in enumerate(self.room.take(images.samples, copies, sample) or [], start=1):

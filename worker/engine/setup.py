@@ -35,10 +35,10 @@ def start(spec: TrainingPart, context: RunContext) -> None:
     seeding.seed_everything(spec.seed, deterministic=spec.deterministic)
 
 
-def build_run(spec: TrainSpec, context: RunContext) -> TrainingState:
-    """Opens the data, builds model and optimizer, all from the spec's seed."""
+def build_run(spec: TrainSpec, context: RunContext, dataset: PackedDataset | None = None) -> TrainingState:
+    """Opens the data (unless it is given), builds model and optimizer, all from the spec's seed."""
     start(spec, context)
-    dataset = open_dataset(context)
+    dataset = dataset or open_dataset(context)
     where = precision.choose(spec, context.device)
     batch_size = fixed_batch_size(spec.batch_size)
     train = train_batches(spec, dataset, where.device, batch_size, drop_last=spec.compile)

@@ -5,6 +5,7 @@ Shapes: activations_N... (one a sample, in the split's order), targets_NK (soft 
 
 import math
 import shutil
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,6 @@ class Room:
     def __init__(self, device: torch.device, folder: Path, memory_bytes: int, disk_bytes: int) -> None:
         self.device, self.folder = device, folder
         self.memory_bytes, self.disk_bytes = memory_bytes, disk_bytes
-        self.files = 0
 
     @classmethod
     def on(cls, device: torch.device, folder: Path) -> "Room":
@@ -47,8 +47,7 @@ class Room:
         return None
 
     def _file(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        self.files += 1
-        path = self.folder / f"activations-{self.files}.bin"
+        path = self.folder / f"activations-{uuid.uuid4().hex}.bin"
         return torch.from_file(str(path), shared=True, size=math.prod(shape), dtype=dtype).view(shape)
 
 

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -103,6 +103,8 @@ class Source:
         self.scale = self.unit_scale / 255 if self.is_image else self.unit_scale
         """`x * scale + shift` normalises stored values, `unit * unit_scale + shift` images on the 0-1 scale."""
         self.memmap = dataset.x
+        self.derived: dict[tuple[object, ...], Any] = {}
+        """Activations of frozen layers for these samples, by what they were made with."""
         self.raw: Tensor | None = None
         self.normalised: Tensor | None = None
         if self._fits(dataset):
@@ -111,6 +113,17 @@ class Source:
                 self.normalised = self.normalise(raw)
             else:
                 self.raw = raw
+
+    @classmethod
+    def of(
+        cls, dataset: PackedDataset, split: str, device: torch.device, normalisation: Normalisation, *, cache: bool
+    ) -> "Source":
+        """The split's source; runs that share an opened dataset share it."""
+        key = ("source", split, str(device), normalisation, cache)
+        if key not in dataset.shared:
+            dataset.shared[key] = cls(dataset, split, device, normalisation, cache=cache)
+        found: Source = dataset.shared[key]
+        return found
 
     def _fits(self, dataset: PackedDataset) -> bool:
         bytes_needed = len(self.indices_N) * int(np.prod(dataset.x.shape[1:])) * dataset.x.itemsize
@@ -168,7 +181,7 @@ class Batches:
         self.normalisation = Normalisation.of(dataset.meta, normalize)
         random = augment if dataset.meta.modality == "image" else ()
         self.augmenter = Augmenter(random, len(dataset.meta.classes)) if random else None
-        self.source = Source(dataset, split, device, self.normalisation, cache=self.augmenter is None)
+        self.source = Source.of(dataset, split, device, self.normalisation, cache=self.augmenter is None)
         self.samples = len(self.source.indices_N)
 
     @property

@@ -4,8 +4,9 @@ A folder with `meta.json` (DatasetMeta), `x.npy` (uint8 N,H,W,C images or float3
 `split.npy` (uint8 N: 0 train, 1 val, 2 test).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,8 @@ class PackedDataset:
     x: NDArray[np.uint8] | NDArray[np.float32]
     y: NDArray[np.int64]
     split: NDArray[np.uint8]
+    shared: dict[tuple[object, ...], Any] = field(default_factory=dict, compare=False, repr=False)
+    """What was made of it for one run and serves the next in the same process: the trials of a search."""
 
     @classmethod
     def open(cls, folder: Path) -> "PackedDataset":
