@@ -42,4 +42,4 @@ def _patch(record: RunRecord) -> Patch:
     return patch if isinstance(record.spec.model, TorchvisionSpec) else patch | {"model.activation": "leaky_relu"}
 
 
-RULE = Rule("D15", "dead_relu", judge, ("probes",))
+RULE = Rule("D15", "dead_relu", judge, ("probes",), ("D9",))
