@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from service.errors import DataError, RunError, WeightsError
@@ -15,12 +16,15 @@ from service.specs import STORED_SPEC, AnyStoredSpec
 from service.specs.dataset import UploadSource
 from service.specs.model import TorchvisionSpec, WeightsFile
 from service.specs.part import FromJob
+from service.specs.tune import TuneSpec
 from service.store import files, jobs, reports
 from service.store.artifacts import sha256_of
 from service.store.jobs import Claim, Fence
 from service.store.session import Store
 from service.store.tables import FileRow
 from worker.engine.context import RunContext
+
+STUDY_SCHEMA = "studies"
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ def gather(store: Store, claim: Claim, *, device: str, threads: int) -> Inputs:
         data_roots=store.settings.data_roots,
         upload=_upload(store, spec, scratch),
         study_url=_study_url(store, claim),
+        study=claim.fence.job_id,
     )
     return Inputs(spec, context)
 
@@ -70,17 +75,28 @@ def _scratch(store: Store, fence: Fence) -> Path:
 
 def _bind(session: Session, spec: AnyStoredSpec) -> AnyStoredSpec:
     """The spec with every value of an earlier job put in its place."""
+    if isinstance(spec, TuneSpec):
+        changes: dict[str, Any] = {}
+        if inner := _values(session, spec.train):
+            changes["train"] = spec.train.model_dump() | inner
+        if isinstance(spec.lr_find, FromJob):
+            changes["lr_find"] = _value(session, spec.lr_find.from_job, "suggested", "lr")
+    else:
+        changes = _values(session, spec)
+    return STORED_SPEC.validate_python(spec.model_dump() | changes) if changes else spec
+
+
+def _values(session: Session, part: object) -> dict[str, Any]:
+    """The fields of a training part that take their value from another job, with that value."""
     changes: dict[str, Any] = {}
-    optimizer = getattr(spec, "optimizer", None)
+    optimizer = getattr(part, "optimizer", None)
     if optimizer is not None and isinstance(optimizer.lr, FromJob):
         source = optimizer.lr.from_job
         changes["optimizer"] = optimizer.model_dump() | {"lr": _value(session, source, "suggested", "lr")}
-    batch_size = getattr(spec, "batch_size", None)
+    batch_size = getattr(part, "batch_size", None)
     if isinstance(batch_size, FromJob):
         changes["batch_size"] = _value(session, batch_size.from_job, "recommended", "batch_size")
-    if not changes:
-        return spec
-    return STORED_SPEC.validate_python(spec.model_dump() | changes)
+    return changes
 
 
 def _value(session: Session, job_id: str, *names: str) -> float | int:
@@ -93,8 +109,12 @@ def _value(session: Session, job_id: str, *names: str) -> float | int:
     raise RunError(f"job {job_id} has no result named {' or '.join(names)}")
 
 
+def _training(spec: AnyStoredSpec) -> object:
+    return spec.train if isinstance(spec, TuneSpec) else spec
+
+
 def _weights_row(session: Session, spec: AnyStoredSpec) -> FileRow | None:
-    model = getattr(spec, "model", None)
+    model = getattr(_training(spec), "model", None)
     if not isinstance(model, TorchvisionSpec) or not isinstance(model.weights, FromJob):
         return None
     job = jobs.get(session, model.weights.from_job)
@@ -105,7 +125,7 @@ def _weights_row(session: Session, spec: AnyStoredSpec) -> FileRow | None:
 
 
 def _weights_path(store: Store, spec: AnyStoredSpec) -> Path | None:
-    model = getattr(spec, "model", None)
+    model = getattr(_training(spec), "model", None)
     if not isinstance(model, TorchvisionSpec) or not isinstance(model.weights, WeightsFile):
         return None
     path = Path(model.weights.path).resolve()
@@ -158,11 +178,16 @@ def _upload(store: Store, spec: AnyStoredSpec, scratch: Path) -> Path | None:
 
 
 def _study_url(store: Store, claim: Claim) -> str | None:
-    """Where a search keeps its trials: the deployment's Postgres, or a SQLite file of the job's own under HOME."""
+    """Where a search keeps its trials: a schema of its own in the deployment's Postgres (Optuna has tables named like
+    ours), or a SQLite file of the job's own under HOME.
+    """
     if claim.spec.kind != "tune":
         return None
-    if store.engine.dialect.name != "sqlite":
-        return store.settings.database
-    folder = store.settings.home / "studies"
-    folder.mkdir(parents=True, exist_ok=True)
-    return f"sqlite:///{folder}/{claim.fence.job_id}.db"
+    if store.engine.dialect.name == "sqlite":
+        folder = store.settings.home / "studies"
+        folder.mkdir(parents=True, exist_ok=True)
+        return f"sqlite:///{folder}/{claim.fence.job_id}.db"
+    with store.engine.begin() as connection:
+        connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {STUDY_SCHEMA}"))
+    url = store.engine.url.update_query_dict({"options": f"-csearch_path={STUDY_SCHEMA}"})
+    return url.render_as_string(hide_password=False)

@@ -2,7 +2,7 @@
 
 import copy
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 
@@ -15,11 +15,11 @@ def set_path(spec: Mapping[str, Any], path: str, value: object) -> dict[str, Any
     *parents, last = path.split(".")
     place: Any = result
     for depth, part in enumerate(parents):
-        place = _child(place, part, ".".join(parents[: depth + 1]))
+        place = _child(result, place, part, ".".join(parents[: depth + 1]))
     if isinstance(place, list):
         place[_index(place, last, path)] = value
         return result
-    _require(place, last, path)
+    _require(result, place, last, path)
     place[last] = value
     return result
 
@@ -37,10 +37,26 @@ def get_path(spec: Mapping[str, Any], path: str) -> Any:
     return place
 
 
-def _child(place: Any, part: str, path: str) -> Any:
+def nearest_path(spec: Mapping[str, Any], path: str) -> str | None:
+    """The dotted path of the spec that reads most like `path`; one that ends alike goes first."""
+    known = list(_paths(spec))
+    leaf = path.split(".")[-1]
+    alike = [each for each in known if each.split(".")[-1] == leaf] or known
+    near = difflib.get_close_matches(path, alike, n=1, cutoff=0.0 if alike is not known else 0.6)
+    return near[0] if near else None
+
+
+def _paths(spec: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, value in spec.items():
+        yield prefix + name
+        if isinstance(value, dict):
+            yield from _paths(value, f"{prefix}{name}.")
+
+
+def _child(root: dict[str, Any], place: Any, part: str, path: str) -> Any:
     if isinstance(place, list):
         return place[_index(place, part, path)]
-    _require(place, part, path)
+    _require(root, place, part, path)
     if place[part] is None:
         place[part] = {}
     if not isinstance(place[part], dict | list):
@@ -54,8 +70,8 @@ def _index(place: list[Any], part: str, path: str) -> int:
     return int(part)
 
 
-def _require(place: dict[str, Any], part: str, path: str) -> None:
+def _require(root: dict[str, Any], place: dict[str, Any], part: str, path: str) -> None:
     if place and part not in place:
-        near = difflib.get_close_matches(part, place, n=1, cutoff=0.5)
-        hint = f"; did you mean `{near[0]}`?" if near else ""
+        near = nearest_path(root, path)
+        hint = f"; did you mean `{near}`?" if near else ""
         raise KeyError(f"no field `{path}` in the spec{hint}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -16,6 +17,8 @@ from service.specs.paths import set_path
 from service.specs.train import TrainFields
 from service.specs.training import AugmentedPart, TrainingPart
 from service.specs.tune import CategoricalDimension, Dimension, LayersDimension, TuneSpec
+
+UNSEARCHABLE: tuple[str, ...] = ("dataset", "name", "labels", "priority", "requires")
 
 
 @dataclass(frozen=True)
@@ -135,15 +138,29 @@ def _search_space(spec: TuneSpec) -> Iterator[FieldError]:
     base = spec.train.model_dump(mode="json")
     for path, dimension in spec.search_space.items():
         pointer = "/search_space/" + path.replace("~", "~0").replace("/", "~1")
-        for value in _extremes(dimension):
-            try:
-                TrainFields.model_validate(set_path(base, path, value))
-            except KeyError as error:
-                yield FieldError(pointer=pointer, detail=str(error.args[0]))
-                break
-            except ValidationError as error:
-                yield FieldError(pointer=pointer, detail=f"{value!r} is not valid there: {error.errors()[0]['msg']}")
-                break
+        if path in UNSEARCHABLE:
+            yield FieldError(pointer=pointer, detail=f"`{path}` is the same for all trials of a search")
+            continue
+        reasons = (_reason(base, path, value) for value in _extremes(dimension))
+        if reason := next((reason for reason in reasons if reason), None):
+            yield FieldError(pointer=pointer, detail=reason)
+
+
+def _reason(base: dict[str, Any], path: str, value: object) -> str | None:
+    """Why `value` cannot stand at `path`, if so."""
+    try:
+        part = TrainFields.model_validate(set_path(base, path, value))
+    except KeyError as error:
+        return str(error.args[0])
+    except ValidationError as error:
+        return f"{value!r} is not valid there: {error.errors()[0]['msg']}"
+    before = {each.detail for each in _rules(TrainFields.model_validate(base))}
+    worse = [each for each in _rules(part) if each.detail not in before]
+    return f"{value!r} is not valid there: {worse[0].detail}" if worse else None
+
+
+def _rules(part: TrainFields) -> list[FieldError]:
+    return [*_model(part), *_optimizer(part), *_augment(part)]
 
 
 def _extremes(dimension: Dimension) -> list[object]:

@@ -74,13 +74,27 @@ class TuneSpec(JobCommon):
     @model_validator(mode="after")
     def _ranges_are_ordered(self) -> Self:
         for path, dimension in self.search_space.items():
-            if isinstance(dimension, FloatDimension | IntDimension) and dimension.low > dimension.high:
-                raise ValueError(f"search_space.{path}: low must not be above high")
-            if isinstance(dimension, FloatDimension | IntDimension) and dimension.log and dimension.low <= 0:
-                raise ValueError(f"search_space.{path}: a logarithmic range must start above 0")
+            if fault := _fault(dimension):
+                raise ValueError(f"search_space.{path}: {fault}")
         return self
 
     @property
     def dataset(self) -> str:
         """The base spec's dataset."""
         return self.train.dataset
+
+
+def _fault(dimension: Dimension) -> str | None:
+    match dimension:
+        case LayersDimension(depth=depth, width=width):
+            if depth[0] > depth[1] or depth[0] < 1:
+                return "depth must be [least, most] with at least 1 layer"
+            return "width must be [least, most] with at least 1 unit" if width[0] > width[1] or width[0] < 1 else None
+        case FloatDimension() | IntDimension():
+            if dimension.low > dimension.high:
+                return "low must not be above high"
+            if dimension.log and dimension.low <= 0:
+                return "a logarithmic range must start above 0"
+            if dimension.log and dimension.step not in (None, 1):
+                return "a logarithmic range cannot have a step"
+    return None

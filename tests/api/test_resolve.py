@@ -162,5 +162,5 @@ def test_dotted_paths_set_values_in_copies() -> None:
     assert set_path(spec, "augment.0.p", 0.2)["augment"] == [{"p": 0.2}]
     assert set_path(spec, "ema.decay", 0.9)["ema"] == {"decay": 0.9}
     assert spec["ema"] is None
-    with pytest.raises(KeyError, match="did you mean `lr`"):
+    with pytest.raises(KeyError, match="did you mean `optimizer.lr`"):
         set_path(spec, "optimizer.l", 1)

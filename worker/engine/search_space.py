@@ -36,9 +36,9 @@ def suggest(trial: Trial, spec: TuneSpec) -> Values:
 def _suggest(trial: Trial, path: str, dimension: Dimension, *, grid: bool) -> Scalar | list[int]:
     match dimension:
         case FloatDimension(low=low, high=high, log=log, step=step):
-            return trial.suggest_float(path, low, high, log=log and step is None, step=step)
+            return trial.suggest_float(path, low, high, log=log, step=step)
         case IntDimension(low=low, high=high, log=log, step=step):
-            return trial.suggest_int(path, low, high, log=log and step == 1, step=step)
+            return trial.suggest_int(path, low, high, log=log, step=step)
         case CategoricalDimension(choices=choices):
             chosen: Scalar = trial.suggest_categorical(path, choices)
             return chosen

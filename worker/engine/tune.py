@@ -1,16 +1,18 @@
 """The `tune` job: a search over a `train` spec. Its trials share the process and the opened dataset."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from service.errors import DivergedError, RunError
 from service.events import Event, FileSaved, Log, Phase, Progress, Reported, Stopped
+from service.specs.train import TrainSpec
 from service.specs.tune import TuneSpec
 from service.states import StopReason
 from worker.engine import checkpoint, loop, run_files, train, tune_report
+from worker.engine.batch_size import choose_batch_size
 from worker.engine.context import RunContext
 from worker.engine.data.packed import PackedDataset
 from worker.engine.search_space import Values
@@ -52,6 +54,11 @@ def run_tune(spec: TuneSpec, context: RunContext) -> Iterator[Event]:
     its result). Raises RunError when no trial can be completed.
     """
     yield Phase("loading")
+    if spec.train.batch_size == "auto" and "batch_size" not in spec.search_space:
+        spec = yield from _with_batch_size(spec, context)
+        if spec.train.batch_size == "auto":
+            yield Stopped(context.stop() or StopReason.CANCELLED)
+            return
     start(spec.train, context)
     tuning = Tuning(spec, context, open_dataset(context))
     tuning.search.prepare()
@@ -63,6 +70,13 @@ def run_tune(spec: TuneSpec, context: RunContext) -> Iterator[Event]:
         yield from _confirm(tuning)
     yield tuning.report()
     yield Stopped(tuning.stopped or StopReason.COMPLETED)
+
+
+def _with_batch_size(spec: TuneSpec, context: RunContext) -> Generator[Event, None, TuneSpec]:
+    """The batch size that `auto` means, once for all trials."""
+    base = TrainSpec.model_validate(spec.train.model_dump(mode="json") | {"kind": "train"})
+    chosen = yield from choose_batch_size(base, context)
+    return spec.model_copy(update={"train": spec.train.model_copy(update={"batch_size": chosen.batch_size})})
 
 
 def _search(tuning: Tuning) -> Iterator[Event]:
