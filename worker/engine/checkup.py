@@ -25,12 +25,11 @@ def check_up(model: nn.Module, batch: Batch, classes: int, precision: Precision)
         with evaluation_mode(model), precision.autocast(), dead_units(model) as dead:
             logits_BK = model(batch.inputs).float()
             leak = _leak(model, batch.inputs)
-        without_gradient = _without_gradient(model, batch, precision)
+        loss, without_gradient = _first_step(model, batch, precision)
     finally:
         model.zero_grad(set_to_none=True)
         model.load_state_dict(buffers, strict=False)
         seeding.restore(generators)
-    loss = float(nn.functional.cross_entropy(logits_BK, batch.labels_B)) if logits_BK.shape[1] == classes else math.nan
     return CheckupReport(
         parameters=count_parameters(model),
         checks=[
@@ -131,12 +130,15 @@ def _weights_check(model: nn.Module) -> Check:
     )
 
 
-def _without_gradient(model: nn.Module, batch: Batch, precision: Precision) -> list[str]:
-    """Names of trainable parameters that a backward pass does not reach (modes as they are)."""
+def _first_step(model: nn.Module, batch: Batch, precision: Precision) -> tuple[float, list[str]]:
+    """The loss that the first step will see (in eval mode a fresh BatchNorm does not normalise yet), and the names of
+    trainable parameters that its backward pass does not reach.
+    """
     with precision.autocast():
         loss = nn.functional.cross_entropy(model(batch.inputs), batch.labels_B)
     torch.autograd.backward(loss)
-    return [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    unreached = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    return float(loss.detach()), unreached
 
 
 def _leak(model: nn.Module, inputs: Tensor) -> bool:
