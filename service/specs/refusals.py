@@ -10,7 +10,7 @@ from service import catalog
 from service.errors import FieldError
 from service.reports.dataset import DatasetMeta
 from service.specs import AnyJobSpec
-from service.specs.augmentation import AugmentOp, operations
+from service.specs.augmentation import operations
 from service.specs.estimates import parameters
 from service.specs.model import CnnSpec, MlpSpec, TorchvisionSpec
 from service.specs.paths import set_path
@@ -34,8 +34,6 @@ def refuse(
 ) -> list[FieldError]:
     """Every reason why this spec can never run; `part` lies at `prefix` of it."""
     errors = [*_model(part), *_optimizer(part), *_epochs(part, limits)]
-    if isinstance(part, AugmentedPart):
-        errors += _augment(part)
     if data is not None:
         errors += _data(part, data)
         errors += [] if errors else _size(part, limits, data)
@@ -101,20 +99,6 @@ def _size(part: TrainingPart, limits: Limits, data: DatasetMeta) -> Iterator[Fie
         )
 
 
-def _augment(part: AugmentedPart) -> Iterator[FieldError]:
-    if isinstance(part.augment, str) or part.augment is None:
-        return
-    for index, operation in enumerate(part.augment):
-        yield from _ranges(operation, f"/augment/{index}")
-
-
-def _ranges(operation: AugmentOp, pointer: str) -> Iterator[FieldError]:
-    for name in ("scale", "ratio"):
-        limits = getattr(operation, name, None)
-        if limits is not None and not 0 < limits[0] <= limits[1]:
-            yield FieldError(pointer=f"{pointer}/{name}", detail="give [low, high] with 0 < low <= high")
-
-
 def _data(part: TrainingPart, data: DatasetMeta) -> Iterator[FieldError]:
     if data.modality == "features" and not isinstance(part.model, MlpSpec):
         yield FieldError(
@@ -160,7 +144,7 @@ def _reason(base: dict[str, Any], path: str, value: object) -> str | None:
 
 
 def _rules(part: TrainFields) -> list[FieldError]:
-    return [*_model(part), *_optimizer(part), *_augment(part)]
+    return [*_model(part), *_optimizer(part)]
 
 
 def _extremes(dimension: Dimension) -> list[object]:

@@ -18,8 +18,9 @@ class Bell:
             self._changed.notify_all()
         return True
 
-    def heard(self, count: int) -> list[str]:
-        """The ids in order, as soon as there are `count`."""
+    def hears(self, *job_ids: str) -> bool:
+        """Waits until exactly these were rung for, in this order; what rings for other jobs does not matter."""
         with self._changed:
-            assert self._changed.wait_for(lambda: len(self._ids) >= count, timeout=20), self._ids
-            return list(self._ids)
+            return self._changed.wait_for(
+                lambda: [each for each in self._ids if each in job_ids] == list(job_ids), timeout=20
+            )

@@ -14,16 +14,17 @@ from service.errors import SchemaError
 from service.settings import Settings
 from service.store import keys
 from tests.api.bell import Bell
+from tests.api.conftest import client_of
 from tests.api.server import Server
 
 LEAST = {"kind": "train", "dataset": "digits"}
 
 
 @pytest.fixture
-def guarded(sqlite_url: str, home: Path, bell: Bell) -> Iterator[Server]:
+def guarded(sqlite_url: str, home: Path) -> Iterator[Server]:
     """A service that asks for keys."""
     settings = Settings(home=home, database_url=sqlite_url, auth="keys", admin_key=SecretStr("first-key"))
-    with Server(settings, bell.ring) as running:
+    with Server(settings, Bell().ring) as running:
         yield running
 
 
@@ -111,8 +112,9 @@ def test_security_headers_are_everywhere(client: httpx.Client) -> None:
         assert "access-control-allow-origin" not in headers
 
 
-def test_a_hundred_posts_with_one_key_make_one_job(client: httpx.Client) -> None:
+def test_a_hundred_posts_with_one_key_make_one_job(server_to_break: Server) -> None:
     answers: list[str] = []
+    client = client_of(server_to_break)
 
     def post() -> None:
         response = client.post("/v1/jobs", json=LEAST, headers={"Idempotency-Key": "k"})
@@ -126,3 +128,4 @@ def test_a_hundred_posts_with_one_key_make_one_job(client: httpx.Client) -> None
     assert len(answers) == 100
     assert len(set(answers)) == 1
     assert len(client.get("/v1/jobs").json()["data"]) == 1
+    client.close()

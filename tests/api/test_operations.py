@@ -46,10 +46,14 @@ def test_a_lost_broker_degrades(client: httpx.Client) -> None:
     assert (response.status_code, response.json()["status"]) == (200, "degraded")
 
 
-def test_a_lost_schema_is_not_ready(client: httpx.Client, world: World) -> None:
-    with world.store.begin() as session:
-        session.connection().exec_driver_sql("UPDATE alembic_version SET version_num = 'old'")
-    response = client.get("/readyz")
+def test_a_lost_schema_is_not_ready(server_to_break: Server) -> None:
+    def rename(old: str, new: str) -> None:
+        with server_to_break.store.begin() as session:
+            session.connection().exec_driver_sql(f"ALTER TABLE {old} RENAME TO {new}")
+
+    rename("alembic_version", "lost")
+    response = httpx.get(f"{server_to_break.url}/readyz")
+    rename("lost", "alembic_version")
     assert (response.status_code, response.json()["code"]) == (503, "schema-outdated")
     assert "retry-after" in response.headers
 

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.api.world import World
+from tests.api.server import Server
 
 LEAST = {"kind": "train", "dataset": "digits"}
 
@@ -34,6 +34,7 @@ def problem(response: httpx.Response, status: int) -> dict[str, Any]:
         ({"augment": "standrd"}, "/augment", "did you mean `standard`?"),
         ({"augment": [{"op": "rotate"}]}, "/augment/0/op", "did you mean `rotation`?"),
         ({"augment": [{"op": "rotation", "degrees": 999}]}, "/augment/0/degrees", "180"),
+        ({"augment": [{"op": "resized_crop", "scale": [0.9, 0.1]}]}, "/augment/0/scale", "above the second"),
         ({"epochs": 0}, "/epochs", "greater than or equal to 1"),
         ({"batch_size": "automatic"}, "/batch_size", "auto"),
         ({"schedule": {"name": "cosine", "warmup": 2}}, "/schedule/warmup", "0.5"),
@@ -111,10 +112,12 @@ def test_large_bodies_are_413(client: httpx.Client) -> None:
     problem(client.post("/v1/jobs", content=b"a: " + b"b" * 300_000, headers=yaml), 413)
 
 
-def test_what_is_unexpected_is_a_500_without_details(client: httpx.Client, world: World) -> None:
-    with world.store.begin() as session:
-        session.connection().exec_driver_sql("DROP TABLE api_keys")
-    response = client.get("/v1/keys", headers={"x-request-id": "abc-1"})
+def test_what_is_unexpected_is_a_500_without_details(server_to_break: Server) -> None:
+    with server_to_break.store.begin() as session:
+        session.connection().exec_driver_sql("ALTER TABLE api_keys RENAME TO lost")
+    response = httpx.get(f"{server_to_break.url}/v1/keys", headers={"x-request-id": "abc-1"})
+    with server_to_break.store.begin() as session:
+        session.connection().exec_driver_sql("ALTER TABLE lost RENAME TO api_keys")
     body = problem(response, 500)
     assert body["request_id"] == "abc-1"
     assert "api_keys" not in response.text

@@ -102,7 +102,6 @@ def test_unusual_specs_draw_advice(spec: dict[str, Any], code: str) -> None:
         ({"model": {"family": "mlp", "hidden": [16384, 16384]}}, "/model"),
         ({"optimizer": {"name": "adam", "nesterov": True}}, "/optimizer/nesterov"),
         ({"loss": {"class_weights": [1.0, 2.0]}}, "/loss/class_weights"),
-        ({"augment": [{"op": "resized_crop", "scale": [0.9, 0.1]}]}, "/augment/0/scale"),
     ],
 )
 def test_what_cannot_work_is_refused_with_its_pointer(spec: dict[str, Any], pointer: str) -> None:
@@ -162,5 +161,5 @@ def test_dotted_paths_set_values_in_copies() -> None:
     assert set_path(spec, "augment.0.p", 0.2)["augment"] == [{"p": 0.2}]
     assert set_path(spec, "ema.decay", 0.9)["ema"] == {"decay": 0.9}
     assert spec["ema"] is None
-    with pytest.raises(KeyError, match="did you mean `optimizer.lr`"):
+    with pytest.raises(KeyError, match=r"did you mean `optimizer\.lr`"):
         set_path(spec, "optimizer.l", 1)
