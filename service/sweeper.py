@@ -12,7 +12,7 @@ from service.errors import GateError, WorkerLostError
 from service.states import OWNED, TERMINAL, DatasetState, JobState, StopReason
 from service.store import idempotency, jobs, settle, workers
 from service.store.jobs import Fence, LostLeaseError
-from service.store.session import Store, now
+from service.store.session import Store, now, upsert
 from service.store.tables import DatasetRow, DependencyRow, FileRow, JobRow, SweepRow
 
 logger = logging.getLogger(__name__)
@@ -35,17 +35,16 @@ def sweep(store: Store, ring: Callable[[Iterable[str]], bool]) -> bool:
 
 
 def _my_turn(store: Store) -> bool:
-    """Compare-and-set of the time of the last sweep: works alike on SQLite and Postgres."""
+    """Compare-and-set of the time of the last sweep, in one statement: works alike on SQLite and Postgres."""
     with store.begin() as session:
-        row = session.get(SweepRow, 1, with_for_update=True)
         time = now(session)
-        if row is None:
-            session.add(SweepRow(id=1, swept_at=time))
-            return True
-        if time - row.swept_at < timedelta(seconds=store.settings.sweep_seconds / 2):
-            return False
-        row.swept_at = time
-        return True
+        turn = upsert(session, SweepRow).values(id=1, swept_at=time)
+        turn = turn.on_conflict_do_update(
+            index_elements=["id"],
+            set_={"swept_at": time},
+            where=SweepRow.swept_at <= time - timedelta(seconds=store.settings.sweep_seconds / 2),
+        )
+        return session.execute(turn.returning(SweepRow.id)).one_or_none() is not None
 
 
 def _reclaim(store: Store) -> list[str]:
@@ -151,7 +150,8 @@ def collect(store: Store) -> int:
         named = set(session.execute(select(FileRow.artifact)).scalars())
         is_open = JobRow.state.not_in([str(state) for state in TERMINAL])
         busy = set(session.execute(select(JobRow.id).where(is_open)).scalars())
-        busy |= set(session.execute(select(JobRow.dataset_id).where(is_open, JobRow.kind == "import")).scalars())
+        importing = select(DatasetRow.id).join(JobRow, JobRow.id == DatasetRow.job_id).where(is_open)
+        busy |= set(session.execute(importing).scalars())
     keys = [*store.artifacts.keys("jobs"), *store.artifacts.keys("datasets")]
     orphans = [key for key in keys if key not in named and key.split("/")[1] not in busy]
     return sum(store.artifacts.delete(key) for key in orphans)

@@ -311,7 +311,7 @@ def list_page(
     return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
 
 
-def page(label: str | None, cursor: str | None) -> Select[tuple[JobRow]]:
+def page(label: str | None, cursor: str | None) -> Select[JobRow]:
     """Jobs below the cursor, newest first; with a label, the labels' own index gives the order."""
     wanted, newest = select(JobRow), JobRow.id
     if label is not None:

@@ -1,26 +1,30 @@
 """Metric series: packed chunks of points, written in batches and read back as arrays.
 
 A chunk holds consecutive points of one series as `POINT` records (28 bytes a point: a million points are 28 MB and some
-two thousand rows). NaN and infinities are stored as they are.
+two thousand rows). NaN and infinities are stored as they are. A full chunk also has a sketch of itself, a sixteenth of
+its points with every extreme among them: what a long series is downsampled from.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Executable, delete, func, insert, select, update
 from sqlalchemy.orm import Session, aliased
 from tsdownsample import MinMaxLTTBDownsampler
 
 from service.events import EpochRecord, StepRecord
-from service.store.session import now
+from service.store.session import now, upsert
 from service.store.tables import ChunkRow, EpochRow, SeriesRow
 
 POINT = np.dtype([("step", "<i8"), ("epoch", "<i4"), ("value", "<f8"), ("time", "<f8")])
 """One point: optimizer step, epoch, value, seconds since 1970 (UTC)."""
 CHUNK_POINTS = 512
+SKETCH_STRIDE = 32
+SKETCHED_FROM = 64
+"""Points for each one wanted from which on a series is read from its sketches."""
 Points = NDArray[np.void]
 
 
@@ -36,8 +40,9 @@ def write(session: Session, job_id: str, records: Sequence[StepRecord | EpochRec
             fresh[name].append((record.step, record.epoch, value, time))
     ids = _series_ids(session, job_id, list(fresh))
     tails = _tails(session, list(ids.values()))
-    for name, points in fresh.items():
-        _append(session, ids[name], np.array(points, dtype=POINT), tails.get(ids[name]))
+    rows = [row for name, points in fresh.items() for row in _chunks(ids[name], points, tails.get(ids[name]))]
+    if rows:
+        session.execute(_replacing(session), rows)
     for record in records:
         if isinstance(record, EpochRecord):
             session.merge(EpochRow(job_id=job_id, epoch=record.epoch, step=record.step, data=_epoch_data(record)))
@@ -91,26 +96,47 @@ def _tails(session: Session, ids: list[int]) -> dict[int, tuple[int, int, int, b
     return {row[0]: (row[1], row[2], row[3], row[4]) for row in session.execute(wanted)}
 
 
-def _append(session: Session, series_id: int, points: Points, tail: tuple[int, int, int, bytes] | None) -> None:
+def _chunks(
+    series_id: int, fresh: list[tuple[int, int, float, float]], tail: tuple[int, int, int, bytes] | None
+) -> Iterator[dict[str, Any]]:
+    """The rows that hold new points; the last chunk is filled up, as the same row, before a new one is begun."""
+    points = np.array(fresh, dtype=POINT)
     if tail is not None:
-        first, last, count, data = tail
+        _, last, count, data = tail
         points = points[points["step"] > last]
-        if len(points) and count < CHUNK_POINTS:  # fill the last chunk up before a new one is begun
-            session.execute(delete(ChunkRow).where(ChunkRow.series_id == series_id, ChunkRow.first_step == first))
+        if len(points) and count < CHUNK_POINTS:
             points = np.concatenate([np.frombuffer(data, POINT), points])
-    pieces = [points[start : start + CHUNK_POINTS] for start in range(0, len(points), CHUNK_POINTS)]
-    if pieces:
-        session.execute(insert(ChunkRow), [_chunk(series_id, piece) for piece in pieces])
+    for start in range(0, len(points), CHUNK_POINTS):
+        yield {"series_id": series_id, **_columns(points[start : start + CHUNK_POINTS])}
 
 
-def _chunk(series_id: int, points: Points) -> dict[str, Any]:
+def _columns(points: Points) -> dict[str, Any]:
     return {
-        "series_id": series_id,
         "first_step": int(points["step"][0]),
         "last_step": int(points["step"][-1]),
         "count": len(points),
         "data": points.tobytes(),
+        "sketch": sketch(points).tobytes() if len(points) == CHUNK_POINTS else None,
     }
+
+
+def sketch(points: Points) -> Points:
+    """Of a full chunk: its ends, the smallest and the largest of each 32 points, one NaN and one of each infinity."""
+    value = points["value"]
+    rows = value.reshape(-1, SKETCH_STRIDE)
+    finite = np.isfinite(rows)
+    offsets = np.arange(0, len(value), SKETCH_STRIDE)
+    lowest = offsets + np.where(finite, rows, np.inf).argmin(axis=1)
+    highest = offsets + np.where(finite, rows, -np.inf).argmax(axis=1)
+    odd = [np.flatnonzero(test)[:1] for test in (np.isnan(value), np.isposinf(value), np.isneginf(value))]
+    drawn: Points = points[np.unique(np.concatenate([[0, len(value) - 1], lowest, highest, *odd]))]
+    return drawn
+
+
+def _replacing(session: Session) -> Executable:
+    insertion = upsert(session, ChunkRow)
+    replaced = {name: insertion.excluded[name] for name in ("last_step", "count", "sketch", "data")}
+    return insertion.on_conflict_do_update(index_elements=["series_id", "first_step"], set_=replaced)
 
 
 def truncate_after(session: Session, job_id: str, step: int) -> None:
@@ -120,12 +146,9 @@ def truncate_after(session: Session, job_id: str, step: int) -> None:
     straddling = select(ChunkRow).where(ChunkRow.series_id.in_(ids), ChunkRow.last_step > step)
     for row in session.execute(straddling).scalars().all():
         points = np.frombuffer(row.data, POINT)
-        kept = _chunk(row.series_id, points[points["step"] <= step])
-        session.execute(
-            update(ChunkRow)
-            .where(ChunkRow.series_id == row.series_id, ChunkRow.first_step == row.first_step)
-            .values(last_step=kept["last_step"], count=kept["count"], data=kept["data"])
-        )
+        kept = _columns(points[points["step"] <= step])
+        place = (ChunkRow.series_id == row.series_id, ChunkRow.first_step == row.first_step)
+        session.execute(update(ChunkRow).where(*place).values(kept))
     session.execute(delete(EpochRow).where(EpochRow.job_id == job_id, EpochRow.step > step))
 
 
@@ -151,14 +174,19 @@ def read(
     named = select(SeriesRow.name, SeriesRow.id).where(SeriesRow.job_id == job_id).order_by(SeriesRow.name)
     if wanted is not None:
         named = named.where(SeriesRow.name.in_(wanted))
-    found = {name: _points(session, series_id, from_step) for name, series_id in session.execute(named).all()}
+    ids = [(row.name, row.id) for row in session.execute(named)]
+    found = {name: _points(session, series_id, from_step, max_points) for name, series_id in ids}
     return {name: downsample(points, max_points) for name, points in found.items() if len(points)}
 
 
-def _points(session: Session, series_id: int, from_step: int) -> Points:
-    """One series in the order of its primary key: nothing is sorted, however long it is."""
-    chunks = select(ChunkRow.data).where(ChunkRow.series_id == series_id, ChunkRow.last_step >= from_step)
-    data = session.execute(chunks.order_by(ChunkRow.first_step)).scalars()
+def _points(session: Session, series_id: int, from_step: int, max_points: int | None) -> Points:
+    """One series in the order of its primary key: nothing is sorted, however long it is; from sketches if very long."""
+    place = (ChunkRow.series_id == series_id, ChunkRow.last_step >= from_step)
+    kept: ColumnElement[bytes] = ChunkRow.data.expression
+    if max_points is not None:
+        count = session.execute(select(func.sum(ChunkRow.count)).where(*place)).scalar_one() or 0
+        kept = func.coalesce(ChunkRow.sketch, ChunkRow.data) if count > SKETCHED_FROM * max_points else kept
+    data = session.execute(select(kept).where(*place).order_by(ChunkRow.first_step)).scalars()
     points = np.frombuffer(b"".join(data), POINT)
     return points[np.searchsorted(points["step"], from_step) :]
 

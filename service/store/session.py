@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, func, make_url, select
-from sqlalchemy.orm import Session
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import DeclarativeBase, Session
 
 from service.settings import Settings
 from service.store.artifacts import ArtifactStore, open_artifacts
@@ -76,3 +77,9 @@ def now(session: Session) -> datetime:
     with session.no_autoflush:  # a row that is being filled in is not complete yet
         time: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
     return time.astimezone(UTC)
+
+
+def upsert(session: Session, table: type[DeclarativeBase]) -> sqlite.Insert | postgresql.Insert:
+    """An insert with `on_conflict_do_update`, which SQLite and Postgres spell alike."""
+    is_sqlite = session.get_bind().dialect.name == "sqlite"
+    return sqlite.insert(table) if is_sqlite else postgresql.insert(table)

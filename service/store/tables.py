@@ -151,6 +151,8 @@ class ChunkRow(Base):
     first_step: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     last_step: Mapped[int] = mapped_column(BigInteger)
     count: Mapped[int] = mapped_column(Integer)
+    sketch: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """Of a full chunk (see `metrics.sketch`); before `data`, so that SQLite finds it without reading that."""
     data: Mapped[bytes] = mapped_column(LargeBinary)
 
     __table_args__ = ({"sqlite_with_rowid": False},)

@@ -94,7 +94,7 @@ def test_queue_is_ordered_by_priority_then_age(world: World) -> None:
     ],
     ids=lambda filters: "-".join(filters) or "all",
 )
-def test_list_reads_an_index_and_sorts_nothing(sqlite_url: str, home: Path, filters: dict[str, str]) -> None:
+def test_list_reads_an_index_and_sorts_nothing(sqlite_url: str, home: Path, filters: dict[str, Any]) -> None:
     store = Store(Settings(home=home, database_url=sqlite_url))
     asked: list[tuple[str, Any]] = []
     sa.event.listen(store.engine, "before_cursor_execute", lambda *call: asked.append((call[2], call[3])))

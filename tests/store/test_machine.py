@@ -359,8 +359,13 @@ class Lifecycle(RuleBasedStateMachine):
 def run(url: str, home: str, *, max_examples: int, steps: int) -> None:
     """Runs the machine on one database, which each example empties first."""
     store = Store(Settings.model_validate({"home": home, "database_url": url}))
+
+    class OnThisStore(Lifecycle):
+        def __init__(self) -> None:
+            super().__init__(store)
+
     run_state_machine_as_test(
-        lambda: Lifecycle(store),
+        OnThisStore,
         settings=settings(
             max_examples=max_examples,
             stateful_step_count=steps,

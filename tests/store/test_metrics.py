@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -123,6 +123,39 @@ def test_downsampled_series_keeps_ends_extremes_and_odd_values(world: World) -> 
     assert len(points) <= 100
     assert {1, 5000, 2346, 3457} <= {int(step) for step in points["step"]}
     assert np.all(np.diff(points["step"]) > 0)
+
+
+def test_very_long_series_is_drawn_from_sketches_and_keeps_the_same(world: World) -> None:
+    job_id, count = world.submit(), 40 * CHUNK_POINTS + 100
+    value = np.random.default_rng(0).normal(size=count)
+    value[[7_000, 12_000]], value[[3_000, 15_555, 15_556]] = (50.0, -50.0), (math.nan, math.inf, -math.inf)
+    records = [StepRecord(step, 1, {"train/loss": float(each)}) for step, each in enumerate(value, 1)]
+    with world.store.begin() as session:
+        metrics.write(session, job_id, records)
+    with world.store.read() as session:
+        points = metrics.read(session, job_id, ["train/loss"], from_step=100, max_points=100)["train/loss"]
+        everything = metrics.read(session, job_id, ["train/loss"])["train/loss"]
+    assert len(everything) == count > metrics.SKETCHED_FROM * 100
+    assert len(points) <= 100
+    steps_kept = {int(step) for step in points["step"]}
+    assert {7_001, 12_001, 3_001, 15_556, 15_557, count} <= steps_kept
+    assert min(steps_kept) >= 100
+    assert all(repr(float(point["value"])) == repr(float(value[int(point["step"]) - 1])) for point in points)
+
+
+@given(st.lists(st.floats(width=64), min_size=CHUNK_POINTS, max_size=CHUNK_POINTS))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+def test_sketch_has_the_ends_the_extremes_and_the_odd(value: list[float]) -> None:
+    points = np.zeros(CHUNK_POINTS, dtype=POINT)
+    points["step"], points["value"] = np.arange(CHUNK_POINTS), value
+    drawn = metrics.sketch(points)
+    finite = [each for each in value if math.isfinite(each)]
+    kept = [float(each) for each in drawn["value"]]
+    assert (int(drawn["step"][0]), int(drawn["step"][-1])) == (0, CHUNK_POINTS - 1)
+    assert not finite or (min(finite) in kept and max(finite) in kept)
+    assert any(map(math.isnan, value)) == any(map(math.isnan, kept))
+    assert {each for each in value if math.isinf(each)} == {each for each in kept if math.isinf(each)}
+    assert len(drawn) <= 2 * CHUNK_POINTS // metrics.SKETCH_STRIDE + 5
 
 
 @given(
