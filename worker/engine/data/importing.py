@@ -1,8 +1,9 @@
 """The `import` job: source -> raw data -> splits -> profile -> packed dataset."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,13 +11,24 @@ from numpy.typing import NDArray
 from service.errors import ImportRefusedError
 from service.events import DatasetPacked, Event, FileSaved, Log, Phase, Progress, Stopped
 from service.reports.dataset import SPLITS, DatasetContent, DatasetMeta, Profile
-from service.specs.dataset import BuiltinSource, DatasetSource, ImportSpec, TorchvisionSource
+from service.specs.dataset import (
+    BuiltinSource,
+    DatasetSource,
+    ImportOptions,
+    ImportSpec,
+    PathSource,
+    TorchvisionSource,
+    UploadSource,
+)
 from service.states import StopReason
 from worker.engine.context import RunContext
 from worker.engine.data.packed import write_packed
 from worker.engine.data.raw import RawData
 from worker.engine.data.sources.builtin import load_digits
-from worker.engine.data.sources.idx import CLASSES, find_folder, load_idx
+from worker.engine.data.sources.idx import CLASSES, find_folder, has_idx, load_idx
+from worker.engine.data.sources.imagefolder import load_imagefolder
+from worker.engine.data.sources.npz import load_npz
+from worker.engine.data.sources.table import load_csv
 from worker.engine.data.splits import draw_splits
 
 MOMENT_ROWS = 4096
@@ -25,8 +37,9 @@ MOMENT_ROWS = 4096
 def run_import(spec: ImportSpec, context: RunContext) -> Iterator[Event]:
     """Yields progress, the packed files and the profile; raises ImportRefusedError with the hazard's own code."""
     yield Phase("reading")
-    raw = read_source(spec.source, context)
-    yield Progress(0.5)
+    context.scratch.mkdir(parents=True, exist_ok=True)
+    reading = read_source(spec.source, context)
+    raw = yield from _with_progress(reading)
     yield Phase("packing")
     split_N = draw_splits(raw.y, spec.source.options.split, raw.split)
     meta = describe(raw, split_N)
@@ -38,8 +51,18 @@ def run_import(spec: ImportSpec, context: RunContext) -> Iterator[Event]:
     yield Stopped(StopReason.COMPLETED)
 
 
-def read_source(source: DatasetSource, context: RunContext) -> RawData:
-    """Raw data of any source."""
+def _with_progress(reading: Generator[float, None, RawData]) -> Generator[Event, None, RawData]:
+    """Reading is the first 80 % of an import."""
+    while True:
+        try:
+            yield Progress(0.8 * next(reading))
+        except StopIteration as done:
+            raw: RawData = done.value
+            return raw
+
+
+def read_source(source: DatasetSource, context: RunContext) -> Generator[float, None, RawData]:
+    """Yields progress from 0 to 1 and returns the raw data of any source."""
     match source:
         case BuiltinSource():
             return load_digits()
@@ -50,8 +73,31 @@ def read_source(source: DatasetSource, context: RunContext) -> RawData:
                 places = ", ".join(str(root) for root in roots) or "none is set"
                 raise ImportRefusedError("files-not-found", f"no files of {name} under the data roots ({places})")
             return load_idx(folder, CLASSES[name])
+        case TorchvisionSource(name=name):
+            known = ", ".join(CLASSES)
+            raise ImportRefusedError("source-unknown", f"torchvision's {name} cannot be imported; known: {known}")
+        case PathSource():
+            path = allowed(Path(source.path), context)
+            return (yield from read_path(path, path.name, source.options, context))
+        case UploadSource():
+            if context.upload is None:
+                raise ImportRefusedError("files-not-found", "the uploaded file is gone; upload it again")
+            return (yield from read_path(context.upload, source.filename, source.options, context))
         case _:
-            raise ImportRefusedError("source-unknown", f"sources of kind `{source.kind}` cannot be imported")
+            assert_never(source)
+
+
+def read_path(path: Path, name: str, options: ImportOptions, context: RunContext) -> Generator[float, None, RawData]:
+    """A file or folder by what it is: IDX files, npz, CSV, or pictures in ImageFolder layout (folder, zip, tar)."""
+    if not path.exists():
+        raise ImportRefusedError("files-not-found", f"{name} does not exist")
+    if path.is_dir() and has_idx(path):
+        return load_idx(path)
+    if name.lower().endswith(".npz"):
+        return load_npz(path)
+    if name.lower().endswith((".csv", ".csv.txt")):
+        return load_csv(path, options.label_column)
+    return (yield from load_imagefolder(path, options, context.scratch))
 
 
 def allowed(path: Path, context: RunContext) -> Path:
