@@ -1,7 +1,7 @@
 """The `import` job: source -> raw data -> splits -> profile -> packed dataset."""
 
 import hashlib
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import assert_never
 
@@ -26,7 +26,6 @@ from worker.engine.data.packed import write_packed
 from worker.engine.data.raw import RawData
 from worker.engine.data.sources.builtin import load_digits
 from worker.engine.data.sources.idx import CLASSES, find_folder, has_idx, load_idx
-from worker.engine.data.sources.imagefolder import load_imagefolder
 from worker.engine.data.sources.npz import load_npz
 from worker.engine.data.sources.table import load_csv
 from worker.engine.data.splits import draw_splits
@@ -38,8 +37,8 @@ def run_import(spec: ImportSpec, context: RunContext) -> Iterator[Event]:
     """Yields progress, the packed files and the profile; raises ImportRefusedError with the hazard's own code."""
     yield Phase("reading")
     context.scratch.mkdir(parents=True, exist_ok=True)
-    reading = read_source(spec.source, context)
-    raw = yield from _with_progress(reading)
+    raw = read_source(spec.source, context)
+    yield Progress(0.8)
     yield Phase("packing")
     split_N = draw_splits(raw.y, spec.source.options.split, raw.split)
     meta = describe(raw, split_N)
@@ -51,18 +50,8 @@ def run_import(spec: ImportSpec, context: RunContext) -> Iterator[Event]:
     yield Stopped(StopReason.COMPLETED)
 
 
-def _with_progress(reading: Generator[float, None, RawData]) -> Generator[Event, None, RawData]:
-    """Reading is the first 80 % of an import."""
-    while True:
-        try:
-            yield Progress(0.8 * next(reading))
-        except StopIteration as done:
-            raw: RawData = done.value
-            return raw
-
-
-def read_source(source: DatasetSource, context: RunContext) -> Generator[float, None, RawData]:
-    """Yields progress from 0 to 1 and returns the raw data of any source."""
+def read_source(source: DatasetSource, context: RunContext) -> RawData:
+    """Raw data of any source."""
     match source:
         case BuiltinSource():
             return load_digits()
@@ -78,17 +67,17 @@ def read_source(source: DatasetSource, context: RunContext) -> Generator[float, 
             raise ImportRefusedError("source-unknown", f"torchvision's {name} cannot be imported; known: {known}")
         case PathSource():
             path = allowed(Path(source.path), context)
-            return (yield from read_path(path, path.name, source.options, context))
+            return read_path(path, path.name, source.options)
         case UploadSource():
             if context.upload is None:
                 raise ImportRefusedError("files-not-found", "the uploaded file is gone; upload it again")
-            return (yield from read_path(context.upload, source.filename, source.options, context))
+            return read_path(context.upload, source.filename, source.options)
         case _:
             assert_never(source)
 
 
-def read_path(path: Path, name: str, options: ImportOptions, context: RunContext) -> Generator[float, None, RawData]:
-    """A file or folder by what it is: IDX files, npz, CSV, or pictures in ImageFolder layout (folder, zip, tar)."""
+def read_path(path: Path, name: str, options: ImportOptions) -> RawData:
+    """A file or folder by what it is: IDX files, npz or CSV."""
     if not path.exists():
         raise ImportRefusedError("files-not-found", f"{name} does not exist")
     if path.is_dir() and has_idx(path):
@@ -97,7 +86,7 @@ def read_path(path: Path, name: str, options: ImportOptions, context: RunContext
         return load_npz(path)
     if name.lower().endswith((".csv", ".csv.txt")):
         return load_csv(path, options.label_column)
-    return (yield from load_imagefolder(path, options, context.scratch))
+    raise ImportRefusedError("source-unknown", f"{name} is neither an npz, a CSV nor a folder of IDX files")
 
 
 def allowed(path: Path, context: RunContext) -> Path:
