@@ -54,6 +54,8 @@ def check_up(model: nn.Module, batch: Batch, classes: int, precision: Precision)
         ],
         statistics={
             "classes": float(classes),
+            "device": batch.inputs.device.type,
+            "gpu_available": float(torch.cuda.is_available()),
             "input_shape": list(batch.inputs.shape),
             "input_dtype": str(batch.inputs.dtype).removeprefix("torch."),
             "input_min": float(batch.inputs.min()),

@@ -54,6 +54,8 @@ def measure(model: nn.Module, probe: Probe, precision: Precision) -> dict[str, f
         "clean_accuracy": accuracy,
         "val_pipeline_loss": other,
         "output_is_probability": float(is_probability(logits_BK)),
+        "output_min": float(logits_BK.min()),
+        "output_max": float(logits_BK.max()),
     }
     if dead:
         found["dead_relu_share"] = max(dead)
