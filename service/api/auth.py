@@ -2,11 +2,12 @@
 
 import hmac
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import Depends, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.concurrency import run_in_threadpool
 
 from service.api.deps import Services, ServicesDep
 from service.errors import AuthError, ForbiddenError
@@ -37,13 +38,13 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _require(scope: Scope) -> Callable[..., None]:
-    def check(services: ServicesDep, credentials: Credentials) -> None:
+def _require(scope: Scope) -> Callable[..., Awaitable[None]]:
+    async def check(services: ServicesDep, credentials: Credentials) -> None:
         if services.settings.auth == "off":
             return
         if credentials is None:
             raise AuthError("Send a key: `Authorization: Bearer tw_...`")
-        granted = _granted(services, credentials.credentials)
+        granted = await run_in_threadpool(_granted, services, credentials.credentials)
         if SCOPES.index(granted) < SCOPES.index(scope):
             raise ForbiddenError(f"This needs a key with the scope `{scope}`; yours has `{granted}`")
 

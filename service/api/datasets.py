@@ -21,7 +21,7 @@ from service.specs.dataset import DatasetRequest, DatasetSource, UploadSource
 from service.specs.examples import DATASET_EXAMPLES
 from service.store import datasets, files
 from service.store.ids import new_id
-from service.store.tables import DatasetRow
+from service.store.tables import DatasetRow, JobRow
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
 DatasetKey = Annotated[str, Path(max_length=100, description="Id or name of a dataset.")]
@@ -95,7 +95,7 @@ def delete_dataset(dataset: DatasetKey, services: ServicesDep) -> None:
     """Deletes a dataset that no open job needs, with its files."""
     with services.store.begin() as session:
         row = datasets.remove(session, dataset)
-        keys = [file.artifact for file in files.of(session, row.id)]
+        keys = [file.artifact for file in files.of(session, row.id)] + _uploaded(session, row)
         files.remove(session, row.id)
     for key in keys:
         services.store.artifacts.delete(key)
@@ -161,6 +161,13 @@ def _import_upload(services: Services, upload: Upload, key: str | None) -> Respo
 def _create(session: Session, name: str, source: DatasetSource) -> Made:
     row = datasets.create(session, name, source)
     return Made(dataset_report(session, row), location=f"/v1/datasets/{row.id}", ring=[row.job_id])
+
+
+def _uploaded(session: Session, row: DatasetRow) -> list[str]:
+    """Key of the file that the dataset was imported from, where it was uploaded."""
+    importer = session.get(JobRow, row.job_id)
+    source = importer.spec["source"] if importer else {}
+    return [source["artifact"]] if source.get("kind") == "upload" else []
 
 
 def _profile(row: DatasetRow) -> Profile:

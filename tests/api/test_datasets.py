@@ -173,6 +173,14 @@ def test_a_dataset_in_use_cannot_be_deleted(client: httpx.Client, world: World) 
     assert client.get("/v1/datasets/digits").status_code == 404
 
 
+def test_a_deleted_dataset_takes_its_upload_along(client: httpx.Client, store: Store) -> None:
+    dataset = client.post("/v1/datasets", data={"name": "a"}, files={"file": ("a.zip", b"PK")}).json()
+    assert client.delete("/v1/datasets/a").status_code == 409
+    client.post(f"/v1/jobs/{dataset['job']}/cancel")
+    assert client.delete("/v1/datasets/a").status_code == 204
+    assert uploads(store) == []
+
+
 def test_a_failed_dataset_cannot_be_trained_on(client: httpx.Client) -> None:
     dataset = client.post("/v1/datasets", json={"name": "x", "source": {"kind": "path", "path": "/nothing"}}).json()
     client.post(f"/v1/jobs/{dataset['job']}/cancel")
