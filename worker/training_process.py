@@ -29,7 +29,13 @@ HINTS = {
 
 
 def start_forkserver() -> None:
-    """Starts the server that children are forked from; it imports torch and the engine on its own time."""
+    """Starts the server that children are forked from; it imports torch and the engine on its own time.
+
+    Threads of OpenMP that wait for each other sleep instead of spinning: on cores that are shared with anything else,
+    spinning made small models 15 times slower (2 busy cores, the default model: 15.9 s against 1.1 s for 4 epochs).
+    """
+    if "GOMP_SPINCOUNT" not in os.environ:
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     CONTEXT.set_forkserver_preload(["worker.child", "worker.engine.preload"])
     forkserver.ensure_running()
 

@@ -4,7 +4,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import click
 import httpx
@@ -41,6 +41,12 @@ class Client:
         headers = {"authorization": f"Bearer {key}"} if key else {}
         is_local = httpx.URL(self.url).host in ("127.0.0.1", "::1", "localhost")  # no proxy leads there
         self._http = httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=not is_local)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
 
     def call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         """One request; ApiError when the service refuses, ClickException when it does not answer."""
@@ -97,3 +103,8 @@ class Client:
         while (found := self.get(path))["state"] not in until:
             time.sleep(0.1)
         return found
+
+
+def connect() -> Client:
+    """A client for as long as the command runs."""
+    return click.get_current_context().with_resource(Client())

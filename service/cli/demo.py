@@ -24,7 +24,7 @@ def run_demo(home: Path | None) -> None:
         with ExitStack() as stack:
             with console.status("starting broker, API and worker"):
                 service = stack.enter_context(Embedded(settings))
-            _show(console, Client(service.url))
+            _show(console, stack.enter_context(Client(service.url)))
             console.print("stopping broker, API and worker")
 
 

@@ -83,3 +83,12 @@ def findings_lines(report: dict[str, Any]) -> list[str]:
         lines.append(f"  {finding['severity']} {finding['rule']}: {finding['explanation']}")
         lines.append(f"    what to do: {finding['remedy']['text']}")
     return lines
+
+
+def table_of(first: str, *others: str) -> Table:
+    """An empty table whose first column, an id to copy, is never cut."""
+    table = Table(box=None, header_style="bold")
+    table.add_column(first, no_wrap=True, overflow="ignore")
+    for name in others:
+        table.add_column(name)
+    return table

@@ -1,0 +1,58 @@
+"""`trainwright datasets ...`."""
+
+import json
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from service.cli.client import connect
+from service.cli.watching import table_of
+
+
+@click.group()
+def datasets() -> None:
+    """Import and list datasets."""
+
+
+@datasets.command("import")
+@click.argument("source")
+@click.option("--name", help="Name of the dataset (default: the source's).")
+@click.option("--label-column", help="The label's column in a CSV.")
+@click.option("--drop-corrupt", is_flag=True, help="Leave unreadable files out instead of failing.")
+def import_command(source: str, name: str | None, label_column: str | None, drop_corrupt: bool) -> None:
+    """Import `digits`, a torchvision name (FashionMNIST), a file to upload, or a folder under a data root."""
+    client = connect()
+    options = {"label_column": label_column, "drop_corrupt": drop_corrupt}
+    name = name or Path(source).name.split(".")[0] or source
+    if Path(source).is_file():
+        with Path(source).open("rb") as file:
+            fields = {"name": name, "options": json.dumps(options)}
+            row = client.call(
+                "POST", "/v1/datasets", data=fields, files={"file": (Path(source).name, file)}, timeout=None
+            )
+    else:
+        row = client.post("/v1/datasets", {"name": name, "source": source_of(source) | {"options": options}})
+    with Console().status(f"importing {name}"):
+        ready = client.wait(f"/v1/datasets/{row['id']}", frozenset({"ready", "failed"}))
+    if ready["state"] == "failed":
+        raise click.ClickException(f"the import failed: {ready['error']['detail']}")
+    click.echo(f"{ready['id']}  {ready['name']}  {ready['counts']}  {len(ready['classes'])} classes")
+
+
+def source_of(source: str) -> dict[str, str]:
+    """What the API calls a source, from the word on the command line."""
+    if source == "digits":
+        return {"kind": "builtin", "name": "digits"}
+    if "/" in source or source.startswith("."):
+        return {"kind": "path", "path": str(Path(source).absolute())}
+    return {"kind": "torchvision", "name": source}
+
+
+@datasets.command("list")
+def list_datasets() -> None:
+    """List datasets, the newest first."""
+    table = table_of("id", "name", "state", "classes", "samples")
+    for row in connect().get("/v1/datasets")["data"]:
+        table.add_row(row["id"], row["name"], row["state"], str(len(row["classes"])), str(sum(row["counts"].values())))
+    Console().print(table)
