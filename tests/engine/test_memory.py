@@ -1,5 +1,8 @@
 """Out of memory ends a run with the batch size's name and the next smaller one."""
 
+import errno
+import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +14,7 @@ import torch
 from service.errors import OutOfMemoryError
 from tests.engine.conftest import pack
 from tests.engine.runs import spec_of
-from worker.engine.memory import is_out_of_memory, out_of_memory
+from worker.engine.memory import container_memory, free_memory, is_out_of_memory, out_of_memory
 
 CODE = """
 import pathlib, resource, sys
@@ -64,8 +67,25 @@ def test_error_names_what_can_still_be_made_smaller() -> None:
             True,
         ),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), True),
         (ValueError("out of memory"), False),
     ],
 )
 def test_memory_errors_are_told_from_others(error: Exception, expected: bool) -> None:
     assert is_out_of_memory(error) is expected
+
+
+def test_a_containers_limit_bounds_what_is_free(tmp_path: Path) -> None:
+    limit, used, statistics = (tmp_path / name for name in ("max", "current", "stat"))
+    assert container_memory(limit, used, statistics) is None
+    limit.write_text("1000000\n")
+    used.write_text("700000\n")
+    statistics.write_text("anon 500000\ninactive_file 200000\n")
+    assert container_memory(limit, used, statistics) == 500_000
+    limit.write_text("max\n")
+    assert container_memory(limit, used, statistics) is None
+
+
+def test_free_memory_is_no_more_than_the_machine_has() -> None:
+    whole = resource.getpagesize() * os.sysconf("SC_PHYS_PAGES")
+    assert 0 < free_memory(torch.device("cpu")) <= whole

@@ -18,9 +18,9 @@ import torch
 
 from service.specs.train import TrainSpec
 from worker.engine.context import RunContext
-from worker.engine.data.batches import Batch, BatchSource, free_memory
+from worker.engine.data.batches import Batch, BatchSource
 from worker.engine.evaluate import evaluation_mode
-from worker.engine.memory import is_out_of_memory
+from worker.engine.memory import free_memory, is_out_of_memory, status_bytes
 from worker.engine.setup import build_run
 from worker.engine.state import TrainingState
 from worker.engine.steps import take_step
@@ -167,10 +167,3 @@ def available(device: torch.device, limit_bytes: int | None) -> int:
     """Bytes that a training may take on the device."""
     free = free_memory(device)
     return free if limit_bytes is None else min(free, limit_bytes)
-
-
-def status_bytes(field: str) -> int:
-    """A size out of this process's /proc/self/status: `VmRSS`, `VmHWM` (its peak), `VmSize`."""
-    with open("/proc/self/status") as lines:
-        line = next(line for line in lines if line.startswith(f"{field}:"))
-    return int(line.split()[1]) * 1024

@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from worker.engine.data.batches import RESIDENT_SHARE, Batch, Batches, free_memory
+from worker.engine.data.batches import RESIDENT_SHARE, Batch, Batches
+from worker.engine.memory import free_memory
 
 DISK_SHARE = 0.5
 """Of the free disk under the scratch folder that activations may take."""

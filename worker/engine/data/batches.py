@@ -22,6 +22,7 @@ from service.reports.dataset import DatasetMeta
 from service.specs.augmentation import AugmentOp
 from worker.engine.data.augmentation import Augmenter, batches_at_once
 from worker.engine.data.packed import PackedDataset
+from worker.engine.memory import free_memory
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 RESIDENT_SHARE = 0.5
@@ -149,7 +150,7 @@ class Source:
 
     def normalise(self, raw: Tensor) -> Tensor:
         """Float32 samples out of stored values, contiguous."""
-        return torch.addcmul(self.shift, raw.float(), self.scale)
+        return raw.to(torch.float32, copy=True).mul_(self.scale).add_(self.shift)
 
     def plain(self, positions_B: Tensor) -> Tensor:
         """Normalised samples, no random operation: what validation sees."""
@@ -257,12 +258,3 @@ def _mix(seed: int, epoch: int, index: int) -> int:
     """One 63-bit seed out of three numbers (NumPy's SeedSequence)."""
     low, high = np.random.SeedSequence([seed, epoch, index]).generate_state(2, np.uint32)
     return int(low) | (int(high) & 0x7FFFFFFF) << 32
-
-
-def free_memory(device: torch.device) -> int:
-    """Bytes that are free on the device; for the CPU what the kernel calls available."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    with open("/proc/meminfo") as lines:
-        available = next(line for line in lines if line.startswith("MemAvailable"))
-    return int(available.split()[1]) * 1024
