@@ -18,6 +18,8 @@ from service.store.tables import DatasetRow, DependencyRow, FileRow, JobRow, Swe
 logger = logging.getLogger(__name__)
 RING_AT_MOST = 100
 """Messages a sweep sends; the rest is rung by the next one."""
+PARTIAL_SECONDS = 86_400.0
+"""Age at which half a file is no longer one that is being written."""
 COLLECT_EVERY = 100
 """Sweeps of this process between two searches for files that nothing names any more."""
 
@@ -145,7 +147,7 @@ def _idle_slots(session: Session, within_seconds: float) -> tuple[int, datetime]
 
 
 def collect(store: Store) -> int:
-    """Deletes artifacts that no row names and whose job or import has ended or is gone; returns how many keys went."""
+    """Deletes artifacts that no row names and whose job or import has ended or is gone, and old halves of files."""
     with store.read() as session:
         named = set(session.execute(select(FileRow.artifact)).scalars())
         is_open = JobRow.state.not_in([str(state) for state in TERMINAL])
@@ -154,7 +156,7 @@ def collect(store: Store) -> int:
         busy |= set(session.execute(importing).scalars())
     keys = [*store.artifacts.keys("jobs"), *store.artifacts.keys("datasets")]
     orphans = [key for key in keys if key not in named and key.split("/")[1] not in busy]
-    return sum(store.artifacts.delete(key) for key in orphans)
+    return sum(store.artifacts.delete(key) for key in orphans) + store.artifacts.forget_partial(PARTIAL_SECONDS)
 
 
 def run_forever(store: Store, ring: Callable[[Iterable[str]], bool], stop: threading.Event) -> None:

@@ -25,17 +25,19 @@ def upgrade() -> None:
     )
     op.create_table(
         "artifact_chunks",
-        sa.Column("key", sa.String(length=300), nullable=False),
+        sa.Column("blob", sa.String(length=36), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("data", sa.LargeBinary(), nullable=False),
-        sa.PrimaryKeyConstraint("key", "number"),
+        sa.PrimaryKeyConstraint("blob", "number"),
     )
     op.create_table(
         "artifacts",
         sa.Column("key", sa.String(length=300), nullable=False),
+        sa.Column("blob", sa.String(length=36), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("sha256", sa.String(length=64), nullable=False),
         sa.PrimaryKeyConstraint("key"),
+        sa.UniqueConstraint("blob"),
     )
     op.create_table(
         "datasets",

@@ -3,16 +3,18 @@
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from sqlalchemy import Engine, delete, insert, select
+from sqlalchemy import Engine, delete, exists, insert, select
 from sqlalchemy.orm import Session
 
 from service.errors import NotFoundError
 from service.settings import Settings
+from service.store.ids import first_id, new_id
 from service.store.tables import ArtifactChunkRow, ArtifactRow
 
 CHUNK_BYTES = 2**20
@@ -47,6 +49,9 @@ class ArtifactStore(Protocol):
 
     def keys(self, prefix: str) -> list[str]:
         """Every key that is `prefix` or lies below `prefix/`, sorted."""
+
+    def forget_partial(self, older_than_seconds: float) -> int:
+        """Removes what interrupted `put`s left longer ago than that; returns how many."""
 
 
 def open_artifacts(settings: Settings, engine: Engine) -> ArtifactStore:
@@ -117,6 +122,14 @@ class FolderStore:
         files = (file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
         return sorted(file.relative_to(self.folder).as_posix() for file in files)
 
+    def forget_partial(self, older_than_seconds: float) -> int:
+        """See `ArtifactStore`."""
+        before = time.time() - older_than_seconds
+        partial = [file for file in self.folder.rglob(".*.tmp") if file.stat().st_mtime < before]
+        for file in partial:
+            file.unlink(missing_ok=True)
+        return len(partial)
+
     def _path(self, key: str) -> Path:
         path = self.folder / key
         if not key or ".." in path.parts:
@@ -125,40 +138,44 @@ class FolderStore:
 
 
 class DatabaseStore:
-    """1 MiB chunks in the database: nothing else needs to be shared between hosts."""
+    """1 MiB chunks in the database: nothing else needs to be shared between hosts.
+
+    Chunks belong to a blob; a key's row names one. So a key has its old bytes until the new ones are complete.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self._reader = engine.execution_options(sqlite_begin="BEGIN DEFERRED")
 
     def put(self, key: str, path: Path) -> StoredFile:
-        """See `ArtifactStore`: one transaction a chunk, the row that names the file last."""
-        digest, size = hashlib.sha256(), 0
-        self.delete(key)
+        """See `ArtifactStore`: one transaction a chunk, then one that lets the key name them."""
+        digest, size, blob = hashlib.sha256(), 0, new_id()
         with path.open("rb") as file:
             for number, data in enumerate(iter(lambda: file.read(CHUNK_BYTES), b"")):
                 digest.update(data)
                 size += len(data)
                 with Session(self.engine) as session, session.begin():
-                    session.execute(insert(ArtifactChunkRow).values(key=key, number=number, data=data))
+                    session.execute(insert(ArtifactChunkRow).values(blob=blob, number=number, data=data))
         stored = StoredFile(key, size, digest.hexdigest())
         with Session(self.engine) as session, session.begin():
-            session.add(ArtifactRow(key=key, size=size, sha256=stored.sha256))
+            _remove(session, [key])
+            session.execute(insert(ArtifactRow).values(key=key, blob=blob, size=size, sha256=stored.sha256))
         path.unlink()
         return stored
 
     def read(self, key: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         """See `ArtifactStore`."""
-        with Session(self.engine) as session:
+        with Session(self._reader) as session:
             row = session.get(ArtifactRow, key)
         if row is None:
             raise NotFoundError(f"no artifact `{key}`")
-        return self._chunks(key, start, row.size if stop is None else min(stop, row.size))
+        return self._chunks(row.blob, start, row.size if stop is None else min(stop, row.size))
 
-    def _chunks(self, key: str, start: int, stop: int) -> Iterator[bytes]:
+    def _chunks(self, blob: str, start: int, stop: int) -> Iterator[bytes]:
         for number in range(start // CHUNK_BYTES, -(-stop // CHUNK_BYTES)):
-            wanted = select(ArtifactChunkRow.data).where(ArtifactChunkRow.key == key, ArtifactChunkRow.number == number)
-            with Session(self.engine) as session:
-                data = session.execute(wanted).scalar_one()
+            place = (ArtifactChunkRow.blob == blob, ArtifactChunkRow.number == number)
+            with Session(self._reader) as session:
+                data = session.execute(select(ArtifactChunkRow.data).where(*place)).scalar_one()
             offset = number * CHUNK_BYTES
             yield data[max(start - offset, 0) : stop - offset]
 
@@ -172,23 +189,32 @@ class DatabaseStore:
 
     def delete(self, prefix: str) -> int:
         """See `ArtifactStore`."""
-        found = self._keys(prefix, chunks=True)
+        found = self.keys(prefix)
         with Session(self.engine) as session, session.begin():
-            for key in found:
-                session.execute(delete(ArtifactRow).where(ArtifactRow.key == key))
-                session.execute(delete(ArtifactChunkRow).where(ArtifactChunkRow.key == key))
+            _remove(session, found)
         return len(found)
 
     def keys(self, prefix: str) -> list[str]:
         """See `ArtifactStore`."""
-        return self._keys(prefix, chunks=False)
+        below = ArtifactRow.key.startswith(prefix.rstrip("/") + "/", autoescape=True)
+        with Session(self._reader) as session:
+            return sorted(session.execute(select(ArtifactRow.key).where((ArtifactRow.key == prefix) | below)).scalars())
 
-    def _keys(self, prefix: str, *, chunks: bool) -> list[str]:
-        key = ArtifactChunkRow.key if chunks else ArtifactRow.key
-        below = prefix.rstrip("/") + "/"
-        wanted = select(key).distinct().where((key == prefix) | key.startswith(below, autoescape=True))
-        with Session(self.engine) as session:
-            return sorted(session.execute(wanted).scalars())
+    def forget_partial(self, older_than_seconds: float) -> int:
+        """See `ArtifactStore`."""
+        named = exists().where(ArtifactRow.blob == ArtifactChunkRow.blob)
+        old = ArtifactChunkRow.blob < first_id(time.time() - older_than_seconds)
+        wanted = select(ArtifactChunkRow.blob).where(old, ~named).distinct()
+        with Session(self.engine) as session, session.begin():
+            blobs = list(session.execute(wanted).scalars())
+            session.execute(delete(ArtifactChunkRow).where(ArtifactChunkRow.blob.in_(blobs)))
+        return len(blobs)
+
+
+def _remove(session: Session, keys: list[str]) -> None:
+    for key in keys:
+        blob = session.execute(delete(ArtifactRow).where(ArtifactRow.key == key).returning(ArtifactRow.blob)).scalar()
+        session.execute(delete(ArtifactChunkRow).where(ArtifactChunkRow.blob == blob))
 
 
 def _pieces(path: Path, start: int, stop: int) -> Iterator[bytes]:

@@ -11,3 +11,8 @@ def new_id() -> str:
     fraction = (nanoseconds << 12) // 1_000_000
     value = milliseconds << 80 | 0x7 << 76 | fraction << 64 | int.from_bytes(os.urandom(8), "big")
     return str(uuid.UUID(int=value & ~(0x3 << 62) | 0x2 << 62))
+
+
+def first_id(seconds: float) -> str:
+    """What every id made since then (seconds since 1970) is not below."""
+    return str(uuid.UUID(int=int(seconds * 1000) << 80))

@@ -1,11 +1,13 @@
 """The database: one engine, short transactions, the database's own clock."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import PydanticSerializationError, to_json
 from sqlalchemy import Engine, create_engine, event, func, make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase, Session
@@ -19,16 +21,23 @@ BUSY_TIMEOUT_MILLISECONDS = 10_000
 def make_engine(url: str) -> Engine:
     """An engine for SQLite (WAL, writers wait for each other) or Postgres."""
     parsed = make_url(url)
+    shared = {"pool_size": 10, "max_overflow": 40, "json_serializer": _to_json}
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=40)
+        return create_engine(parsed, pool_pre_ping=True, **shared)
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(
-        parsed, connect_args={"timeout": BUSY_TIMEOUT_MILLISECONDS / 1000}, pool_size=10, max_overflow=40
-    )
+    engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_MILLISECONDS / 1000}, **shared)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _to_json(value: object) -> str:
+    """JSON that every database and client takes: what is not finite is null, bytes that are no text become `?`."""
+    try:
+        return to_json(value, inf_nan_mode="null").decode()
+    except (PydanticSerializationError, UnicodeError):
+        return _to_json(json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")))
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:

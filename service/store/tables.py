@@ -282,6 +282,8 @@ class ArtifactRow(Base):
     __tablename__ = "artifacts"
 
     key: Mapped[str] = mapped_column(String(300), primary_key=True)
+    blob: Mapped[str] = mapped_column(String(36), unique=True)
+    """Whose chunks are its bytes."""
     size: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str] = mapped_column(String(64))
 
@@ -291,7 +293,7 @@ class ArtifactChunkRow(Base):
 
     __tablename__ = "artifact_chunks"
 
-    key: Mapped[str] = mapped_column(String(300), primary_key=True)
+    blob: Mapped[str] = mapped_column(String(36), primary_key=True)
     number: Mapped[int] = mapped_column(Integer, primary_key=True)
     data: Mapped[bytes] = mapped_column(LargeBinary)
 

@@ -2,16 +2,20 @@
 
 import hashlib
 import os
+import time
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from service.errors import NotFoundError
 from service.settings import Settings
 from service.store.artifacts import CHUNK_BYTES, ArtifactStore, DatabaseStore, FolderStore, open_artifacts
+from service.store.ids import new_id
 from service.store.session import make_engine
+from service.store.tables import ArtifactChunkRow
 
 MEBIBYTE = 2**20
 
@@ -23,6 +27,14 @@ def artifacts(request: pytest.FixtureRequest, home: Path) -> Iterator[ArtifactSt
         yield FolderStore(home / "artifacts")
         return
     engine = make_engine(request.getfixturevalue(request.param.removeprefix("database-") + "_url"))
+    yield DatabaseStore(engine)
+    engine.dispose()
+
+
+@pytest.fixture
+def database(sqlite_url: str) -> Iterator[DatabaseStore]:
+    """The chunks in SQLite."""
+    engine = make_engine(sqlite_url)
     yield DatabaseStore(engine)
     engine.dispose()
 
@@ -93,6 +105,31 @@ def test_interrupted_put_is_no_file(artifacts: ArtifactStore, tmp_path: Path) ->
     with pytest.raises(FileNotFoundError):
         artifacts.put("a/b", tmp_path / "missing")
     assert artifacts.keys("a") == []
+
+
+def test_put_that_fails_half_way_leaves_the_old_file(database: DatabaseStore, tmp_path: Path) -> None:
+    path, data = a_file(tmp_path, CHUNK_BYTES + 5)
+    database.put("a/b", path)
+    with pytest.raises(IsADirectoryError):
+        database.put("a/b", tmp_path)
+    assert b"".join(database.read("a/b")) == data
+
+
+def test_half_a_file_is_forgotten_when_it_is_old(artifacts: ArtifactStore, tmp_path: Path) -> None:
+    path, data = a_file(tmp_path, CHUNK_BYTES + 5)
+    artifacts.put("a/b", path)
+    if isinstance(artifacts, FolderStore):
+        (artifacts.folder / "a" / ".b.1.tmp").write_bytes(b"half")
+    else:
+        assert isinstance(artifacts, DatabaseStore)
+        with artifacts.engine.begin() as connection:
+            connection.execute(sa.insert(ArtifactChunkRow).values(blob=new_id(), number=0, data=b"half"))
+    assert artifacts.keys("a") == ["a/b"]
+    assert artifacts.forget_partial(60) == 0
+    time.sleep(0.01)
+    assert artifacts.forget_partial(0) == 1
+    assert artifacts.forget_partial(0) == 0
+    assert b"".join(artifacts.read("a/b")) == data
 
 
 @pytest.mark.parametrize("key", ["", "../outside", "a/../../outside"])

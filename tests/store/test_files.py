@@ -1,5 +1,7 @@
 """Rows that name files, reports by name, and datasets."""
 
+import math
+
 import pytest
 
 from service.errors import ConflictError, InUseError, NotFoundError, NotReadyError
@@ -58,6 +60,29 @@ def test_report_of_a_later_attempt_replaces_the_first(world: World) -> None:
         assert reports.get(session, job_id, "confusion:val") == {"a": 2}
         assert reports.get(session, job_id, "none") is None
         assert reports.named(session, job_id, "confusion:") == {"confusion:val": {"a": 2}, "confusion:test": {"a": 3}}
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [(math.nan, None), (-math.inf, None), (1e308, 1e308), ("é\u2028 \x00", "é\u2028 \x00"), (2**70, 2**70), ({}, {})],
+)
+def test_any_value_can_be_reported(world: World, value: object, kept: object) -> None:
+    job_id = world.submit()
+    with world.store.begin() as session:
+        reports.put(session, job_id, 1, "result", {"value": value, "more": [value]})
+    with world.store.read() as session:
+        assert reports.get(session, job_id, "result") == {"value": kept, "more": [kept]}
+
+
+def test_file_name_that_is_no_text_can_be_reported(world: World) -> None:
+    job_id = world.submit()
+    with world.store.begin() as session:
+        reports.put(
+            session, job_id, 1, "result", {"file": b"caf\xe9.png".decode("utf8", "surrogateescape"), "x": math.nan}
+        )
+    with world.store.read() as session:
+        report = reports.get(session, job_id, "result")
+    assert report == {"file": "caf?.png", "x": None}
 
 
 def test_name_of_a_dataset_is_taken_once(store: Store) -> None:
