@@ -16,10 +16,25 @@ def falling(centre: float = -3.0, depth: float = 1.8, explodes: float = -0.7) ->
     return 2.3 - fall + rise
 
 
-def test_suggests_the_steepest_fall_over_log_lr() -> None:
-    curve = read_probe_curve(Sweep(LRS, falling(centre=-3)), 1e-3)
-    assert curve.quality == "good"
-    assert curve.suggested == curve.steepest == pytest.approx(1e-3, rel=0.2)
+def steepest(losses: Floats) -> float:
+    """Where the logarithm of a curve without noise falls fastest over the logarithm of the lr."""
+    return float(LRS[np.argmin(np.gradient(np.log(losses)))])
+
+
+BEST = steepest(falling(explodes=1))
+
+
+def test_suggests_the_steepest_relative_fall_over_log_lr() -> None:
+    for centre in (-5.0, -3.0, -2.0):
+        curve = read_probe_curve(Sweep(LRS, falling(centre)), 1e-3)
+        assert curve.quality == "good"
+        expected = steepest(falling(centre, explodes=1))
+        assert curve.suggested == curve.steepest == pytest.approx(expected, rel=0.2)
+        assert 10**centre < expected < 10 ** (centre + 0.4)
+
+
+def test_reports_a_tenth_of_the_minimum_too() -> None:
+    curve = read_probe_curve(Sweep(LRS, falling()), 1e-3)
     assert curve.minimum_over_ten is not None
     assert 0.005 < curve.minimum_over_ten < 0.02
     assert curve.rule == "probe"
@@ -39,7 +54,7 @@ def test_noise_at_tiny_rates_is_no_minimum() -> None:
     """The raw derivative by lr is largest where lr is tiny: the slope is taken over log lr, after smoothing."""
     noisy = falling() + 0.02 * np.random.default_rng(0).standard_normal(100)
     curve = read_probe_curve(Sweep(LRS, noisy), 1e-3)
-    assert curve.suggested == pytest.approx(1e-3, rel=0.5)
+    assert curve.suggested == pytest.approx(BEST, rel=0.5)
 
 
 def test_what_lies_behind_the_explosion_does_not_count() -> None:
@@ -47,7 +62,7 @@ def test_what_lies_behind_the_explosion_does_not_count() -> None:
     losses = falling(explodes=-1.5)
     losses[-6:] = 0.1
     curve = read_probe_curve(Sweep(LRS, losses), 1e-3)
-    assert curve.suggested == pytest.approx(1e-3, rel=0.3)
+    assert curve.suggested == pytest.approx(BEST, rel=0.3)
 
 
 def test_a_sweep_that_ends_in_nan_is_read_up_to_there() -> None:
@@ -55,7 +70,7 @@ def test_a_sweep_that_ends_in_nan_is_read_up_to_there() -> None:
     losses[88:] = np.nan
     curve = read_probe_curve(Sweep(LRS, losses, "the loss stopped being a number at lr 1e-01"), 1e-3)
     assert curve.quality == "good"
-    assert curve.suggested == pytest.approx(1e-3, rel=0.2)
+    assert curve.suggested == pytest.approx(BEST, rel=0.2)
     assert len(curve.points) == 88
     assert curve.reason.endswith("the loss stopped being a number at lr 1e-01")
 
