@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test up lint bench bench-diagnosis clean
+.PHONY: setup demo test up lint bench bench-lr-find bench-diagnosis clean
 
 .venv/.runs: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Trainwright needs Python 3.11 or newer")'
@@ -39,6 +39,9 @@ lint: .venv/.tests
 
 bench: .venv-bench/.done
 	.venv-bench/bin/python -m benchmarks
+
+bench-lr-find: .venv-bench/.done
+	.venv-bench/bin/python -m benchmarks.lr_find_table
 
 bench-diagnosis: .venv/.tests
 	$(BIN)/python -m benchmarks.diagnosis
