@@ -28,6 +28,8 @@ class DatasetMeta(ReportPart):
     """Per channel (0-1 scale) or per feature, of the train split."""
     std: list[float]
     feature_names: list[str] = []
+    categories: dict[str, list[str]] = {}
+    """Categorical column of a table -> its categories; feature `column=category` is 1 where the row has it."""
 
 
 class Profile(ReportPart):

@@ -97,12 +97,11 @@ def shift_hue(images_B3HW: Tensor, shifts_B: Tensor) -> Tensor:
     red, green, blue = torch.split(images_B3HW, 1, dim=1)
     value, least = images_B3HW.amax(1, keepdim=True), images_B3HW.amin(1, keepdim=True)
     chroma = value - least
-    divisor = chroma.clamp_min(1e-12)
-    sector = torch.where(
-        value == red,
-        (green - blue) / divisor,
-        torch.where(value == green, (blue - red) / divisor + 2, (red - green) / divisor + 4),
-    )
+    is_red = (value == red).float()
+    is_green = (value == green).float().mul_(1 - is_red)
+    is_blue = 1 - is_red - is_green  # products of masks are several times faster than torch.where on a CPU
+    sector = torch.addcmul(torch.addcmul(is_red * (green - blue), is_green, blue - red), is_blue, red - green)
+    sector = sector.div_(chroma.clamp_min(1e-12)).add_(is_green, alpha=2).add_(is_blue, alpha=4)
     offsets_131 = torch.tensor([5.0, 3.0, 1.0], device=images_B3HW.device).view(1, 3, 1, 1)
     k = (sector + 6 * shifts_B.view(-1, 1, 1, 1) + offsets_131).remainder_(6)
     return value - chroma * torch.minimum(k, 4 - k).clamp_(0, 1)

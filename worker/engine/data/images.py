@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 DECODER = Path(__file__).with_name("decoder.py")
 MEMORY_BYTES = 640 * 2**20
 LARGE_MEMORY_BYTES = 1280 * 2**20
@@ -24,6 +26,39 @@ SECONDS = 60.0
 """For one picture."""
 IN_FLIGHT = 4
 """Tasks that a decoder holds, so that it never waits for the next."""
+
+
+class Decoded(BaseModel):
+    """What a decoder found out about a picture that it could read."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    size: tuple[int, int]
+    """Width and height of the original, the right way up."""
+    mode: str
+    format: str
+    frames: int
+    turned: bool
+    """Whether EXIF data asked for a turn."""
+    file: str = ""
+    """SHA-256 of the picture's bytes."""
+    row: str = ""
+    """SHA-256 of the packed pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Faulty:
+    """A picture that cannot be used, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Large:
+    reason: str
+
+
+Outcome = Decoded | Faulty
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +90,9 @@ class Plan:
     x: Path
     offset: int
     thumbs: Path
+    thumbs_offset: int = 0
+    probe: bool = False
+    """Only look at the headers; nothing is packed."""
     seconds: float = SECONDS
 
 
@@ -68,24 +106,26 @@ class Decoder:
     since: float = 0.0
 
 
-def decode(pictures: Sequence[Picture], plan: Plan, processes: int | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
-    """What became of each picture, as they are done: its facts, or `{"error": reason}`. Nothing that a picture holds
-    raises here.
+def decode(
+    pictures: Sequence[Picture], plan: Plan, processes: int | None = None
+) -> Iterator[tuple[int, Outcome] | None]:
+    """What became of each picture, as they are done; None now and then while it takes long.
+
+    Nothing that a picture holds raises here.
     """
     count = processes or len(os.sched_getaffinity(0))
     large: list[int] = []
-    for index, answer in _decode(pictures, range(len(pictures)), plan, count, MEMORY_BYTES, MAX_PIXELS):
-        if "large" in answer:
-            large.append(index)
+    for done in _decode(pictures, range(len(pictures)), plan, count, MEMORY_BYTES, MAX_PIXELS):
+        if done is not None and isinstance(done[1], _Large):
+            large.append(done[0])
         else:
-            yield index, answer
-    for index, answer in _decode(pictures, large, plan, 1, LARGE_MEMORY_BYTES, LARGE_MAX_PIXELS):
-        yield index, {"error": answer["large"]} if "large" in answer else answer
+            yield done
+    yield from _decode(pictures, large, plan, 1, LARGE_MEMORY_BYTES, LARGE_MAX_PIXELS)
 
 
 def _decode(
     pictures: Sequence[Picture], wanted: Sequence[int], plan: Plan, processes: int, memory: int, max_pixels: int
-) -> Iterator[tuple[int, dict[str, Any]]]:
+) -> Iterator[Any]:
     waiting = deque(wanted)
     pool = _Pool(pictures, plan, {"memory": memory, "max_pixels": max_pixels})
     try:
@@ -94,6 +134,7 @@ def _decode(
         while waiting or pool.is_busy:
             pool.feed(waiting)
             yield from pool.answers()
+            yield None
     finally:
         pool.close()
 
@@ -110,6 +151,8 @@ class _Pool:
             "width": plan.width,
             "channels": plan.channels,
             "offset": plan.offset,
+            "thumbs_offset": plan.thumbs_offset,
+            "probe": plan.probe,
             "limit": LARGE_MAX_PIXELS,
             **limits,
         }
@@ -141,7 +184,7 @@ class _Pool:
             while waiting and len(decoder.pending) < IN_FLIGHT:
                 self._ask(decoder, waiting.popleft())
 
-    def answers(self) -> Iterator[tuple[int, dict[str, Any]]]:
+    def answers(self) -> Iterator[tuple[int, Outcome | _Large]]:
         for key, _ in self.selector.select(timeout=1.0):
             decoder: Decoder = key.data
             piece = os.read(key.fd, 2**16)
@@ -150,7 +193,7 @@ class _Pool:
                 continue
             *lines, decoder.buffer = (decoder.buffer + piece).split(b"\n")
             decoder.since = time.monotonic()
-            for line in lines:
+            for line in lines[: len(decoder.pending)]:
                 yield decoder.pending.popleft(), _parse(line)
         for decoder in list(self.decoders):
             if decoder.pending and time.monotonic() - decoder.since > self.plan.seconds:
@@ -173,13 +216,13 @@ class _Pool:
             decoder.process.stdin.write(line)
             decoder.process.stdin.flush()
 
-    def _bury(self, decoder: Decoder, reason: str | None) -> Iterator[tuple[int, dict[str, Any]]]:
+    def _bury(self, decoder: Decoder, reason: str | None) -> Iterator[tuple[int, Outcome | _Large]]:
         """Ends a decoder that is dead or has to be; the picture it was at is refused, the others get another one."""
         self.decoders.remove(decoder)
         code = self._end(decoder)
         if not decoder.pending:
             return
-        yield decoder.pending.popleft(), {"error": reason or _death(code)}
+        yield decoder.pending.popleft(), Faulty(reason or _death(code))
         if decoder.pending:
             successor = self.start()
             for index in decoder.pending:
@@ -204,12 +247,14 @@ class _Pool:
         return process.returncode
 
 
-def _parse(line: bytes) -> dict[str, Any]:
+def _parse(line: bytes) -> Outcome | _Large:
     try:
         answer = json.loads(line)
-    except ValueError:
-        answer = None
-    return answer if isinstance(answer, dict) else {"error": "its decoder went astray"}
+        if "large" in answer:
+            return _Large(str(answer["large"]))
+        return Faulty(str(answer["error"])) if "error" in answer else Decoded.model_validate_json(line)
+    except (ValueError, TypeError, ValidationError):
+        return Faulty("its decoder went astray")
 
 
 def _death(code: int) -> str:

@@ -1,100 +1,132 @@
-"""The `import` job: source -> raw data -> splits -> profile -> packed dataset."""
+"""The `import` job: source -> raw data -> duplicates -> splits -> profile -> packed dataset."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import ImportRefusedError
 from service.events import DatasetPacked, Event, FileSaved, Log, Phase, Progress, Stopped
-from service.reports.dataset import SPLITS, DatasetContent, DatasetMeta, Profile
-from service.specs.dataset import (
-    BuiltinSource,
-    DatasetSource,
-    ImportOptions,
-    ImportSpec,
-    PathSource,
-    TorchvisionSource,
-    UploadSource,
-)
+from service.reports.dataset import SPLITS, DatasetContent, DatasetMeta
+from service.specs.dataset import ImportOptions, ImportSpec
 from service.states import StopReason
 from worker.engine.context import RunContext
+from worker.engine.data.duplicates import Duplicates, find_duplicates, thumbnails
+from worker.engine.data.npy import keep_rows, open_rows
 from worker.engine.data.packed import write_packed
+from worker.engine.data.profile import draw_profile
 from worker.engine.data.raw import RawData
-from worker.engine.data.sources.builtin import load_digits
-from worker.engine.data.sources.idx import CLASSES, find_folder, has_idx, load_idx
-from worker.engine.data.sources.npz import load_npz
-from worker.engine.data.sources.table import load_csv
+from worker.engine.data.reading import read_source
 from worker.engine.data.splits import draw_splits
+from worker.engine.data.survey import Survey
 
-MOMENT_ROWS = 4096
+MOMENT_ROWS = 1024
+NAMED = 10
 
 
 def run_import(spec: ImportSpec, context: RunContext) -> Iterator[Event]:
     """Yields progress, the packed files and the profile; raises ImportRefusedError with the hazard's own code."""
-    yield Phase("reading")
-    context.scratch.mkdir(parents=True, exist_ok=True)
-    raw = read_source(spec.source, context)
-    yield Progress(0.8)
-    yield Phase("packing")
-    split_N = draw_splits(raw.y, spec.source.options.split, raw.split)
-    meta = describe(raw, split_N)
-    for path in write_packed(context.scratch / "packed", raw.x, raw.y, split_N, meta):
-        yield FileSaved("dataset", path.name, path)
-    yield Log(f"{len(raw.y):,} samples in {len(raw.classes)} classes: " + _counts_in_words(meta))
-    yield DatasetPacked(DatasetContent(hash=content_hash(raw, split_N), profile=profile(raw, split_N, meta)))
-    yield Progress(1.0)
+    for event in _import(spec, context):
+        yield event
+        if (reason := context.stop()) is not None:
+            yield Stopped(reason)
+            return
     yield Stopped(StopReason.COMPLETED)
 
 
-def read_source(source: DatasetSource, context: RunContext) -> RawData:
-    """Raw data of any source."""
-    match source:
-        case BuiltinSource():
-            return load_digits()
-        case TorchvisionSource(name=name) if name in CLASSES:
-            roots = [allowed(Path(source.path), context)] if source.path else list(context.data_roots)
-            folder = find_folder(name, roots)
-            if folder is None:
-                places = ", ".join(str(root) for root in roots) or "none is set"
-                raise ImportRefusedError("files-not-found", f"no files of {name} under the data roots ({places})")
-            return load_idx(folder, CLASSES[name])
-        case TorchvisionSource(name=name):
-            known = ", ".join(CLASSES)
-            raise ImportRefusedError("source-unknown", f"torchvision's {name} cannot be imported; known: {known}")
-        case PathSource():
-            path = allowed(Path(source.path), context)
-            return read_path(path, path.name, source.options)
-        case UploadSource():
-            if context.upload is None:
-                raise ImportRefusedError("files-not-found", "the uploaded file is gone; upload it again")
-            return read_path(context.upload, source.filename, source.options)
-        case _:
-            assert_never(source)
+def _import(spec: ImportSpec, context: RunContext) -> Generator[Event, None, None]:
+    options = spec.source.options
+    yield Phase("reading")
+    raw = yield from read_source(spec.source, context)
+    yield from _accept(raw, options)
+    yield Phase("profiling")
+    yield Progress(0.75)
+    raw, duplicates = _without_copies(raw, *_look_alikes(raw), options)
+    split_N = draw_splits(raw.y, options.split, raw.split, duplicates.near_N)
+    if raw.fill is not None:
+        raw.notes += raw.fill(raw.x, split_N)
+    survey = Survey(raw, split_N, describe(raw, split_N), duplicates)
+    profile = draw_profile(survey)
+    yield Phase("packing")
+    yield Progress(0.9)
+    content = DatasetContent(hash=content_hash(raw, split_N), profile=profile)
+    for path in write_packed(context.scratch / "packed", raw.x, raw.y, split_N, survey.meta):
+        yield FileSaved("dataset", path.name, path)
+    yield Log(f"{len(raw.y):,} samples in {len(raw.classes)} classes: " + _counts_in_words(survey.meta))
+    for finding in profile.findings:
+        yield Log(f"{finding.name}: {finding.explanation}", "info" if finding.severity == "info" else "warning")
+    yield DatasetPacked(content)
+    yield Progress(1.0)
 
 
-def read_path(path: Path, name: str, options: ImportOptions) -> RawData:
-    """A file or folder by what it is: IDX files, npz or CSV."""
-    if not path.exists():
-        raise ImportRefusedError("files-not-found", f"{name} does not exist")
-    if path.is_dir() and has_idx(path):
-        return load_idx(path)
-    if name.lower().endswith(".npz"):
-        return load_npz(path)
-    if name.lower().endswith((".csv", ".csv.txt")):
-        return load_csv(path, options.label_column)
-    raise ImportRefusedError("source-unknown", f"{name} is neither an npz, a CSV nor a folder of IDX files")
+def _accept(raw: RawData, options: ImportOptions) -> Iterator[Event]:
+    """Goes on when every sample could be read or the user has accepted that some are left out."""
+    for each in raw.corrupt[:200]:
+        yield Log(f"left out: {each['file']}: {each['reason']}", "warning")
+    if raw.corrupt and not options.drop_corrupt:
+        named = "; ".join(f"{each['file']}: {each['reason']}" for each in raw.corrupt[:NAMED])
+        more = f"; and {len(raw.corrupt) - NAMED:,} more" if len(raw.corrupt) > NAMED else ""
+        raise ImportRefusedError(
+            "corrupt-files",
+            f"{len(raw.corrupt):,} of {len(raw.corrupt) + len(raw.y):,} samples cannot be read: {named}{more}. Repair "
+            "them, or accept that they are left out with the option `drop_corrupt`.",
+        )
+    if len(np.unique(raw.y)) < 2:
+        raise ImportRefusedError("one-class", "fewer than two classes have samples; there is nothing to tell apart")
 
 
-def allowed(path: Path, context: RunContext) -> Path:
-    """The resolved path; ImportRefusedError unless it lies under a data root."""
-    resolved = path.resolve()
-    if not any(resolved.is_relative_to(root.resolve()) for root in context.data_roots):
-        raise ImportRefusedError("path-not-allowed", f"{path} is not under a data root (TRAINWRIGHT_DATA_ROOTS)")
-    return resolved
+def _look_alikes(raw: RawData) -> tuple[Duplicates, list[str]]:
+    """Duplicates, and the hash of each row."""
+    rows = raw.row_hashes or hash_rows(raw.x)
+    if raw.x.dtype == np.uint8 and raw.thumbs is None:
+        raw.thumbs = thumbnails(np.asarray(raw.x, np.uint8))
+    raw.row_hashes = rows
+    return find_duplicates(raw.file_hashes or rows, raw.thumbs if is_comparable(raw) else None), rows
+
+
+def is_comparable(raw: RawData) -> bool:
+    """Whether the pictures have detail enough for a perceptual hash."""
+    return raw.x.ndim == 4 and min(raw.x.shape[1:3]) >= 32
+
+
+def hash_rows(x: NDArray[np.generic]) -> list[str]:
+    """SHA-256 of each row."""
+    return [hashlib.sha256(x[index].tobytes()).hexdigest() for index in range(len(x))]
+
+
+def _without_copies(
+    raw: RawData, duplicates: Duplicates, rows: list[str], options: ImportOptions
+) -> tuple[RawData, Duplicates]:
+    """Keeps one of each group of exact duplicates when that is asked for: a given test sample before its copies."""
+    if not options.drop_duplicates:
+        return raw, duplicates
+    rank = np.zeros(len(raw.y)) if raw.split is None else -raw.split.astype(np.float64)
+    order = np.lexsort((np.arange(len(raw.y)), rank))
+    _, first = np.unique(duplicates.exact_N[order], return_index=True)
+    keep_N = np.zeros(len(raw.y), bool)
+    keep_N[order[first]] = True
+    return take(raw, keep_N), Duplicates(np.arange(int(keep_N.sum())), duplicates.near_N[keep_N])
+
+
+def take(raw: RawData, keep_N: NDArray[np.bool_]) -> RawData:
+    """The samples that are kept; a packed array on the disk is thinned out in place."""
+    if isinstance(raw.x, np.memmap) and raw.x.filename is not None:
+        path = Path(raw.x.filename)
+        raw.x.flush()
+        keep_rows(path, keep_N)
+        x = open_rows(path)
+    else:
+        x = raw.x[keep_N]
+    kept = np.flatnonzero(keep_N)
+    raw.x, raw.y = x, raw.y[keep_N]
+    raw.split = None if raw.split is None else raw.split[keep_N]
+    raw.thumbs = None if raw.thumbs is None else raw.thumbs[keep_N]
+    for name in ("names", "file_hashes", "row_hashes"):
+        values: list[str] = getattr(raw, name)
+        setattr(raw, name, [values[index] for index in kept] if values else [])
+    return raw
 
 
 def describe(raw: RawData, split_N: NDArray[np.uint8]) -> DatasetMeta:
@@ -108,49 +140,38 @@ def describe(raw: RawData, split_N: NDArray[np.uint8]) -> DatasetMeta:
         mean=mean,
         std=std,
         feature_names=raw.feature_names,
+        categories=raw.categories,
     )
 
 
 def _moments(x: NDArray[np.generic], rows: NDArray[np.int64]) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation over the last axis, in bounded memory."""
+    """Mean and standard deviation over the last axis, in bounded memory, exact for large numbers too."""
     scale = 255.0 if x.ndim == 4 else 1.0
+    if not len(rows):
+        return [0.0] * x.shape[-1], [1.0] * x.shape[-1]
+    step = max(MOMENT_ROWS * 4096 // max(int(np.prod(x.shape[1:])), 1), 1)
+    pieces = [rows[start : start + step] for start in range(0, len(rows), step)]
+    flat = (x[piece].reshape(-1, x.shape[-1]).astype(np.float64) / scale for piece in pieces)
     total, squares, count = np.zeros(x.shape[-1]), np.zeros(x.shape[-1]), 0
-    for start in range(0, len(rows), MOMENT_ROWS):
-        flat = x[rows[start : start + MOMENT_ROWS]].reshape(-1, x.shape[-1]).astype(np.float64) / scale
-        total, squares, count = total + flat.sum(0), squares + (flat**2).sum(0), count + len(flat)
-    mean = total / max(count, 1)
-    std = np.sqrt(np.maximum(squares / max(count, 1) - mean**2, 0))
-    return mean.tolist(), std.tolist()
+    shift: NDArray[np.float64] | None = None
+    for piece in flat:
+        shift = piece[0] if shift is None else shift
+        moved = piece - shift
+        total, squares, count = total + moved.sum(0), squares + (moved**2).sum(0), count + len(moved)
+    assert shift is not None
+    mean = total / count
+    std = np.sqrt(np.maximum(squares / count - mean**2, 0))
+    return (mean + shift).tolist(), std.tolist()
 
 
 def content_hash(raw: RawData, split_N: NDArray[np.uint8]) -> str:
     """SHA-256 over samples, labels, class names and split: the same data split the same way is the same dataset."""
     digest = hashlib.sha256("\0".join(raw.classes).encode())
-    for array in (raw.x, raw.y, split_N):
-        digest.update(str((array.shape, array.dtype)).encode())
-        for start in range(0, len(array), MOMENT_ROWS):
-            digest.update(array[start : start + MOMENT_ROWS].tobytes())
+    digest.update(str((raw.x.shape, raw.x.dtype, raw.feature_names)).encode())
+    digest.update("".join(hash_rows(raw.x) if raw.fill is not None else raw.row_hashes).encode())
+    digest.update(raw.y.tobytes())
+    digest.update(split_N.tobytes())
     return digest.hexdigest()
-
-
-def profile(raw: RawData, split_N: NDArray[np.uint8], meta: DatasetMeta) -> Profile:
-    """What was seen in the data."""
-    counts = {
-        name: dict(
-            zip(raw.classes, np.bincount(raw.y[split_N == number], minlength=len(raw.classes)).tolist(), strict=True)
-        )
-        for number, name in enumerate(SPLITS)
-    }
-    return Profile(
-        meta=meta,
-        class_counts=counts,
-        dtype=raw.dtype,
-        value_range=(float(raw.x.min()), float(raw.x.max())),
-        sizes=raw.sizes or ({f"{meta.shape[1]}x{meta.shape[0]}": len(raw.y)} if meta.modality == "image" else {}),
-        modes=raw.modes or ({"L" if meta.shape[-1] == 1 else "RGB": len(raw.y)} if meta.modality == "image" else {}),
-        corrupt=raw.corrupt,
-        ignored=raw.ignored,
-    )
 
 
 def _counts_in_words(meta: DatasetMeta) -> str:

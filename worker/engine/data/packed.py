@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.reports.dataset import SPLITS, DatasetMeta
+from worker.engine.data.npy import sync
 
 PACKED_FILES: tuple[str, ...] = ("meta.json", "x.npy", "y.npy", "split.npy")
 
@@ -51,10 +52,18 @@ def write_packed(
     split: NDArray[np.uint8],
     meta: DatasetMeta,
 ) -> list[Path]:
-    """Writes the four files and returns their paths; `x` must be uint8 images or float32 features."""
+    """Writes the four files to the disk and returns their paths; `x` must be uint8 images or float32 features, and may
+    be the memory map of the folder's own `x.npy`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    np.save(folder / "x.npy", x, allow_pickle=False)
+    if isinstance(x, np.memmap) and Path(str(x.filename)) == (folder / "x.npy").resolve():
+        x.flush()
+    else:
+        np.save(folder / "x.npy", x, allow_pickle=False)
     np.save(folder / "y.npy", y.astype(np.int64), allow_pickle=False)
     np.save(folder / "split.npy", split.astype(np.uint8), allow_pickle=False)
     (folder / "meta.json").write_text(meta.model_dump_json(indent=1))
-    return [folder / name for name in PACKED_FILES]
+    paths = [folder / name for name in PACKED_FILES]
+    for path in paths:
+        sync(path)
+    return paths

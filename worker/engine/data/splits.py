@@ -50,12 +50,15 @@ def _stratified(
 
 
 def _whole_groups(members: NDArray[np.int64], wanted: int, groups_N: NDArray[np.int64] | None) -> list[int]:
+    """The first of the members, in their order; with groups, the first groups that fit."""
     if groups_N is None:
         first: list[int] = members[:wanted].tolist()
         return first
-    sizes = dict(zip(*np.unique(groups_N[members], return_counts=True), strict=True))
+    by_group: dict[int, list[int]] = {}
+    for member in members.tolist():
+        by_group.setdefault(int(groups_N[member]), []).append(member)
     chosen: list[int] = []
-    for group in dict.fromkeys(groups_N[members].tolist()):
-        if len(chosen) + sizes[group] <= wanted:
-            chosen += members[groups_N[members] == group].tolist()
+    for group in by_group.values():
+        if len(chosen) + len(group) <= wanted:
+            chosen += group
     return chosen

@@ -1,0 +1,230 @@
+"""Decodes pictures that nobody vouches for: a process of its own, run by path (`python -I decoder.py`).
+
+Standard library and Pillow only: it starts in milliseconds, and speaks JSON, so that a picture that takes it over
+cannot take over its parent. The first line on stdin is the plan: paths `x` and `thumbs` of the packed arrays with the
+offsets of their rows, `height`, `width`, `channels`, `probe` (headers only), and the limits. Then one task a line:
+`[row, path, start, length, method, size, crc]` (`method` 0 stored, 8 deflated). Each is answered by one line, in order;
+the decoded picture lies in `row` of `x` (uint8 H,W,C) and, 32 x 32 and grey, of `thumbs`.
+"""
+
+import hashlib
+import io
+import json
+import os
+import resource
+import stat
+import sys
+import zlib
+from typing import Any
+
+from PIL import Image, ImageOps
+
+FORMATS = ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM"]
+MAX_FILE_BYTES = 2**29
+BAND_PIXELS = 2**22
+"""Large pictures are reduced band by band, so that no second full-size copy is made."""
+THUMB = 32
+KEEP = {"L", "RGB"}
+
+
+class Refused(Exception):
+    """The picture cannot be used; the message says why."""
+
+
+class Large(Exception):
+    """More pixels than this process may decode."""
+
+
+def main() -> None:
+    """Answers tasks until stdin ends."""
+    plan = json.loads(sys.stdin.buffer.readline())
+    resource.setrlimit(resource.RLIMIT_AS, (plan["memory"], plan["memory"]))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    Image.MAX_IMAGE_PIXELS = None  # the limit is ours, checked before loading
+    plan["x_file"], plan["thumbs_file"] = (os.open(plan[name], os.O_WRONLY) for name in ("x", "thumbs"))
+    for line in sys.stdin.buffer:
+        sys.stdout.write(json.dumps(answer(json.loads(line), plan)) + "\n")
+        sys.stdout.flush()
+
+
+def answer(task: list[Any], plan: dict[str, Any]) -> dict[str, Any]:
+    """What became of one picture: its facts, or `error`, or `large`."""
+    try:
+        return decode(task[0], read(*task[1:]), plan)
+    except Refused as error:
+        return {"error": str(error)}
+    except Large as error:
+        return {"large": str(error)}
+    except MemoryError:
+        return {"error": "decoding it takes more memory than a picture may"}
+    except Exception as error:  # noqa: BLE001  (this process is here to find out in how many ways pictures fail)
+        text = str(error).replace(repr(error), "").split("<_io")[0].strip() or type(error).__name__
+        return {"error": f"cannot be decoded: {text[:200]}"}
+
+
+def read(path: str, start: int, length: int, method: int, size: int, crc: int | None) -> bytes:
+    """The picture's bytes; real bytes count, whatever an archive's directory says."""
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode):
+            raise Refused("not a regular file")
+        if length < 0:
+            length = size = status.st_size
+        if size == 0:
+            raise Refused("an empty file")
+        if max(size, length) > MAX_FILE_BYTES:
+            raise Refused(f"{size / 2**20:,.0f} MiB are more than a picture may have")
+        data = pread(file, start, length)
+    finally:
+        os.close(file)
+    if method:
+        data = zlib.decompressobj(-15).decompress(data, size + 1)
+    if len(data) != size:
+        raise Refused(f"{len(data)} bytes, the archive says {size}")
+    if crc is not None and zlib.crc32(data) != crc:
+        raise Refused("its checksum is not the archive's")
+    return data
+
+
+def pread(file: int, start: int, length: int) -> bytes:
+    pieces = []
+    while length > 0 and (piece := os.pread(file, min(length, 2**24), start)):
+        pieces.append(piece)
+        start, length = start + len(piece), length - len(piece)
+    return b"".join(pieces)
+
+
+def decode(row: int, data: bytes, plan: dict[str, Any]) -> dict[str, Any]:
+    """Packs the picture into its row and returns what is known of it."""
+    height, width, channels = plan["height"], plan["width"], plan["channels"]
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        size, mode, kind = image.size, image.mode, image.format
+        frames = getattr(image, "n_frames", 1) if kind in ("GIF", "WEBP", "PNG") else 1
+        image.draft("RGB" if image.mode == "RGB" else None, (2 * width, 2 * height))
+        pixels = image.width * image.height
+        if pixels > plan["limit"]:
+            raise Refused(f"{size[0]} x {size[1]} pixels are more than {plan['limit'] // 10**6} million")
+        turned = orientation(image)
+        facts = {"size": size[::-1] if turned >= 5 else size, "mode": mode, "format": kind, "frames": frames}
+        if plan["probe"]:
+            return {**facts, "turned": turned != 1}
+        if pixels > plan["max_pixels"]:
+            raise Large("more pixels than are decoded beside others")
+        image.load()
+        picture = image if turned == 1 else ImageOps.exif_transpose(image)
+        packed = fit(picture, width, height).convert("L" if channels == 1 else "RGB")
+    raw = packed.tobytes()
+    write(plan["x_file"], raw, plan["offset"] + row * len(raw))
+    thumb = packed.convert("L").resize((THUMB, THUMB), Image.Resampling.BOX).tobytes()
+    write(plan["thumbs_file"], thumb, plan["thumbs_offset"] + row * len(thumb))
+    hashes = {"file": hashlib.sha256(data).hexdigest(), "row": hashlib.sha256(raw).hexdigest()}
+    return {**facts, "turned": turned != 1, **hashes}
+
+
+def write(file: int, data: bytes, offset: int) -> None:
+    if os.pwrite(file, data, offset) != len(data):
+        raise OSError("the disk is full")
+
+
+def orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; 1 where there is none or it cannot be read."""
+    try:
+        turned = image.getexif().get(0x0112, 1)
+    except Exception:  # noqa: BLE001  (broken EXIF data do not make a broken picture)
+        return 1
+    return turned if turned in range(1, 9) else 1
+
+
+def fit(image: Image.Image, width: int, height: int) -> Image.Image:
+    """What torchvision's Resize(shorter side) and CenterCrop make of the picture on a white ground: `L` or `RGB`.
+
+    Only the square that is kept is resampled; its place is torchvision's to the fraction of a pixel. Transparent
+    pictures are resized premultiplied and then laid on white, which is the same and cheaper.
+    """
+    image = plain(image)
+    if image.size != (width, height):
+        image = resize(image, width, height)
+    return on_white(image)
+
+
+def resize(image: Image.Image, width: int, height: int) -> Image.Image:
+    box = crop_box(image.size, width, height)
+    factor = int(min((box[2] - box[0]) / width, (box[3] - box[1]) / height) / 3)
+    if factor > 1:
+        image, box = reduce(image, factor, box)
+    if image.mode == "RGBA":
+        image = image.convert("RGBa")
+    return image.resize((width, height), Image.Resampling.BILINEAR, box=box)
+
+
+def crop_box(size: tuple[int, int], width: int, height: int) -> tuple[float, float, float, float]:
+    """The part of the original that Resize + CenterCrop keep, in its own coordinates."""
+    short = min(size)
+    resized = [max(int(width * side / short), 1) for side in size]
+    scale = [side / small for side, small in zip(size, resized, strict=True)]
+    left, top = (round((small - kept) / 2.0) for small, kept in zip(resized, (width, height), strict=True))
+    box = (left * scale[0], top * scale[1], (left + width) * scale[0], (top + height) * scale[1])
+    return (max(box[0], 0.0), max(box[1], 0.0), min(box[2], size[0]), min(box[3], size[1]))
+
+
+def reduce(
+    image: Image.Image, factor: int, box: tuple[float, float, float, float]
+) -> tuple[Image.Image, tuple[float, float, float, float]]:
+    """The part of the picture around `box` shrunk by a whole factor, band by band, and the box within it."""
+    margin = 2 * factor
+    left, top = max(int(box[0]) - margin, 0), max(int(box[1]) - margin, 0)
+    right = min(int(box[2]) + 1 + margin, image.width)
+    bottom = min(int(box[3]) + 1 + margin, image.height)
+    rows = max(BAND_PIXELS // (right - left) // factor, 1) * factor
+    mode = "RGBa" if image.mode == "RGBA" else image.mode
+    small = Image.new(mode, (-(-(right - left) // factor), -(-(bottom - top) // factor)))
+    for y in range(top, bottom, rows):
+        band = image.crop((left, y, right, min(y + rows, bottom)))
+        small.paste((band if band.mode == mode else band.convert(mode)).reduce(factor), (0, (y - top) // factor))
+    shifted = (box[0] - left, box[1] - top, box[2] - left, box[3] - top)
+    inner = [value / factor for value in shifted]
+    return small, (inner[0], inner[1], min(inner[2], small.width), min(inner[3], small.height))
+
+
+def plain(image: Image.Image) -> Image.Image:
+    """The picture as `L`, `RGB` or `RGBA`, eight bits a channel."""
+    mode = image.mode
+    if mode in ("LA", "PA", "La", "RGBa") or (mode in ("P", "L", "RGB", "1") and "transparency" in image.info):
+        return image.convert("RGBA")
+    if mode.startswith(("I", "F")):
+        return eight_bits(image)
+    if mode == "1":
+        return image.convert("L")
+    if mode == "P":
+        return image.convert("RGB")
+    return image if mode in ("L", "RGB", "RGBA") else image.convert("RGB")
+
+
+def eight_bits(image: Image.Image) -> Image.Image:
+    """Grey of 16 or 32 bits as 8: by the range that its numbers are meant for, else by the range that they have."""
+    wide = image if image.mode in ("I", "F") else image.convert("I")
+    low, high = (float(value) for value in wide.getextrema())  # type: ignore[arg-type]
+    if low >= 0 and high <= 1 and image.mode == "F":
+        low, high = 0.0, 1.0
+    elif low >= 0 and high <= 255 and not image.mode.startswith("I;16"):
+        low, high = 0.0, 255.0
+    elif low >= 0 and high <= 65535:
+        low, high = 0.0, 65535.0
+    if not high - low < float("inf"):
+        raise Refused("its numbers are not finite")
+    scale = 255.0 / (high - low) if high > low else 0.0
+    return wide.convert("F").point(lambda value: value * scale + (0.5 - low * scale)).convert("L")
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    """The picture without its transparency."""
+    if image.mode in KEEP:
+        return image
+    full = image.convert("RGBA")
+    ground = Image.new("RGBA", full.size, (255, 255, 255, 255))
+    return Image.alpha_composite(ground, full).convert("RGB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""Folders under a data root: their files, links followed as far as the data roots reach."""
+
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from service.errors import ImportRefusedError
+from worker.engine.data.sources.listing import MAX_ENTRIES, Listing, Member, is_clutter
+
+MAX_FILES = 20 * MAX_ENTRIES
+
+
+def list_folder(folder: Path, roots: Sequence[Path]) -> Listing:
+    """The files below a folder, in the order of their names."""
+    listing = Listing(packed_bytes=0)
+    resolved = [root.resolve() for root in roots]
+    for parent, folders, files in os.walk(folder):
+        for name in [each for each in folders if is_clutter(each)]:
+            listing.ignore(
+                os.path.relpath(os.path.join(parent, name), folder) + "/", "hidden, or a system's own folder"
+            )
+            folders.remove(name)
+        folders.sort()
+        for name in [each for each in folders if os.path.islink(os.path.join(parent, each))]:
+            listing.refuse(os.path.relpath(os.path.join(parent, name), folder), "a link to a folder is not followed")
+        for name in sorted(files):
+            if len(listing.members) >= MAX_FILES:
+                raise ImportRefusedError("too-many-files", f"more than {MAX_FILES:,} files")
+            _add(listing, Path(parent, name), folder, resolved)
+    return listing
+
+
+def _add(listing: Listing, path: Path, folder: Path, roots: Sequence[Path]) -> None:
+    name = path.relative_to(folder).as_posix()
+    if is_clutter(name):
+        listing.ignore(name, "hidden, or a system's own file")
+        return
+    try:
+        real = path.resolve(strict=True) if path.is_symlink() else path
+        is_file = stat.S_ISREG(real.stat().st_mode)
+    except (OSError, RuntimeError):
+        listing.refuse(name, "a link that leads nowhere" if path.is_symlink() else "cannot be read")
+        return
+    if real is not path and not any(real.is_relative_to(root) for root in roots):
+        listing.refuse(name, "a link that leads out of the data roots")
+    elif not is_file:
+        listing.refuse(name, "not a regular file")
+    else:
+        listing.members[name] = Member(name, str(real))
