@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks.diagnosis import report
+from benchmarks.diagnosis import cost, report
 from benchmarks.diagnosis.cases import CONTROLS, DATASETS, FAULTS, SEEDS, models
 from benchmarks.diagnosis.suite import Seen, jobs, run_all
 
@@ -36,7 +36,7 @@ def main(part: str, seeds: int | None, processes: int, cures: bool) -> None:
 
 
 def _page(part: str, seeds: int, seen: list[Seen], seconds: float) -> str:
-    measures = "\n".join(measure.row() for measure in report.measures(seen))
+    measures = "\n".join(measure.row() for measure in [*report.measures(seen), *cost.measures()])
     return f"""# The diagnosis, judged by seeded faults ({part} models and seeds)
 
 {len(FAULTS)} kinds of faults and {len(CONTROLS)} kinds of healthy runs x {len(models(part))} models
