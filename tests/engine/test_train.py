@@ -183,8 +183,8 @@ def test_divergence_keeps_the_last_good_state_and_tells_what_to_do(few_digits: P
         events.extend(events_of(few_digits, tmp_path / "bad", spec))
     steps = steps_of(events)
     bad = max(steps)
-    assert not math.isfinite(steps[bad]["train/loss"])
-    assert all(math.isfinite(values["train/loss"]) for step, values in steps.items() if step < bad)
+    finite = {step: all(map(math.isfinite, values.values())) for step, values in steps.items()}
+    assert [step for step in finite if not finite[step]] == [bad]
     kept = last_state(events)
     assert kept.step == bad - 1
     stopped = train(few_digits, tmp_path / "good", spec, stop=StopAt(_asked(events)))
@@ -215,7 +215,7 @@ def test_features_train_with_an_mlp_and_are_refused_by_a_cnn(tmp_path: Path) -> 
     x = (rng.normal(size=(600, 5)) + 3 * y[:, None] * [1, 0, 2, 0, 1]).astype(np.float32)
     data = pack(tmp_path / "data", x, y, np.repeat(np.array([0, 1, 2], np.uint8), 200))
     assert (
-        reports_of(train(data, tmp_path, spec_of(epochs=10, optimizer={"lr": 0.01})))["result"].test["accuracy"] > 0.9
+        reports_of(train(data, tmp_path, spec_of(epochs=20, optimizer={"lr": 0.03})))["result"].test["accuracy"] > 0.9
     )
     with pytest.raises(DataError, match="needs images"):
         train(data, tmp_path, spec_of(model={"family": "cnn"}))

@@ -70,7 +70,7 @@ def _groups(batches: Iterator[Batch], size: int) -> Iterator[list[Batch]]:
 
 def _finish_epoch(run: TrainingState) -> Iterator[Event]:
     with weights_of(run.model, run.ema.values if run.ema else None):
-        validation = evaluate_until(run.context.stop, run.model, run.val, run.precision)
+        validation = evaluate_until(run.context.stop, run.model, run.val, run.precision, run.spec.top_k)
         if validation is None:  # a resumed run validates this epoch anew
             run.stop_reason = run.context.stop()
             return
@@ -103,7 +103,7 @@ def _record(run: TrainingState, validation: Evaluation, probed: dict[str, float]
         "loss": validation.loss,
         "accuracy": validation.accuracy,
         "macro_f1": macro_f1(validation, len(run.meta.classes)),
-    }
+    } | {f"top{k}": share for k, share in validation.top_k.items() if 1 < k < len(run.meta.classes)}
     split, metric = run.stopping.metric.split("/")
     return EpochRecord(
         epoch=run.epoch,

@@ -36,7 +36,7 @@ def build_probe(train: Batches, val: Batches, seed: int) -> Probe:
     positions_B = torch.from_numpy(chosen).to(train.device)
     source = train.source
     inputs = source.plain(positions_B)
-    through_val = torch.addcmul(val.source.shift, source.rows(positions_B).float(), val.source.scale)
+    through_val = val.source.normalise(source.rows(positions_B))
     same = torch.allclose(inputs, through_val, atol=1e-5)
     return Probe(inputs, None if same else through_val, source.labels_N[positions_B])
 
