@@ -21,7 +21,9 @@ from worker.engine.data.sources.folder import list_folder
 from worker.engine.data.sources.idx import CLASSES, find_folder, has_idx, load_idx
 from worker.engine.data.sources.layout import arrange
 from worker.engine.data.sources.listing import Listing
+from worker.engine.data.sources.npz import load_npz
 from worker.engine.data.sources.pictures import load_pictures
+from worker.engine.data.sources.table import load_csv
 from worker.engine.data.sources.tar_archive import is_tar, list_tar
 from worker.engine.data.sources.zip_archive import list_zip
 
@@ -82,6 +84,10 @@ def _read_file(path: Path, name: str, options: ImportOptions, context: RunContex
     """A file by what it begins with."""
     with path.open("rb") as file:
         head = file.read(512)
+    if name.lower().endswith(".npz"):
+        return load_npz(path)
+    if name.lower().endswith((".csv", ".csv.txt")):
+        return load_csv(path, options.label_column)
     if head.startswith((b"PK\3\4", b"PK\5\6")):
         return (yield from _read_pictures(list_zip(path), options, context))
     if is_tar(head):
