@@ -33,6 +33,7 @@ def sweep(store: Store, ring: Callable[[Iterable[str]], bool]) -> bool:
     with store.begin() as session:
         idempotency.forget_old(session)
         workers.forget_lost(session)
+    store.checkpoint()
     return True
 
 
@@ -97,14 +98,15 @@ def _settle_all(store: Store) -> list[str]:
         .where(waits, or_(needed.id.is_(None), needed.state.in_([JobState.FAILED, JobState.CANCELLED])))
     )
     free: list[str] = []
-    with store.begin() as session:
-        for need, waiting, found in session.execute(wanted).all():
+    with store.read() as session:
+        shut = session.execute(wanted).all()
+    for need, waiting, found in shut:
+        with store.begin() as session:
             if found is None:
                 error = GateError(f"the job {need} that this job needs was deleted").problem()
                 jobs.transition(session, waiting, JobState.FAILED, error=error)
-                free += settle.settle(session, waiting)
-            else:
-                free += settle.settle(session, need)
+            free += settle.settle(session, waiting if found is None else need)
+    with store.begin() as session:
         _settle_datasets(session)
     return free
 

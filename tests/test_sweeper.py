@@ -232,6 +232,21 @@ def test_orphans_of_ended_and_deleted_jobs_are_collected(world: World, tmp_path:
         assert len(session.execute(sa.select(FileRow)).scalars().all()) == 1
 
 
+def test_sweep_moves_the_log_into_the_file_though_someone_reads(sqlite_url: str, home: Path) -> None:
+    store = Store(Settings(home=home, database_url=sqlite_url))
+    world, bell, log = World(store), Bell(store), Path(sqlite_url.removeprefix("sqlite:///") + "-wal")
+    world.submit()
+    assert log.stat().st_size > 0
+    with store.read() as session:
+        session.execute(sa.select(JobRow)).scalars().all()
+        sweep(world, bell)
+        world.submit()
+    sweep(world, bell)
+    assert log.stat().st_size == 0
+    assert len(bell.rung) == 2
+    store.close()
+
+
 def test_sweeper_outlives_its_faults(sqlite_url: str, home: Path, caplog: pytest.LogCaptureFixture) -> None:
     store = Store(Settings(home=home, database_url=sqlite_url, sweep_seconds=0.01))
     World(store).submit()

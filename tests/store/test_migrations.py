@@ -50,7 +50,13 @@ def test_newer_schema_is_refused(engine: sa.Engine) -> None:
 
 def test_sqlite_waits_for_writers_and_keeps_a_log(sqlite_url: str) -> None:
     engine = make_engine(sqlite_url)
-    pragmas = {"journal_mode": "wal", "busy_timeout": 10000, "foreign_keys": 1, "synchronous": 1}
+    pragmas = {
+        "journal_mode": "wal",
+        "busy_timeout": 10000,
+        "foreign_keys": 1,
+        "synchronous": 1,
+        "wal_autocheckpoint": 0,
+    }
     with engine.connect() as connection:
         found = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in pragmas}
         assert found == pragmas
