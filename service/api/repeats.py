@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse, Response
 
 from service.api.deps import Services, answer, ringing
+from service.errors import ConflictError
 from service.reports.dataset import DatasetReport
 from service.reports.job import JobReport
 from service.store import idempotency
@@ -35,12 +36,12 @@ class Made:
 def once(services: Services, key: str | None, request: BaseModel | str, make: Callable[[Session], Made]) -> Response:
     """Runs `make` in one transaction, or gives the answer that this key got before.
 
-    `request` is what must be the same. Two requests that race for one key or name collide in the database; the later
-    one starts again and finds what the earlier one made.
+    `request` is what must be the same. Of two requests that race for one key or name, the later one collides (in the
+    database, or by seeing what was not there a moment ago); it starts again and finds what the earlier one made.
     """
     try:
         return _once(services, key, request, make)
-    except IntegrityError:
+    except (IntegrityError, ConflictError):
         return _once(services, key, request, make)
 
 
