@@ -122,8 +122,8 @@ def build_model(
 ) -> nn.Module:
     """The spec's network on the device; channels-last unless the spec says otherwise.
 
-    A training step in channels-last took 0.66-0.76 of the time on two CPU cores for `cnn` and mobilenet_v2, and the same
-    time for resnet18.
+    A training step in channels-last took 0.66-0.76 of the time on two CPU cores for `cnn` and mobilenet_v2, and the
+    same time for resnet18.
     """
     model = models.build(spec.model, dataset.meta.shape, len(dataset.meta.classes), context.weights)
     model.to(where.device)
