@@ -24,8 +24,9 @@ def run_demo(home: Path | None) -> None:
         with ExitStack() as stack:
             with console.status("starting broker, API and worker"):
                 service = stack.enter_context(Embedded(settings))
+            _tell(console, f"the service is up: {service.url}\nhome:      {settings.home}")
             _show(console, stack.enter_context(Client(service.url)))
-            console.print("stopping broker, API and worker")
+            _tell(console, "stopping broker, API and worker")
 
 
 def _forget_settings() -> None:
@@ -34,35 +35,42 @@ def _forget_settings() -> None:
         del os.environ[name]
 
 
+def _tell(console: Console, text: str) -> None:
+    """A line as it is: not wrapped, not coloured."""
+    console.print(text, soft_wrap=True, highlight=False)
+
+
 def _show(console: Console, client: Client) -> None:
-    console.print(f"the service is up: {client.url}")
     dataset = _dataset(client)
-    console.print(f"dataset [bold]digits[/]: {dataset['counts']}")
+    _tell(console, f"dataset [bold]digits[/]: {dataset['counts']}")
     sanity = _run(console, client, {"kind": "sanity", "name": "sanity", "dataset": "digits"})
     result = sanity["result"]
-    console.print(
-        f"sanity: {'passed' if result['passed'] else 'FAILED'} (accuracy {result['accuracy']:.3f} on one batch)"
+    _tell(
+        console,
+        f"sanity: {'passed' if result['passed'] else 'FAILED'} (accuracy {result['accuracy']:.3f} on one batch)",
     )
     found = _run(console, client, {"kind": "lr-find", "name": "lr-find", "dataset": "digits"})
     curve = client.get(f"/v1/jobs/{found['id']}/lr-curve")
-    console.print(f"recommended lr: {curve['suggested']:.2e} (quality {curve['quality']}: {curve['reason']})")
+    recommended = "none" if curve["suggested"] is None else f"{curve['suggested']:.2e}"
+    _tell(console, f"recommended lr: {recommended} (quality {curve['quality']}: {curve['reason']})")
     spec = {
         "kind": "train",
         "name": "train",
         "dataset": "digits",
-        "optimizer": {"lr": {"from_job": found["id"]}},
+        "optimizer": {"lr": {"from_job": found["id"]} if curve["suggested"] else None},
         "requires": [sanity["id"]],
     }
     job = _run(console, client, spec)
     report = client.get(f"/v1/jobs/{job['id']}/report", split="test")
     console.print(confusion_table(client.get(f"/v1/jobs/{job['id']}/confusion", split="test")))
     for line in findings_lines(client.get(f"/v1/jobs/{job['id']}/findings")):
-        console.print(line, highlight=False)
-    console.print(f"test accuracy: {report['accuracy']:.3f}")
-    console.print(
-        f"dashboard: {client.url}/\ndocs page: {client.url}/docs\njob:       {client.url}/v1/jobs/{job['id']}"
+        _tell(console, line)
+    _tell(console, f"test accuracy: {report['accuracy']:.3f}")
+    _tell(
+        console,
+        f"dashboard: {client.url}/\ndocs page: {client.url}/docs\njob:       {client.url}/v1/jobs/{job['id']}",
     )
-    console.print("(these addresses were live during the demo; `make up` starts a service that stays)")
+    _tell(console, "(these addresses were live during the demo; `make up` starts a service that stays)")
 
 
 def _dataset(client: Client) -> dict[str, Any]:

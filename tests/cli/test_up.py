@@ -1,0 +1,100 @@
+"""The embedded service: started with one command, kept alive, ended whole, taken up again."""
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.cli.broker import MAX_SOCKET_PATH, broker_command
+from service.cli.embedded import end
+from tests.cli.service_process import ServiceProcess, command, environment
+from tests.worker.deck import eventually
+from tests.worker.processes import ROOT, is_alive
+
+LONG = {"epochs": 60, "early_stopping": None, "checkpoint": {"every_steps": 20}}
+
+
+@pytest.fixture
+def service(home: Path) -> Iterator[ServiceProcess]:
+    """A service with the digits."""
+    with ServiceProcess(home) as running:
+        imported = run(running, "datasets", "import", "digits")
+        assert imported.returncode == 0, imported.stdout
+        assert "10 classes" in imported.stdout
+        yield running
+
+
+def run(service: ServiceProcess, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Another command of a user of the service."""
+    return subprocess.run(
+        command(*arguments),
+        cwd=ROOT,
+        env=environment(service.home) | {"TRAINWRIGHT_URL": service.url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_job_is_submitted_and_watched_to_its_end(service: ServiceProcess, tmp_path: Path) -> None:
+    (tmp_path / "job.yaml").write_text("kind: train\ndataset: digits\nepochs: 3\n")
+    watched = run(service, "submit", str(tmp_path / "job.yaml"), "--watch")
+    assert watched.returncode == 0, watched.stdout
+    assert "succeeded" in watched.stdout
+    assert "test" in watched.stdout
+    second = run(service, "up", "--port", "0")
+    assert second.returncode == 1
+    assert f"a service is running on {service.home} already (process {service.process.pid})" in second.stdout
+    end(service.process, 60)
+    assert service.process.returncode == 0
+    assert not (service.home / "broker.sock").exists()
+
+
+def test_parts_that_die_are_started_again_and_the_job_goes_on(service: ServiceProcess) -> None:
+    job_id = service.submit(**LONG)
+    eventually(lambda: service.client.get(f"/v1/jobs/{job_id}/checkpoints").json()["data"] or None)
+    for name in ("broker", "api", "worker"):
+        part = service.part(name)
+        os.kill(part, signal.SIGKILL)
+        eventually(lambda part=part: not is_alive(part))
+    assert service.ended(job_id)["state"] == "succeeded"
+    assert service.ended(service.submit(epochs=1))["state"] == "succeeded"
+
+
+def test_a_service_that_was_killed_takes_its_parts_along_and_goes_on_when_it_is_started_again(
+    service: ServiceProcess,
+) -> None:
+    job_ids = [service.submit(**LONG), service.submit(epochs=1)]
+    eventually(lambda: service.client.get(f"/v1/jobs/{job_ids[0]}/checkpoints").json()["data"] or None)
+    parts = [service.part(name) for name in ("broker", "api", "worker")]
+    service.process.kill()
+    service.process.wait()
+    with ServiceProcess(service.home) as again:
+        assert [again.ended(job_id)["state"] for job_id in job_ids] == ["succeeded", "succeeded"]
+    eventually(lambda: not any(is_alive(part) for part in parts))
+
+
+def test_a_port_that_is_taken_is_said(home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        refused = subprocess.run(
+            command("up", "--port", str(port)),
+            cwd=ROOT,
+            env=environment(home),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert refused.returncode == 1
+    assert f"port {port}" in refused.stderr
+    assert "--port" in refused.stderr
+
+
+def test_a_home_too_long_for_a_socket_is_refused_with_advice() -> None:
+    with pytest.raises(Exception, match="shorter --home"):
+        broker_command(Path("/" + "x" * MAX_SOCKET_PATH))
