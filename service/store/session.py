@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json
-from sqlalchemy import Engine, create_engine, event, func, make_url, select
+from sqlalchemy import Engine, ExceptionContext, create_engine, event, func, make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DataError
 from sqlalchemy.orm import DeclarativeBase, Session
 
+from service.errors import InvalidRequestError
 from service.settings import Settings
 from service.store.artifacts import ArtifactStore, open_artifacts
 
@@ -23,13 +25,21 @@ def make_engine(url: str) -> Engine:
     parsed = make_url(url)
     shared = {"pool_size": 10, "max_overflow": 40, "json_serializer": _to_json}
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, pool_pre_ping=True, **shared)
+        engine = create_engine(parsed, pool_pre_ping=True, **shared)
+        event.listen(engine, "handle_error", _refuse_values)
+        return engine
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_MILLISECONDS / 1000}, **shared)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _refuse_values(context: ExceptionContext) -> None:
+    """Postgres takes no NUL in texts and no number beyond a column's range; who sent it hears that, in one place."""
+    if isinstance(context.sqlalchemy_exception, DataError):
+        raise InvalidRequestError(f"a value cannot be stored: {context.original_exception}")
 
 
 def _to_json(value: object) -> str:

@@ -1,11 +1,17 @@
 """The life of one job: made, claimed, asked to stop, ended; each step leaves an event."""
 
-import pytest
+from collections.abc import Callable
+from pathlib import Path
 
-from service.errors import DivergedError, NotFoundError, StateError
+import pytest
+from sqlalchemy.orm import Session
+
+from service.errors import DivergedError, InvalidRequestError, NotFoundError, StateError
+from service.settings import Settings
 from service.states import JobState, StopReason
 from service.store import events, jobs, settle
 from service.store.jobs import Fence, Signal
+from service.store.session import Store
 from service.store.tables import JobRow
 from tests.store.conftest import World, spec
 
@@ -213,3 +219,17 @@ def test_running_job_is_not_removed(world: World) -> None:
     world.claim(job_id)
     with world.store.begin() as session, pytest.raises(StateError, match="running"):
         jobs.remove(session, job_id)
+
+
+def test_value_that_postgres_cannot_store_is_refused_as_the_clients_fault(postgres_url: str, home: Path) -> None:
+    store = Store(Settings(home=home, database_url=postgres_url))
+    calls: list[Callable[[Session], object]] = [
+        lambda session: jobs.get(session, "a\0"),
+        lambda session: jobs.list_page(session, label="a\0=b"),
+        lambda session: jobs.create(session, spec(name="a\0")),
+        lambda session: jobs.create(session, spec(), parent="p" * 100),
+    ]
+    for call in calls:
+        with pytest.raises(InvalidRequestError, match="cannot be stored"), store.begin() as session:
+            call(session)
+    store.close()
