@@ -41,9 +41,7 @@ UNREADABLE = (
     ValueError,
 )
 # Official DenseNet files are older than the dots' removal from its layer names (torchvision.models.densenet).
-OLD_DENSENET = re.compile(
-    r"^(.*denselayer\d+\.(?:norm|relu|conv))\.((?:[12])\.(?:weight|bias|running_mean|running_var))$"
-)
+OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)$")
 
 
 @dataclass(frozen=True)
