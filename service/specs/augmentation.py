@@ -1,4 +1,7 @@
-"""Random operations on training images, with torchvision's names and parameters; validation never sees them."""
+"""Random operations on training images, with torchvision's names and parameters; validation never sees them.
+
+Whatever their order in the list, geometry comes first, then colour, then (after normalisation) erasing and mixing.
+"""
 
 from typing import Annotated, Literal, get_args
 

@@ -17,6 +17,7 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 import torch
 
 from service.specs.train import TrainSpec
+from worker.engine import precision
 from worker.engine.context import RunContext
 from worker.engine.data.batches import Batch, BatchSource
 from worker.engine.evaluate import evaluation_mode
@@ -89,7 +90,7 @@ def _answer(sender: Connection, spec: TrainSpec, context: RunContext, limit_byte
     size = spec.batch_size
     assert isinstance(size, int)
     try:
-        _limit(limit_bytes)
+        _limit(precision.choose(spec, context.device).device, limit_bytes)
         sender.send(_steps(spec, context, size))
     except Exception as error:  # noqa: BLE001  (the last resort of a process: whatever it was is told, then it ends)
         if is_out_of_memory(error):
@@ -98,9 +99,13 @@ def _answer(sender: Connection, spec: TrainSpec, context: RunContext, limit_byte
             sender.send(Measurement(size, fits=False, error=f"{type(error).__name__}: {error}"))
 
 
-def _limit(limit_bytes: int | None) -> None:
-    """Bounds the address space to what the process has now and `limit_bytes` more."""
+def _limit(device: torch.device, limit_bytes: int | None) -> None:
+    """Bounds what is allocated on a GPU, or the address space to what the process has now and `limit_bytes` more."""
     if limit_bytes is None:
+        return
+    if device.type == "cuda":
+        _, whole = torch.cuda.mem_get_info(device)
+        torch.cuda.set_per_process_memory_fraction(min(limit_bytes / whole, 1.0), device)
         return
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     wanted = status_bytes("VmSize") + limit_bytes
