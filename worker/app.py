@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import Any
 
 from celery import signals
 from kombu.asynchronous import get_event_loop
@@ -146,7 +147,8 @@ def _listen_again() -> None:
 
     The slot counts as free only some time after its task has returned, hence more than one turn of the loop.
     """
-    if (hub := get_event_loop()) is not None:
+    hub: Any = get_event_loop()
+    if hub is not None:
         for delay_seconds in (0.002, 0.01, 0.05, 0.2):
             hub.call_soon(hub.call_later, delay_seconds, _pass)
 

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from service.cli.broker import MAX_SOCKET_PATH, broker_command
 from service.cli.embedded import end
 from tests.cli.service_process import ServiceProcess, command, environment
 from tests.worker.deck import eventually
-from tests.worker.processes import ROOT, is_alive
+from tests.worker.processes import ROOT, has_ended
 
 LONG = {"epochs": 60, "early_stopping": None, "checkpoint": {"every_steps": 20}}
 
@@ -61,7 +62,7 @@ def test_parts_that_die_are_started_again_and_the_job_goes_on(service: ServicePr
     for name in ("broker", "api", "worker"):
         part = service.part(name)
         os.kill(part, signal.SIGKILL)
-        eventually(lambda part=part: not is_alive(part))
+        eventually(partial(has_ended, part))
     assert service.ended(job_id)["state"] == "succeeded"
     assert service.ended(service.submit(epochs=1))["state"] == "succeeded"
 
@@ -76,7 +77,7 @@ def test_a_service_that_was_killed_takes_its_parts_along_and_goes_on_when_it_is_
     service.process.wait()
     with ServiceProcess(service.home) as again:
         assert [again.ended(job_id)["state"] for job_id in job_ids] == ["succeeded", "succeeded"]
-    eventually(lambda: not any(is_alive(part) for part in parts))
+    eventually(lambda: all(has_ended(part) for part in parts))
 
 
 def test_a_port_that_is_taken_is_said(home: Path) -> None:

@@ -15,7 +15,7 @@ from service.store.session import Store
 from service.store.tables import JobRow
 from tests.worker.attempts import Attempt
 from tests.worker.deck import Deck, eventually
-from tests.worker.processes import WorkerProcess, is_alive, training_process_of
+from tests.worker.processes import WorkerProcess, has_ended, training_process_of
 
 SHORT = {"epochs": 12, "early_stopping": None, "checkpoint": {"every_steps": 20}}
 LONG = SHORT | {"epochs": 2000}
@@ -56,7 +56,7 @@ def test_a_job_outlives_its_worker_and_its_process(deck: Deck) -> None:
         deck.seen(job_id, "resumed")
         child = training_process_of(first.pid)
         first.kill()
-        eventually(lambda: not is_alive(child))  # nobody trains for nobody
+        eventually(lambda: has_ended(child))  # nobody trains for nobody
     with WorkerProcess(deck.store):
         row = deck.ended(job_id)
     assert (row.state, row.attempt, row.lost_attempts) == (JobState.SUCCEEDED, 3, 2), row.error
@@ -89,10 +89,10 @@ def test_a_worker_that_slept_past_its_lease_writes_nothing_and_goes_on_serving(d
             eventually(lambda: deck.job(job_id).attempt == 2)
             other_child = training_process_of(other.pid)
             sleeper.process.send_signal(signal.SIGCONT)
-            eventually(lambda: not is_alive(child))
+            eventually(lambda: has_ended(child))
             row = deck.ended(job_id)
             assert (row.state, row.attempt, row.lost_attempts) == (JobState.SUCCEEDED, 2, 1)
-            assert not is_alive(other_child)
+            assert has_ended(other_child)
         steps = [step for step, _ in deck.series(job_id)["train/loss"]]
         assert steps == list(range(1, deck.report(job_id)["steps"] + 1))
         following = deck.submit(epochs=1)

@@ -26,12 +26,12 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
-def is_alive(pid: int) -> bool:
-    """Whether a process runs (one that nobody has waited for does not)."""
+def has_ended(pid: int) -> bool:
+    """Whether a process runs no more, waited for or not."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:
-        return False
+        return True
 
 
 def training_process_of(pid: int) -> int:

@@ -7,7 +7,7 @@ from service.states import JobState
 from service.store import jobs
 from tests.worker.attempts import Attempt
 from tests.worker.deck import Deck
-from tests.worker.processes import is_alive
+from tests.worker.processes import has_ended
 
 LONG = {"epochs": 2000, "early_stopping": None, "checkpoint": {"every_steps": 50}}
 """Goes on until it is stopped."""
@@ -51,7 +51,7 @@ def test_cancel_ends_the_process_and_keeps_a_checkpoint(deck: Deck) -> None:
     row = deck.job(job_id)
     assert (row.state, row.stop_reason) == ("cancelled", "cancelled")
     assert deck.files(job_id, "last")
-    assert not is_alive(child)
+    assert has_ended(child)
 
 
 def test_a_process_that_does_not_stop_is_killed_after_the_grace_period(deck: Deck) -> None:
@@ -64,7 +64,7 @@ def test_a_process_that_does_not_stop_is_killed_after_the_grace_period(deck: Dec
         with short.store.begin() as session:
             jobs.request_cancel(session, job_id)
     assert short.job(job_id).state == JobState.CANCELLED
-    assert not is_alive(child)
+    assert has_ended(child)
     assert any("was killed" in event.data["message"] for event in short.events(job_id, "log"))
     short.store.close()
 

@@ -9,7 +9,7 @@ from service.store.jobs import Fence
 from service.store.session import Store
 from tests.worker.attempts import Attempt
 from tests.worker.deck import Deck
-from tests.worker.processes import is_alive
+from tests.worker.processes import has_ended
 from worker.recorder import Recorder
 
 LONG = {"epochs": 2000, "early_stopping": None, "checkpoint": {"every_steps": 50}}
@@ -81,7 +81,7 @@ def test_who_loses_the_lease_stops_its_process_and_writes_nothing_more(deck: Dec
     assert thief.fence == Fence(job_id, 2, "w2")
     assert len(deck.events(job_id)) == count
     assert deck.job(job_id).state == JobState.RUNNING
-    assert not is_alive(child)
+    assert has_ended(child)
 
 
 def test_an_attempt_from_the_start_voids_what_an_earlier_one_recorded(deck: Deck) -> None:
