@@ -71,7 +71,7 @@ class Resumed:
 class FileSaved:
     """A file in the attempt's scratch folder is complete and synced to disk; the recorder takes it over by moving it.
 
-    `role` says what it is: `last` (resume state), `best` (resume state of the best epoch), `model` (weights alone,
+    `role` says what it is: `last` (resume state), `best` (weights of the best epoch so far), `model` (weights alone,
     safetensors), `dataset` (a part of a packed dataset). `name` is the file name that clients see.
     """
 

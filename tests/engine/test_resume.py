@@ -114,6 +114,15 @@ def test_killed_at_random_steps_and_resumed_is_bitwise_the_same(name: str, few_d
     assert only(parts, Resumed)
 
 
+def test_resume_with_two_threads_is_bitwise_the_same_too(few_digits: Path, tmp_path: Path) -> None:
+    spec = spec_of(**CASES["cnn with everything"] | {"epochs": 1})
+    whole = train(few_digits, tmp_path / "whole", spec, threads=2)
+    stopped = train(few_digits, tmp_path / "a", spec, threads=2, stop=StopAt(3))
+    resumed = train(few_digits, tmp_path / "b", spec, threads=2, resume_from=last_state(stopped).path)
+    assert_same_run(whole, stopped + resumed)
+    assert only(resumed, Resumed)[0].exact
+
+
 def test_run_stopped_again_and_again_is_bitwise_the_same(few_digits: Path, tmp_path: Path) -> None:
     spec = spec_of(**CASES["cnn with everything"] | {"epochs": 2})
     whole = train(few_digits, tmp_path / "whole", spec)
