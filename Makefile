@@ -26,7 +26,7 @@ demo: .venv/.runs
 	@$(BIN)/trainwright demo
 
 test: .venv/.tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 up: .venv/.runs
 	$(BIN)/trainwright up
