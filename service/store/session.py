@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import PydanticSerializationError, to_json
 from sqlalchemy import Engine, ExceptionContext, create_engine, event, func, make_url, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DataError
 from sqlalchemy.orm import DeclarativeBase, Session
 
@@ -63,6 +63,10 @@ def _begin_sqlite(connection: Any) -> None:
     connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN IMMEDIATE"))
 
 
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql
+
+
 class Store:
     """The truth: the database and the artifact store."""
 
@@ -108,7 +112,10 @@ def now(session: Session) -> datetime:
     return time.astimezone(UTC)
 
 
-def upsert(session: Session, table: type[DeclarativeBase]) -> sqlite.Insert | postgresql.Insert:
+def upsert(session: Session, table: type[DeclarativeBase]) -> "sqlite.Insert | postgresql.Insert":
     """An insert with `on_conflict_do_update`, which SQLite and Postgres spell alike."""
-    is_sqlite = session.get_bind().dialect.name == "sqlite"
-    return sqlite.insert(table) if is_sqlite else postgresql.insert(table)
+    if session.get_bind().dialect.name == "sqlite":
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql  # a twentieth of the API's import time, for those who do not use it
+
+    return postgresql.insert(table)
