@@ -5,6 +5,7 @@ grid search: one `<path>.width` for all of them, or the grid would explode).
 """
 
 import math
+import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import assert_never
 
@@ -104,7 +105,28 @@ def _on_grid(value: float, low: float, high: float, step: float | None) -> float
     return low + step * min(max(round((value - low) / step), 0), last)
 
 
-def grid(spec: TuneSpec) -> dict[str, Sequence[Scalar]]:
+def grid_size(spec: TuneSpec) -> int:
+    """Points of the whole grid."""
+    return math.prod(len(values) for values in _grid(spec).values())
+
+
+def grid_points(spec: TuneSpec) -> list[dict[str, Scalar]]:
+    """Every point of the grid in a random order, or `n_trials` of them when there are more."""
+    values = _grid(spec)
+    size = math.prod(len(each) for each in values.values())
+    chosen = random.Random(spec.train.seed).sample(range(size), min(size, spec.n_trials))
+    return [_point(values, number) for number in chosen]
+
+
+def _point(values: Mapping[str, Sequence[Scalar]], number: int) -> dict[str, Scalar]:
+    point: dict[str, Scalar] = {}
+    for name, choices in values.items():
+        number, place = divmod(number, len(choices))
+        point[name] = choices[place]
+    return point
+
+
+def _grid(spec: TuneSpec) -> dict[str, Sequence[Scalar]]:
     """The values of each parameter that a grid search combines."""
     points: dict[str, Sequence[Scalar]] = {}
     for path, dimension in spec.search_space.items():

@@ -8,6 +8,7 @@ carries its runner's name: a runner that starts again settles its own dead trial
 import sqlite3
 import time
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import assert_never
@@ -15,7 +16,7 @@ from typing import assert_never
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
-from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, GridSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -39,6 +40,8 @@ class Search:
         self.spec, self.runner = spec, runner
         self.sign = -1.0 if spec.metric == "val/loss" else 1.0
         """Times a value: more is better."""
+        self.wanted = min(spec.n_trials, search_space.grid_size(spec)) if spec.sampler == "grid" else spec.n_trials
+        """Trials that make the search complete."""
         self._beaten = 0.0
         with _quiet():
             self.storage = _open(url) if url else None
@@ -51,7 +54,7 @@ class Search:
             )
             self.trials = self.study.get_trials(deepcopy=False)
             """As of the last `refresh`."""
-            self.study.sampler = sampler(spec, len(self.trials))
+            self.study.sampler = sampler(spec, self._seed())
 
     def prepare(self) -> None:
         """Puts the first trials into an empty study; in one that went on before, settles this runner's dead trials."""
@@ -59,10 +62,20 @@ class Search:
         for trial in trials:
             if trial.state is TrialState.RUNNING and trial.user_attrs.get("runner") == self.runner:
                 self.retry(trial, "its process died")
-        if not trials and self.spec.sampler != "grid":
-            for parameters in search_space.first_parameters(self.spec):
+        if not trials:
+            for parameters in self._first():
                 self.study.enqueue_trial(parameters, skip_if_exists=True)
         self.refresh()
+
+    def _first(self) -> list[dict[str, search_space.Scalar]]:
+        """What is queued at once: for a grid search everything."""
+        if self.spec.sampler == "grid":
+            return search_space.grid_points(self.spec)
+        return search_space.first_parameters(self.spec)
+
+    def _seed(self) -> int:
+        """A search that goes on draws anew, and runners that share it draw differently."""
+        return self.spec.train.seed + len(self.trials) + zlib.crc32(self.runner.encode()) % 10_000
 
     def refresh(self) -> None:
         """Reads what other runners have done meanwhile."""
@@ -122,11 +135,7 @@ class Search:
         """Trials that may still be started: those that run elsewhere count as done."""
         self.refresh()
         running = sum(trial.state is TrialState.RUNNING for trial in self.trials)
-        return self.spec.n_trials - len(self.finished()) - running
-
-    def is_exhausted(self) -> bool:
-        """Whether a grid search has tried every point."""
-        return isinstance(self.study.sampler, GridSampler) and self.study.sampler.is_exhausted(self.study)
+        return self.wanted - len(self.finished()) - running
 
     def finished(self) -> list[FrozenTrial]:
         """Trials that count: the ones that were run again do not."""
@@ -165,9 +174,8 @@ def _connect(path: str) -> sqlite3.Connection:
     return connection
 
 
-def sampler(spec: TuneSpec, seen: int) -> BaseSampler:
-    """The spec's sampler; `seen` trials are there already, so that a search that goes on draws anew."""
-    seed = spec.train.seed + seen
+def sampler(spec: TuneSpec, seed: int) -> BaseSampler:
+    """The spec's sampler. The points of a grid are queued, so nothing is left to draw."""
     with _quiet():
         match spec.sampler:
             case "auto":
@@ -176,12 +184,10 @@ def sampler(spec: TuneSpec, seen: int) -> BaseSampler:
                 return TPESampler(seed=seed, multivariate=True, group=True)
             case "gp":
                 return GPSampler(seed=seed)
-            case "random":
+            case "random" | "grid":
                 return RandomSampler(seed=seed)
             case "cmaes":
                 return CmaEsSampler(seed=seed, warn_independent_sampling=False)
-            case "grid":
-                return GridSampler(search_space.grid(spec), seed=spec.train.seed)
             case _:
                 assert_never(spec.sampler)
 

@@ -96,17 +96,17 @@ def _search(tuning: Tuning) -> Iterator[Event]:
 
 
 def _is_over(tuning: Tuning) -> bool:
-    search, spec = tuning.search, tuning.spec
+    search = tuning.search
     finished = search.finished()
     failed = [trial for trial in finished if trial.state is TrialState.FAIL]
-    if len(failed) == len(finished) >= min(HOPELESS_TRIALS, spec.n_trials):
+    if len(failed) == len(finished) >= min(HOPELESS_TRIALS, search.wanted):
         reason = failed[-1].user_attrs.get("reason", "unknown")
         raise RunError(f"none of the first {len(failed)} trials could run; the last one: {reason}")
-    if len(finished) >= spec.n_trials or search.is_exhausted():
+    if len(finished) >= search.wanted:
         return True
     if search.since_best() >= search.patience():
         tuning.notes.append(
-            f"stopped after {len(finished)} of {spec.n_trials} trials: the last {search.since_best()} were no better"
+            f"stopped after {len(finished)} of {search.wanted} trials: the last {search.since_best()} were no better"
         )
         return True
     return False
@@ -128,7 +128,7 @@ def _settle(tuning: Tuning, trial: Trial, values: Values, outcome: Outcome) -> I
         tuning.champion = Champion(number, outcome.run)
         yield from _save(tuning, tuning.champion, values)
     done = len(search.finished())
-    yield Progress(min(done / tuning.spec.n_trials, 1.0), done, tuning.spec.n_trials)
+    yield Progress(min(done / search.wanted, 1.0), done, search.wanted)
 
 
 def _save(tuning: Tuning, champion: Champion, values: Values) -> Iterator[Event]:
