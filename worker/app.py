@@ -23,6 +23,7 @@ from service.store.jobs import Claim
 from service.store.migrate import check_schema
 from service.store.session import Store
 from service.sweeper import run_forever
+from worker import leftovers
 from worker.devices import DevicePool, find_devices
 from worker.lease import AWAY
 from worker.supervisor import Supervisor
@@ -46,6 +47,7 @@ class Worker:
 
     def run(self) -> None:
         """Works until SIGTERM or SIGINT; jobs that run then are handed back with a checkpoint."""
+        leftovers.clear(self.store)
         self._register()
         background = [
             threading.Thread(target=self._beat, name="heartbeat", daemon=True),

