@@ -1,9 +1,10 @@
-"""Where a search keeps its trials: a schema of its own in Postgres, a file of its own beside SQLite; values are bound."""
+"""Where a search keeps its trials: a schema of its own in Postgres, a file of its own beside SQLite."""
 
 import optuna
 import pytest
 
 from service.specs.tune import TuneSpec
+from service.store.ids import new_id
 from service.store.jobs import Claim, Fence
 from service.store.session import Store
 from worker import inputs
@@ -20,17 +21,18 @@ SPEC = TuneSpec.model_validate(
 
 @pytest.mark.parametrize("again", [False, True])
 def test_search_keeps_its_trials_apart_from_our_tables(store: Store, again: bool) -> None:
-    claim = Claim(fence=Fence("job-1", 1, "worker"), spec=SPEC, dataset_id=None)
+    job = new_id()
+    claim = Claim(fence=Fence(job, 1, "worker"), spec=SPEC, dataset_id=None)
     url = inputs._study_url(store, claim)
     assert url is not None
-    search = Search(SPEC, url, "job-1", "main")
+    search = Search(SPEC, url, job, "main")
     search.prepare()
     trial, values = search.ask()
     search.tell(trial, optuna.trial.TrialState.COMPLETE, 0.5)
     if again:
         search.close()
         inputs._study_url(store, claim)
-        search = Search(SPEC, url, "job-1", "main")
+        search = Search(SPEC, url, job, "main")
     search.refresh()
     best = search.best()
     search.close()

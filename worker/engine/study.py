@@ -77,6 +77,12 @@ class Search:
         """A search that goes on draws anew, and runners that share it draw differently."""
         return self.spec.train.seed + len(self.trials) + zlib.crc32(self.runner.encode()) % 10_000
 
+    def close(self) -> None:
+        """Ends the connections to the storage."""
+        if self.storage is not None:
+            self.storage.remove_session()
+            self.storage.engine.dispose()
+
     def refresh(self) -> None:
         """Reads what other runners have done meanwhile."""
         self.trials = self.study.get_trials(deepcopy=False)

@@ -61,6 +61,13 @@ def run_tune(spec: TuneSpec, context: RunContext) -> Iterator[Event]:
             return
     start(spec.train, context)
     tuning = Tuning(spec, context, open_dataset(context))
+    try:
+        yield from _tune(tuning)
+    finally:
+        tuning.search.close()
+
+
+def _tune(tuning: Tuning) -> Iterator[Event]:
     tuning.search.prepare()
     yield Phase("searching")
     yield from _search(tuning)
