@@ -1,10 +1,11 @@
-"""Decodes pictures that nobody vouches for: a process of its own, run by path (`python -I decoder.py`).
+"""Decodes pictures that nobody vouches for: a process of its own, run by path (`python -I decoder.py MEMORY_BYTES`).
 
 Standard library and Pillow only: it starts in milliseconds, and speaks JSON, so that a picture that takes it over
-cannot take over its parent. The first line on stdin is the plan: paths `x` and `thumbs` of the packed arrays with the
-offsets of their rows, `height`, `width`, `channels`, `probe` (headers only), and the limits. Then one task a line:
-`[row, path, start, length, method, size, crc]` (`method` 0 stored, 8 deflated). Each is answered by one line, in order;
-the decoded picture lies in `row` of `x` (uint8 H,W,C) and, 32 x 32 and grey, of `thumbs`.
+cannot take over its parent. On stdin comes a plan: paths `x` and `thumbs` of the packed arrays with the offsets of
+their rows, `height`, `width`, `channels`, `probe` (headers only), and how many pixels are too many beside other
+processes (`max_pixels`) and at all (`limit`). Then one task a line: `[row, path, start, length, method, size, crc]`
+(`method` 0 stored, 8 deflated). Each is answered by one line, in order; the decoded picture lies in `row` of `x` (uint8
+H,W,C) and, 32 x 32 and grey, of `thumbs`.
 """
 
 import hashlib
@@ -36,15 +37,27 @@ class Large(Exception):
 
 
 def main() -> None:
-    """Answers tasks until stdin ends."""
-    plan = json.loads(sys.stdin.buffer.readline())
-    resource.setrlimit(resource.RLIMIT_AS, (plan["memory"], plan["memory"]))
+    """Answers tasks until stdin ends; a line that is an object is the plan for those that follow."""
+    memory = int(sys.argv[1])
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     Image.MAX_IMAGE_PIXELS = None  # the limit is ours, checked before loading
-    plan["x_file"], plan["thumbs_file"] = (os.open(plan[name], os.O_WRONLY) for name in ("x", "thumbs"))
+    plan: dict[str, Any] = {}
     for line in sys.stdin.buffer:
-        sys.stdout.write(json.dumps(answer(json.loads(line), plan)) + "\n")
+        task = json.loads(line)
+        if isinstance(task, dict):
+            plan = opened(task, plan)
+            continue
+        sys.stdout.write(json.dumps(answer(task, plan)) + "\n")
         sys.stdout.flush()
+
+
+def opened(plan: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """The plan with its two files opened, in place of the one before."""
+    for name in ("x_file", "thumbs_file"):
+        if name in before:
+            os.close(before[name])
+    return plan | {f"{name}_file": os.open(plan[name], os.O_WRONLY) for name in ("x", "thumbs")}
 
 
 def answer(task: list[Any], plan: dict[str, Any]) -> dict[str, Any]:

@@ -95,6 +95,16 @@ class Plan:
     """Only look at the headers; nothing is packed."""
     seconds: float = SECONDS
 
+    def message(self, max_pixels: int) -> dict[str, Any]:
+        """As the decoder wants it."""
+        fields = {name: value for name, value in vars(self).items() if name != "seconds"}
+        return fields | {
+            "x": str(self.x),
+            "thumbs": str(self.thumbs),
+            "max_pixels": max_pixels,
+            "limit": LARGE_MAX_PIXELS,
+        }
+
 
 @dataclass
 class Decoder:
@@ -106,67 +116,73 @@ class Decoder:
     since: float = 0.0
 
 
-def decode(
-    pictures: Sequence[Picture], plan: Plan, processes: int | None = None
-) -> Iterator[tuple[int, Outcome] | None]:
-    """What became of each picture, as they are done; None now and then while it takes long.
+class Decoders:
+    """A decoder process on each core, for several passes over pictures."""
 
-    Nothing that a picture holds raises here.
-    """
-    count = processes or len(os.sched_getaffinity(0))
-    large: list[int] = []
-    for done in _decode(pictures, range(len(pictures)), plan, count, MEMORY_BYTES, MAX_PIXELS):
-        if done is not None and isinstance(done[1], _Large):
-            large.append(done[0])
-        else:
-            yield done
-    yield from _decode(pictures, large, plan, 1, LARGE_MEMORY_BYTES, LARGE_MAX_PIXELS)
+    def __init__(self, processes: int | None = None) -> None:
+        self.processes = processes or len(os.sched_getaffinity(0))
+        self._pool = _Pool(MEMORY_BYTES)
+
+    def __enter__(self) -> "Decoders":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.close()
+
+    def decode(self, pictures: Sequence[Picture], plan: Plan) -> Iterator[tuple[int, Outcome] | None]:
+        """What became of each picture, as they are done; None now and then while it takes long.
+
+        Nothing that a picture holds raises here. Large ones come last, one at a time.
+        """
+        large: list[int] = []
+        for done in self._pool.run(pictures, range(len(pictures)), plan, self.processes, MAX_PIXELS):
+            if done is None or not isinstance(done[1], _Large):
+                yield _settled(done)
+            else:
+                large.append(done[0])
+        pool = _Pool(LARGE_MEMORY_BYTES)
+        try:
+            yield from map(_settled, pool.run(pictures, large, plan, 1, LARGE_MAX_PIXELS))
+        finally:
+            pool.close()
 
 
-def _decode(
-    pictures: Sequence[Picture], wanted: Sequence[int], plan: Plan, processes: int, memory: int, max_pixels: int
-) -> Iterator[Any]:
-    waiting = deque(wanted)
-    pool = _Pool(pictures, plan, {"memory": memory, "max_pixels": max_pixels})
-    try:
-        for _ in range(min(processes, -(-len(waiting) // IN_FLIGHT))):
-            pool.start()
-        while waiting or pool.is_busy:
-            pool.feed(waiting)
-            yield from pool.answers()
-            yield None
-    finally:
-        pool.close()
+Answer = tuple[int, Outcome | _Large]
 
 
 class _Pool:
-    """The decoders of one pass; one that dies or hangs costs its picture and is replaced."""
+    """Decoders with the same memory limit; one that dies or hangs costs its picture and is replaced."""
 
-    def __init__(self, pictures: Sequence[Picture], plan: Plan, limits: dict[str, int]) -> None:
-        self.pictures, self.plan = pictures, plan
-        head = {
-            "x": str(plan.x),
-            "thumbs": str(plan.thumbs),
-            "height": plan.height,
-            "width": plan.width,
-            "channels": plan.channels,
-            "offset": plan.offset,
-            "thumbs_offset": plan.thumbs_offset,
-            "probe": plan.probe,
-            "limit": LARGE_MAX_PIXELS,
-            **limits,
-        }
-        self.head = json.dumps(head).encode() + b"\n"
+    def __init__(self, memory_bytes: int) -> None:
+        self.memory_bytes = memory_bytes
         self.decoders: list[Decoder] = []
         self.selector = selectors.DefaultSelector()
+        self.pictures: Sequence[Picture] = ()
+        self.head, self.seconds = b"", SECONDS
+
+    def run(
+        self, pictures: Sequence[Picture], wanted: Sequence[int], plan: Plan, processes: int, max_pixels: int
+    ) -> Iterator[Answer | None]:
+        """One pass."""
+        waiting = deque(wanted)
+        self.pictures, self.seconds = pictures, plan.seconds
+        self.head = json.dumps(plan.message(max_pixels)).encode() + b"\n"
+        for decoder in self.decoders:
+            self._send(decoder, self.head)
+        while len(self.decoders) < min(processes, -(-len(waiting) // IN_FLIGHT)):
+            self._start()
+        while waiting or self.is_busy:
+            self._feed(waiting)
+            yield from self._answers()
+            yield None
 
     @property
     def is_busy(self) -> bool:
         return any(decoder.pending for decoder in self.decoders)
 
-    def start(self) -> Decoder:
+    def _start(self) -> Decoder:
         process = subprocess.Popen(
-            [sys.executable, "-I", str(DECODER)],
+            [sys.executable, "-I", str(DECODER), str(self.memory_bytes)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -179,12 +195,12 @@ class _Pool:
         self.decoders.append(decoder)
         return decoder
 
-    def feed(self, waiting: deque[int]) -> None:
+    def _feed(self, waiting: deque[int]) -> None:
         for decoder in self.decoders:
             while waiting and len(decoder.pending) < IN_FLIGHT:
                 self._ask(decoder, waiting.popleft())
 
-    def answers(self) -> Iterator[tuple[int, Outcome | _Large]]:
+    def _answers(self) -> Iterator[Answer]:
         for key, _ in self.selector.select(timeout=1.0):
             decoder: Decoder = key.data
             piece = os.read(key.fd, 2**16)
@@ -196,8 +212,8 @@ class _Pool:
             for line in lines[: len(decoder.pending)]:
                 yield decoder.pending.popleft(), _parse(line)
         for decoder in list(self.decoders):
-            if decoder.pending and time.monotonic() - decoder.since > self.plan.seconds:
-                yield from self._bury(decoder, f"decoding it takes longer than {self.plan.seconds:g} s")
+            if decoder.pending and time.monotonic() - decoder.since > self.seconds:
+                yield from self._bury(decoder, f"decoding it takes longer than {self.seconds:g} s")
 
     def close(self) -> None:
         for decoder in self.decoders:
@@ -216,7 +232,7 @@ class _Pool:
             decoder.process.stdin.write(line)
             decoder.process.stdin.flush()
 
-    def _bury(self, decoder: Decoder, reason: str | None) -> Iterator[tuple[int, Outcome | _Large]]:
+    def _bury(self, decoder: Decoder, reason: str | None) -> Iterator[Answer]:
         """Ends a decoder that is dead or has to be; the picture it was at is refused, the others get another one."""
         self.decoders.remove(decoder)
         code = self._end(decoder)
@@ -224,7 +240,7 @@ class _Pool:
             return
         yield decoder.pending.popleft(), Faulty(reason or _death(code))
         if decoder.pending:
-            successor = self.start()
+            successor = self._start()
             for index in decoder.pending:
                 self._ask(successor, index)
 
@@ -245,6 +261,14 @@ class _Pool:
             process.wait()
         process.stdout.close()
         return process.returncode
+
+
+def _settled(done: Answer | None) -> tuple[int, Outcome] | None:
+    """The last word on a picture."""
+    if done is None:
+        return None
+    index, outcome = done
+    return index, Faulty(outcome.reason) if isinstance(outcome, _Large) else outcome
 
 
 def _parse(line: bytes) -> Outcome | _Large:

@@ -14,7 +14,7 @@ from service.reports.finding import Finding
 from service.specs.dataset import ImportOptions
 from worker.engine.context import RunContext
 from worker.engine.data.findings import note
-from worker.engine.data.images import Decoded, Faulty, Outcome, Picture, Plan, decode
+from worker.engine.data.images import Decoded, Decoders, Faulty, Outcome, Picture, Plan
 from worker.engine.data.npy import create_rows, keep_rows, open_rows
 from worker.engine.data.raw import RawData
 from worker.engine.data.sources.layout import Arrangement
@@ -34,15 +34,17 @@ def load_pictures(found: Arrangement, options: ImportOptions, context: RunContex
     """Decodes every picture; returns the samples that could be read, in the order of their names."""
     yield Phase("decoding")
     pictures, folder = found.pictures, context.scratch / "packed"
-    headers = yield from _pass(pictures[:: max(len(pictures) // SAMPLE, 1)], (1, 1, 3), folder, probe=True)
-    shape = choose_shape(_good(headers), options.image_size)
-    for _ in range(2):
-        outcomes = yield from _pass(pictures, shape, folder)
-        fitting = choose_shape(_good(outcomes), options.image_size)
-        if fitting == shape or not _good(outcomes):
-            break
-        shape = fitting
-        yield Log(f"the pictures are more mixed than it seemed: packed again at {shape[1]} x {shape[0]}")
+    with Decoders() as decoders:
+        sample = pictures[:: max(len(pictures) // SAMPLE, 1)]
+        headers = yield from _pass(decoders, sample, (1, 1, 3), folder, probe=True)
+        shape = choose_shape(_good(headers), options.image_size)
+        for _ in range(2):
+            outcomes = yield from _pass(decoders, pictures, shape, folder)
+            fitting = choose_shape(_good(outcomes), options.image_size)
+            if fitting == shape or not _good(outcomes):
+                break
+            shape = fitting
+            yield Log(f"the pictures are more mixed than it seemed: packed again at {shape[1]} x {shape[0]}")
     return _gather(found, outcomes, folder)
 
 
@@ -63,7 +65,9 @@ def _good(outcomes: Sequence[Outcome]) -> list[Decoded]:
     return [each for each in outcomes if isinstance(each, Decoded)]
 
 
-def _pass(pictures: Sequence[Picture], shape: Shape, folder: Path, *, probe: bool = False) -> Decoding:
+def _pass(
+    decoders: Decoders, pictures: Sequence[Picture], shape: Shape, folder: Path, *, probe: bool = False
+) -> Decoding:
     """Decodes all pictures into `x.npy` and their thumbnails into `thumbs.npy`."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = 0 if probe else len(pictures)
@@ -74,7 +78,7 @@ def _pass(pictures: Sequence[Picture], shape: Shape, folder: Path, *, probe: boo
     plan = Plan(shape[0], shape[1], shape[2], x, offset, thumbs, thumbs_offset, probe)
     outcomes: dict[int, Outcome] = {}
     told = time.monotonic()
-    for done in decode(pictures, plan):
+    for done in decoders.decode(pictures, plan):
         if done is not None:
             outcomes[done[0]] = done[1]
         if time.monotonic() - told > TELL_SECONDS:
