@@ -35,7 +35,7 @@ def by(*rules: str) -> tuple[frozenset[str], ...]:
 OVERFIT: Patch = {
     "early_stopping": None,
     "epochs": 60,
-    "optimizer": {"name": "adam", "lr": 3e-3, "weight_decay": 0.0},
+    "optimizer": {"name": "adam", "lr": 1e-2, "weight_decay": 0.0},
     "schedule": {"name": "constant"},
     "model.dropout": 0.0,
 }
@@ -182,6 +182,7 @@ CONTROLS: tuple[Control, ...] = (
     Control("one-cycle", {"schedule": {"name": "one-cycle"}, "optimizer.lr": 3e-3}),
     Control("plateau schedule", {"schedule": {"name": "reduce-on-plateau", "patience": 3}}),
     Control("strong dropout", {"model.dropout": 0.5}),
+    Control("strong dropout, no early stopping", {"model.dropout": 0.5, "early_stopping": None}),
     Control("early-stopped", {"epochs": 80, "early_stopping.patience": 5}),
     Control("label smoothing", {"loss.label_smoothing": 0.1}),
     Control("small lr, more epochs", {"optimizer.lr": 3e-4, "epochs": 50}),

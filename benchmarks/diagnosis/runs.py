@@ -33,7 +33,7 @@ class Setup:
     twist: str = "plain"
     injection: str | None = None
     train: int = 400
-    val: int = 200
+    val: int = 300
 
 
 @dataclass

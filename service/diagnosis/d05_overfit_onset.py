@@ -10,9 +10,9 @@ from service.reports.finding import Finding, Remedy, Severity
 
 
 def judge(record: RunRecord) -> Finding | None:
-    """Val loss is past its minimum and rising, or stands still while both of the chapter's gaps are open."""
+    """Val loss is past its minimum and rising; or both gaps are open while it stands still, or train loss is 0."""
     seen = divergence(record)
-    if seen is None or not (_rising(seen) or seen.standing):
+    if seen is None or not (_rising(seen) or seen.standing or seen.memorised):
         return None
     last = record.epochs[-1]
     return Finding(
@@ -22,16 +22,25 @@ def judge(record: RunRecord) -> Finding | None:
         epoch=last.number,
         step=last.step,
         evidence=seen.evidence(),
-        explanation=(
-            f"Overfitting begins: since epoch {seen.best_epoch} the training loss goes on falling, but the "
-            f"validation loss does not (lowest {seen.lowest_val:.3g}, now {seen.last_val:.3g}). The model starts to "
-            f"learn the training samples by heart; its loss on them is {seen.loss_gap:.2g} lower than on samples it "
-            f"has not seen, its accuracy {100 * seen.accuracy_gap:.0f} points higher."
-        ),
+        explanation=_words(seen),
         remedy=Remedy(
             text="Begin to regularise: dropout of 0.2-0.5, more weight decay, image augmentation, early stopping.",
             patch=regularised(record),
         ),
+    )
+
+
+def _words(seen: Divergence) -> str:
+    what = (
+        f"since epoch {seen.best_epoch} the training loss goes on falling, but the validation loss does not (lowest "
+        f"{seen.lowest_val:.3g}, now {seen.last_val:.3g})"
+        if _rising(seen) or seen.standing
+        else f"the training loss is practically 0 ({seen.train_loss:.2g}), the validation loss {seen.last_val:.3g}"
+    )
+    return (
+        f"Overfitting begins: {what}. The model starts to learn the training samples by heart; its loss on them is "
+        f"{seen.loss_gap:.2g} lower than on samples it has not seen (an alert above 0.5), its accuracy "
+        f"{100 * seen.accuracy_gap:.0f} points higher (an alert above 10)."
     )
 
 
@@ -48,7 +57,7 @@ def _severity(record: RunRecord, seen: Divergence) -> Severity:
     """A warning when both gaps are open, nothing in the spec takes care of it, and it rises or train loss is 0."""
     if record.spec.early_stopping is not None or not seen.exceeds_indicators:
         return "info"
-    return "warning" if _rising(seen) or seen.train_loss < t.ZERO_TRAIN_LOSS else "info"
+    return "warning" if _rising(seen) or seen.memorised else "info"
 
 
 RULE = Rule("D5", "overfit_onset", judge, ("validation",))

@@ -53,6 +53,11 @@ class Divergence:
         )
 
     @property
+    def memorised(self) -> bool:
+        """The chapter's `train_loss = 0`, with both gaps open."""
+        return self.exceeds_indicators and self.train_loss < t.ZERO_TRAIN_LOSS
+
+    @property
     def is_severe(self) -> bool:
         """Too much to be left to early stopping."""
         return self.rise > t.SEVERE_RISE * self.lowest_val and self.exceeds_indicators

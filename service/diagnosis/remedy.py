@@ -76,18 +76,26 @@ def clip_is_choking(record: RunRecord) -> bool:
 
 
 def regularised(record: RunRecord) -> Patch:
-    """The chapter's means against overfitting that this spec does not use yet."""
+    """The chapter's means against overfitting that this spec does not use yet, the cheap ones first.
+
+    Dropout, weight decay and early stopping together mended more runs than with augmentation added at once [dev].
+    """
     spec, patch = record.spec, Patch()
     if spec.early_stopping is None:
-        patch["early_stopping"] = {"patience": 10, "min_delta": 0.001}
-    if dropout(record) < 0.3:
-        patch["model.dropout"] = 0.3
-    if _is_image(record) and spec.augment in (None, "none", []):
-        patch["augment"] = [{"op": "affine", "degrees": 10, "translate": [0.1, 0.1], "shear": 5}]
-    decay = {"sgd": 5e-4, "adam": 1e-3, "adamw": 5e-2}[spec.optimizer.name]
+        patch["early_stopping"] = {"patience": 20, "min_delta": 0.001}
+    if dropout(record) < t.LEAST_DROPOUT:
+        patch["model.dropout"] = t.LEAST_DROPOUT
+    decay = t.STRONG_WEIGHT_DECAY[spec.optimizer.name]
     if spec.optimizer.weight_decay is None or spec.optimizer.weight_decay < decay:
         patch["optimizer.weight_decay"] = decay
-    return patch
+    return patch or _augmented(record)
+
+
+def _augmented(record: RunRecord) -> Patch:
+    """Small shifts and rotations, which keep most images what they are."""
+    if not _is_image(record) or record.spec.augment not in (None, "none", []):
+        return {}
+    return {"augment": [{"op": "affine", "degrees": 10, "translate": [0.1, 0.1], "shear": 5}]}
 
 
 def normalising_layers(record: RunRecord) -> Patch:
@@ -106,7 +114,7 @@ def unrestrained(record: RunRecord) -> Patch:
     if dropout(record) > t.USUAL_DROPOUT:
         patch["model.dropout"] = 0.2
     if (spec.optimizer.weight_decay or 0.0) > t.LARGEST_WEIGHT_DECAY:
-        patch["optimizer.weight_decay"] = {"sgd": 1e-4, "adam": 1e-4, "adamw": 1e-2}[spec.optimizer.name]
+        patch["optimizer.weight_decay"] = t.USUAL_WEIGHT_DECAY[spec.optimizer.name]
     if spec.augment not in (None, "none", "light", []):
         patch["augment"] = "none"
     if isinstance(spec.model, TorchvisionSpec) and spec.model.mode != "full":

@@ -46,8 +46,8 @@ STANDING_CHANGE: Final = 0.02
 """Val loss that changes less over STANDING_EPOCHS is flat (`train falls, val flat`)."""
 SEVERE_RISE: Final = 0.30
 """A rise that is worth a warning even where early stopping keeps the best weights. [dev]"""
-ZERO_TRAIN_LOSS: Final = 0.02
-"""Clean train loss that counts as 0 (`severe overfitting`) together with both gaps. [dev]"""
+ZERO_TRAIN_LOSS: Final = 0.05
+"""Clean train loss that counts as 0 (the chapter: `severe overfitting`) together with both gaps. [dev]"""
 CONFIRMED_RISE: Final = 0.10
 CONFIRMED_MADS: Final = 3.0
 CONFIRMED_GAP: Final = 0.1
@@ -98,6 +98,12 @@ LR_GONE: Final = 0.01
 USUAL_DROPOUT: Final = 0.5
 LARGEST_WEIGHT_DECAY: Final = 0.2
 SMALL_WIDTH: Final = 32
+USUAL_WEIGHT_DECAY: Final = {"sgd": 1e-4, "adam": 1e-4, "adamw": 1e-2}
+
+# What remedies aim at
+LEAST_DROPOUT: Final = 0.3
+STRONG_WEIGHT_DECAY: Final = {"sgd": 5e-4, "adam": 1e-3, "adamw": 5e-2}
+"""The upper ends of the chapter's ranges (section 2.3)."""
 
 # D13 vanishing
 VANISHING_SHARE: Final = 0.4

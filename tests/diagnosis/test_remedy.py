@@ -6,7 +6,7 @@ import pytest
 
 from service.diagnosis import d06_overfit_confirmed
 from service.diagnosis.record import RunRecord
-from service.diagnosis.remedy import clipping, higher_lr, lower_lr, patched_spec
+from service.diagnosis.remedy import clipping, higher_lr, lower_lr, patched_spec, regularised
 from service.errors import SpecError
 from service.specs.train import TrainSpec
 
@@ -76,3 +76,9 @@ def test_the_patch_of_a_finding_makes_a_valid_spec(make_record: Make) -> None:
     patched = patched_spec(record.spec, finding.remedy.patch)
     assert isinstance(patched, TrainSpec)
     assert patched.early_stopping is not None
+
+
+def test_augmentation_comes_when_the_cheap_means_are_used_up(make_record: Make) -> None:
+    used = {"model": {"family": "mlp", "dropout": 0.4}, "optimizer": {"weight_decay": 0.1}}
+    assert regularised(make_record(spec=used)).keys() == {"augment"}
+    assert regularised(make_record(spec=used | {"augment": "standard"})) == {}
