@@ -18,6 +18,7 @@ from service.store.session import Store, make_engine
 from service.store.tables import Base
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 for _name in [name for name in os.environ if name.startswith("TRAINWRIGHT_")]:
     del os.environ[_name]
 _numbers = itertools.count(1)
