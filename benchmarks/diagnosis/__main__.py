@@ -11,7 +11,7 @@ import click
 
 from benchmarks.diagnosis import cost, report
 from benchmarks.diagnosis.cases import CONTROLS, DATASETS, FAULTS, SEEDS, models
-from benchmarks.diagnosis.suite import CONTROL_SEEDS, Seen, jobs, run_all
+from benchmarks.diagnosis.suite import CONTROL_SEEDS, ROUNDS, Seen, jobs, run_all
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 
@@ -41,11 +41,12 @@ def _page(part: str, seeds: int, seen: list[Seen], seconds: float) -> str:
 
 {len(FAULTS)} kinds of faults and {len(CONTROLS)} kinds of healthy runs x {len(models(part))} models
 ({"; ".join(models(part))}) x {len(DATASETS)} real datasets (scikit-learn's digits, a draw of FashionMNIST) x
-{seeds} seeds ({CONTROL_SEEDS} for the healthy runs): each is a real training by the engine. `make bench-diagnosis` makes this page; it took
-{seconds / 60:.0f} minutes here ({platform.machine()}, Python {platform.python_version()}). Thresholds were tuned on the
-development models and seeds only. A mistake counts as found when a finding of severity warning or critical bears one of
-the rules that name it; a healthy run counts as a false alarm with any such finding. A remedy counts when, after at most
-three applied patches, no finding that named the fault is left and validation accuracy is higher than before.
+{seeds} seeds ({CONTROL_SEEDS} for the healthy runs): each is a real training by the engine. `make bench-diagnosis`
+makes this page; it took {seconds / 60:.0f} minutes here ({platform.machine()}, Python {platform.python_version()}).
+Thresholds were tuned on the development models and seeds only. A mistake counts as found when a finding of severity
+warning or critical bears one of the rules that name it; a healthy run counts as a false alarm with any such finding. A
+remedy counts when, after at most {ROUNDS} applied patches, no finding that named the fault is left and validation
+accuracy is higher than before.
 
 | what | measured | target | | |
 |---|---|---|---|---|

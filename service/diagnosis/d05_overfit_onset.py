@@ -24,7 +24,10 @@ def judge(record: RunRecord) -> Finding | None:
         evidence=seen.evidence(),
         explanation=_words(seen),
         remedy=Remedy(
-            text="Begin to regularise: dropout of 0.2-0.5, more weight decay, image augmentation, early stopping.",
+            text=(
+                "Begin to regularise: dropout of 0.2-0.5 (random units are switched off while training), more weight "
+                "decay (large weights cost), augmentation (each image slightly changed every time), early stopping."
+            ),
             patch=regularised(record),
         ),
     )

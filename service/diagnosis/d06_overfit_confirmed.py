@@ -33,8 +33,9 @@ def judge(record: RunRecord) -> Finding | None:
         ),
         remedy=Remedy(
             text=(
-                f"Use the weights of epoch {seen.best_epoch} and regularise the next run: dropout 0.2-0.5, weight "
-                "decay, augmentation, early stopping (patience 10); then more data, and as the last resort a "
+                f"Use the weights of epoch {seen.best_epoch} and regularise the next run: dropout 0.2-0.5 (random "
+                "units are switched off while training), weight decay (large weights cost), augmentation (each "
+                "image slightly changed every time), early stopping (patience 10-20); then more data, and at last a "
                 "smaller network."
             ),
             patch=regularised(record),

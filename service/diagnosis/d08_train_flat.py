@@ -35,8 +35,8 @@ def judge(record: RunRecord) -> Finding | None:
         remedy=Remedy(
             text=(
                 "Run a `sanity` job first: a model that cannot learn 64 samples by heart has a bug, and no learning "
-                "rate will mend it. If it passes, the patch removes the likeliest cause in this spec; `lr-find` "
-                "finds the rate."
+                "rate will mend it. If it passes, mend the likeliest cause in this spec, and let `lr-find` find the "
+                "rate."
             ),
             patch=_patch(record),
         ),

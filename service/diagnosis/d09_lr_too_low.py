@@ -32,7 +32,7 @@ def judge(record: RunRecord) -> Finding | None:
             "times more epochs to arrive anywhere."
         ),
         remedy=Remedy(
-            text="Raise the learning rate tenfold or more, as in the patch, or use what an `lr-find` job suggests.",
+            text="Raise the learning rate tenfold or more, or use what an `lr-find` job suggests.",
             patch=_patch(record, ratio),
         ),
     )

@@ -35,7 +35,7 @@ def judge(record: RunRecord) -> Finding | None:
             "high: the first steps threw the weights where every unit is switched off."
         ),
         remedy=Remedy(
-            text="Divide the learning rate by 10 and clip the gradient's norm at 1.0; `lr-find` gives the best value.",
+            text="Lower the learning rate tenfold or more, and clip the gradient's norm at 1.0; see `lr-find`.",
             patch=lower_lr(record, 10) | clipping(record),
         ),
     )

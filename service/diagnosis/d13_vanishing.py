@@ -41,8 +41,8 @@ def judge(record: RunRecord) -> Finding | None:
         ),
         remedy=Remedy(
             text=(
-                "Use ReLU (or LeakyReLU), He initialisation and batch norm; for very deep networks one with skip "
-                "connections, such as resnet18."
+                "Use ReLU (or LeakyReLU), He initialisation (starting weights that keep the signal's size) and batch "
+                "norm (it rescales each layer); for very deep networks one with skip connections, such as resnet18."
             ),
             patch=patch,
         ),

@@ -44,7 +44,7 @@ def judge(record: RunRecord) -> Finding | None:
             "that was learned before, and the next one may end in NaN."
         ),
         remedy=Remedy(
-            text="Clip the gradient's norm at 1.0, lower the learning rate, and use batch norm with He initialisation.",
+            text="Clip the gradient's norm at 1.0, lower the learning rate, and let batch norm rescale each layer.",
             patch=clipping(record) | normalising_layers(record) | lower_lr(record, 3),
         ),
     )

@@ -32,7 +32,7 @@ def judge(record: RunRecord) -> Finding | None:
             f"Too large steps early in training are the usual cause (the learning rate is {record.lr:.2g})."
         ),
         remedy=Remedy(
-            text="Divide the learning rate by 10, and use LeakyReLU, which is never fully off.", patch=_patch(record)
+            text="Lower the learning rate tenfold, and use LeakyReLU, which is never fully off.", patch=_patch(record)
         ),
     )
 

@@ -1,12 +1,13 @@
 """The verdict on a run: every rule asked, findings that others explain left out, and what was missing."""
 
+import json
 from dataclasses import dataclass
 from typing import Literal
 
 from service.diagnosis import RULES, thresholds
 from service.diagnosis.record import RunRecord
 from service.diagnosis.rule import Need, Rule
-from service.reports.finding import Finding
+from service.reports.finding import Finding, Remedy
 
 Verdict = Literal["healthy", "findings", "not enough evidence"]
 SEVERITIES: tuple[str, ...] = ("info", "warning", "critical")
@@ -28,7 +29,7 @@ def diagnose(record: RunRecord, rules: tuple[Rule, ...] = RULES) -> Diagnosis:
     found = {rule.id: finding for rule in rules if (finding := rule.judge(record)) is not None}
     explained = {each for rule in rules if rule.id in found for each in rule.outranks}
     findings = tuple(
-        found[rule.id].model_copy(update={"name": rule.name})
+        found[rule.id].model_copy(update={"name": rule.name, "remedy": offered(found[rule.id].remedy)})
         for rule in rules
         if rule.id in found and rule.id not in explained
     )
@@ -42,6 +43,14 @@ def diagnose(record: RunRecord, rules: tuple[Rule, ...] = RULES) -> Diagnosis:
     else:
         verdict = "not enough evidence" if ESSENTIAL & missing.keys() else "healthy"
     return Diagnosis(verdict, findings, tuple(missing.values()))
+
+
+def offered(remedy: Remedy) -> Remedy:
+    """The remedy with its patch in words."""
+    if not remedy.patch:
+        return remedy
+    changes = ", ".join(f"`{path}` = {json.dumps(value)}" for path, value in remedy.patch.items())
+    return remedy.model_copy(update={"text": f"{remedy.text} `apply` submits the next job with {changes}."})
 
 
 def hopeless(record: RunRecord) -> Finding | None:
