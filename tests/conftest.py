@@ -3,6 +3,7 @@
 import itertools
 import os
 import shutil
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -22,6 +23,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 for _name in [name for name in os.environ if name.startswith("TRAINWRIGHT_")]:
     del os.environ[_name]
 _numbers = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def _small_numbers_stay() -> None:
+    """A run in this process makes the CPU flush denormals, which tests that draw any floating-point number notice."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_flush_denormal(False)
 
 
 @pytest.fixture(scope="session")
