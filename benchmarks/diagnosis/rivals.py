@@ -27,10 +27,10 @@ def sagemaker_loss_not_decreasing(record: RunRecord) -> bool:
 def sagemaker_vanishing_gradient(record: RunRecord) -> bool:
     """The mean absolute gradient of a parameter falls below 1e-7.
 
-    Recorded are norm and largest absolute value, which bound that mean from above: it fires only where it surely would.
+    The recorded norm bounds that mean from above: it fires only where it surely would.
     """
-    bounds = (series for name, series in record.series.items() if name.startswith("grad/") and name.endswith("/max"))
-    return any(value < 1e-7 for series in bounds for value in series.finite())
+    norms = (series for name, series in record.series.items() if name.startswith("grad/"))
+    return any(value < 1e-7 for series in norms for value in series.finite())
 
 
 def autotrainer(record: RunRecord) -> bool:

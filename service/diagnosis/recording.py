@@ -15,6 +15,11 @@ TAIL = 1000
 Point = tuple[int, float]
 
 
+def is_judged(name: str) -> bool:
+    """Whether rules read a step series: means and maxima of gradients are for people."""
+    return not name.endswith(("/mean", "/max"))
+
+
 class Points:
     """One series: its first points, its last points, and its first value that is not finite."""
 
@@ -74,7 +79,8 @@ class Recording:
         match event:
             case StepRecord(step=step, values=values):
                 for name, value in values.items():
-                    self._points.setdefault(name, Points()).add(step, value)
+                    if is_judged(name):
+                        self._points.setdefault(name, Points()).add(step, value)
             case EpochRecord():
                 self._epochs.append(
                     Epoch(event.epoch, event.step, event.train, event.val, event.probes, event.lr),
