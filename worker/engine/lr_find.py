@@ -23,8 +23,9 @@ from worker.engine.untouched import untouched
 
 PROBE_SAMPLES = 64
 PROBE_EVERY, PROBE_EVERY_WHILE_FLAT = 4, 8
-"""Steps between two looks at the probe. Each costs a third of a step; the curve is smoothed over more steps than that:
-on 72 sweeps (8 nets and data sets, 3 optimizers, 3 seeds) the suggestion moved by 3 % on average, 40 % at most.
+"""Steps between two looks at the probe; each look costs a third of a step. Against a look after every step, on 72
+sweeps (8 pairs of net and data, 3 optimizers, 3 seeds) the suggestion moved by 23 % on average, by over 40 % in one of
+twelve and tenfold in one; benchmarks/results/lr_find.md is measured with these numbers.
 """
 FLAT = 0.01
 """The curve is flat until the loss has changed by this share of its first value."""
