@@ -26,7 +26,7 @@ from service.watchdog import VARIABLE
 
 logger = logging.getLogger(__name__)
 RESTART_SECONDS = 1.0
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 
 
 class Embedded:
