@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import IO
 
 import click
@@ -49,7 +50,6 @@ class Embedded:
     def __enter__(self) -> "Embedded":
         self._take_home()
         try:
-            end_stray_broker(self.settings)
             wait_for_port(self.settings.host, self.settings.port)
             store = Store(self.settings)
             upgrade(store.engine)
@@ -77,6 +77,7 @@ class Embedded:
             for name, part in list(self.parts.items()):
                 if part.poll() is not None and time.monotonic() - self._started[name] > RESTART_SECONDS:
                     logger.warning("%s ended with code %s; starting it again", name, part.returncode)
+                    end(part, 0)
                     self._start(name)
             time.sleep(0.2)
 
@@ -106,6 +107,8 @@ class Embedded:
 
     def _start(self, name: str) -> None:
         """Starts a part; its standard input is a pipe from us, whose end tells it that we are gone."""
+        if name == "broker":
+            end_stray_broker(self.settings)
         with (self.settings.home / f"{name}.log").open("ab") as log:
             self.parts[name] = subprocess.Popen(
                 self._commands()[name],
@@ -150,7 +153,7 @@ class Embedded:
 
 
 def end(process: "subprocess.Popen[bytes]", patience_seconds: float) -> None:
-    """Asks a process to end, and kills it when it does not within its time."""
+    """Asks a process to end, and kills it when it does not within its time; nothing of its session stays behind."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
         try:
@@ -160,6 +163,8 @@ def end(process: "subprocess.Popen[bytes]", patience_seconds: float) -> None:
             process.wait()
     if process.stdin is not None:
         process.stdin.close()
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def free_port() -> int:

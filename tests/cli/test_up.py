@@ -14,7 +14,7 @@ from service.cli.broker import MAX_SOCKET_PATH, broker_command
 from service.cli.embedded import end
 from tests.cli.service_process import ServiceProcess, command, environment
 from tests.worker.deck import eventually
-from tests.worker.processes import ROOT, has_ended
+from tests.worker.processes import ROOT, children_of, has_ended
 
 LONG = {"epochs": 60, "early_stopping": None, "checkpoint": {"every_steps": 20}}
 
@@ -59,10 +59,12 @@ def test_a_job_is_submitted_and_watched_to_its_end(service: ServiceProcess, tmp_
 def test_parts_that_die_are_started_again_and_the_job_goes_on(service: ServiceProcess) -> None:
     job_id = service.submit(**LONG)
     eventually(lambda: service.client.get(f"/v1/jobs/{job_id}/checkpoints").json()["data"] or None)
+    (server,) = children_of(service.part("broker"))
     for name in ("broker", "api", "worker"):
         part = service.part(name)
         os.kill(part, signal.SIGKILL)
         eventually(partial(has_ended, part))
+    eventually(lambda: has_ended(server))
     assert service.ended(job_id)["state"] == "succeeded"
     assert service.ended(service.submit(epochs=1))["state"] == "succeeded"
 
