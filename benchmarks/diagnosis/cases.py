@@ -166,7 +166,20 @@ class Control:
     train: int = 400
     only: tuple[str, ...] = ()
     """Families that it applies to; empty: all."""
+    pretrained: bool = False
 
+
+TUNED: Patch = {
+    "model": {
+        "family": "torchvision",
+        "arch": "shufflenet_v2_x0_5",
+        "weights": {"path": "the first run's"},
+        "image_size": 32,
+        "mode": "full",
+    },
+    "optimizer": {"lr": 3e-4},
+    "epochs": 12,
+}
 
 CONTROLS: tuple[Control, ...] = (
     Control("default"),
@@ -187,6 +200,8 @@ CONTROLS: tuple[Control, ...] = (
     Control("label smoothing", {"loss.label_smoothing": 0.1}),
     Control("small lr, more epochs", {"optimizer.lr": 3e-4, "epochs": 50}),
     Control("two classes", twist="two classes"),
+    Control("fine-tuned", TUNED, only=("cnn",), pretrained=True),
+    Control("frozen but for the head", TUNED | {"model.mode": "feature_extraction"}, only=("cnn",), pretrained=True),
     Control("features", twist="features", only=("mlp",)),
     Control("shifted and rotated", {"augment": [{"op": "affine"}], "epochs": 40}),
     Control("mixup", {"augment": [{"op": "mixup"}]}),
@@ -222,7 +237,15 @@ def fault_setup(fault: Fault, model: Patch, dataset: str, seed: int) -> Setup:
 
 def control_setup(control: Control, model: Patch, dataset: str, seed: int) -> Setup:
     """A healthy run."""
-    return Setup(dataset, seed, dict(model) | dict(control.patch), control.twist, None, control.train)
+    return Setup(
+        dataset,
+        seed,
+        dict(model) | dict(control.patch),
+        control.twist,
+        None,
+        control.train,
+        pretrained=control.pretrained,
+    )
 
 
 def applies(only: tuple[str, ...], model: Patch) -> bool:

@@ -12,7 +12,7 @@ from service.diagnosis.record import RunRecord
 from service.diagnosis.recording import Recording
 from service.diagnosis.remedy import patched_spec
 from service.errors import DivergedError
-from service.events import EpochRecord, Stopped
+from service.events import EpochRecord, FileSaved, Stopped
 from service.reports.finding import Finding
 from service.specs.train import TrainSpec
 from service.states import StopReason
@@ -20,6 +20,8 @@ from worker.engine import run as engine_run
 from worker.engine.context import RunContext
 
 Patch = dict[str, Any]
+PRETRAINING = 1200
+"""Samples of the first training that fine-tuning starts from."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Setup:
     injection: str | None = None
     train: int = 400
     val: int = 300
+    pretrained: bool = False
+    """Starts from the model file of a first training on another draw of the same data."""
 
 
 @dataclass
@@ -82,7 +86,8 @@ def execute(setup: Setup) -> Outcome:
         recording = Recording(spec, profile)
         first: dict[str, int] = {}
         try:
-            for event in engine_run(spec, RunContext(scratch=scratch, dataset=data, threads=1)):
+            weights = _pretrain(setup, spec, Path(folder)) if setup.pretrained else None
+            for event in engine_run(spec, RunContext(scratch=scratch, dataset=data, threads=1, weights=weights)):
                 recording.add(event)
                 if isinstance(event, EpochRecord):
                     _note(first, recording.record(), event.epoch)
@@ -91,6 +96,15 @@ def execute(setup: Setup) -> Outcome:
     record = recording.record()
     _note(first, record, len(record.epochs) + (record.stop_reason is StopReason.DIVERGED))
     return Outcome(record, diagnose(record).findings, first)
+
+
+def _pretrain(setup: Setup, spec: TrainSpec, folder: Path) -> Path:
+    data, scratch = folder / "other data", folder / "first"
+    scratch.mkdir()
+    prepare(data, setup.dataset, setup.twist, setup.seed + 1000, PRETRAINING, setup.val)
+    first = patched_spec(spec, {"model.weights": None, "model.mode": "full", "optimizer.lr": 3e-3, "epochs": 20})
+    files = [event for event in engine_run(first, RunContext(scratch, data)) if isinstance(event, FileSaved)]
+    return next(file.path for file in files if file.role == "model")
 
 
 def _note(first: dict[str, int], record: RunRecord, epoch: int) -> None:

@@ -3,6 +3,7 @@
 from service.diagnosis import d02_input_scale as input_scale
 from service.diagnosis import thresholds as t
 from service.diagnosis.record import RunRecord
+from service.diagnosis.remedy import dropout
 from service.diagnosis.rule import Rule
 from service.reports.finding import Finding, Remedy
 from service.reports.result import Check
@@ -37,9 +38,14 @@ def judge(record: RunRecord) -> Finding | None:
 
 
 def _far_off(check: Check, record: RunRecord) -> bool:
-    """An initial loss so high that the starting weights themselves are wrong; off-scale inputs (D2) do that too."""
+    """A loss so high that the starting weights are wrong; off-scale inputs and much dropout do that too."""
     loss = record.checkup.statistics.get("initial_loss") if record.checkup else None
-    if check.name != "initial-loss" or not isinstance(loss, float) or input_scale.judge(record) is not None:
+    if (
+        check.name != "initial-loss"
+        or not isinstance(loss, float)
+        or input_scale.judge(record)
+        or dropout(record) > t.USUAL_DROPOUT
+    ):
         return False
     return not loss < record.guessing_loss + t.INITIAL_LOSS
 

@@ -13,7 +13,7 @@ def judge(record: RunRecord) -> Finding | None:
     epoch = next((epoch for epoch in reversed(record.epochs) if "output_is_probability" in epoch.probes), None)
     probes = epoch.probes if epoch else {}
     low, high = (probes.get(name, seen.get(name)) for name in ("output_min", "output_max"))
-    squashed = isinstance(low, float) and isinstance(high, float) and 0 <= low < high <= 1
+    squashed = _within(low, high) and _within(seen.get("output_min"), seen.get("output_max"))
     is_probability = probes.get("output_is_probability", 0.0) >= 1
     if not (is_probability or squashed):
         return None
@@ -40,6 +40,11 @@ def judge(record: RunRecord) -> Finding | None:
             text="Remove the last activation: the output layer must be a bare Linear layer that emits logits."
         ),
     )
+
+
+def _within(low: object, high: object) -> bool:
+    """Whether outputs lie between 0 and 1; asked of the untrained model too, since a collapsed one may end there."""
+    return isinstance(low, float) and isinstance(high, float) and 0 <= low < high <= 1
 
 
 def least_loss(classes: int) -> float:

@@ -51,7 +51,9 @@ def judge(record: RunRecord) -> Finding | None:
 
 def _share(norms: tuple[float, ...]) -> float:
     recent = norms[-t.VANISHING_WINDOW :]
-    return sum(norm < t.VANISHING_NORM for norm in recent) / len(recent) if len(recent) >= t.VANISHING_SAMPLES else 0.0
+    if len(recent) < t.VANISHING_SAMPLES or max(recent) > t.ALIVE_NORM:
+        return 0.0
+    return sum(norm < t.VANISHING_NORM for norm in recent) / len(recent)
 
 
 RULE = Rule("D13", "vanishing", judge, ("gradients",), ("D8", "D12", "D9"))

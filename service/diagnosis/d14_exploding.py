@@ -12,15 +12,16 @@ from service.reports.finding import Finding, Remedy
 
 
 def judge(record: RunRecord) -> Finding | None:
-    """Total norm over 100, or over 100 times its running median, in 1 % of the steps (at least two)."""
+    """Total norm over 100 in a tenth of the steps, or leaps far over the steps before in 1 % of them (at least two)."""
     series = record.points("grad_norm/total")
-    limits = limits_at(series.values)
-    over = [
-        (step, norm)
-        for step, norm, limit in zip(series.steps, series.values, limits, strict=True)
-        if math.isfinite(norm) and norm > limit
-    ]
-    if len(over) < max(2, t.EXPLODING_SHARE * len(series)):
+    pairs = [(step, norm) for step, norm in zip(series.steps, series.values, strict=True) if math.isfinite(norm)]
+    high = [(step, norm) for step, norm in pairs if norm > t.EXPLODING_NORM]
+    leaps = [pair for pair, limit in zip(pairs, limits_at([norm for _, norm in pairs]), strict=True) if pair[1] > limit]
+    if len(high) >= max(2, t.EXPLODING_HIGH_SHARE * len(pairs)):
+        over = high
+    elif len(leaps) >= max(2, t.EXPLODING_SHARE * len(pairs)):
+        over = leaps
+    else:
         return None
     step, norm = max(over, key=lambda pair: pair[1])
     typical = median(series.finite())
@@ -50,13 +51,18 @@ def judge(record: RunRecord) -> Finding | None:
     )
 
 
-def limits_at(norms: tuple[float, ...]) -> list[float]:
-    """For each step the norm above which it explodes: 100, or 100 times the median of the 50 steps before."""
+def limits_at(norms: list[float]) -> list[float]:
+    """For each step the norm that is a leap: over 100 and 5 times the median of the 50 steps before, or 100 times it.
+
+    A norm that is always near 100 is the scale of that network, not an explosion. [dev]
+    """
     limits = []
     for i in range(len(norms)):
-        before = [norm for norm in norms[max(0, i - 50) : i] if math.isfinite(norm)]
-        relative = t.EXPLODING_FACTOR * median(before) if len(before) >= 10 else math.inf
-        limits.append(min(t.EXPLODING_NORM, max(t.EXPLODING_FLOOR, relative)))
+        before = norms[max(0, i - 50) : i]
+        usual = median(before) if len(before) >= 10 else 0.0
+        high = max(t.EXPLODING_NORM, t.EXPLODING_LEAP * usual)
+        relative = max(t.EXPLODING_FLOOR, t.EXPLODING_FACTOR * usual) if usual else math.inf
+        limits.append(min(high, relative))
     return limits
 
 

@@ -110,12 +110,16 @@ VANISHING_SHARE: Final = 0.4
 """20 of the last 50 samples."""
 VANISHING_WINDOW: Final = 50
 VANISHING_SAMPLES: Final = 3
+ALIVE_NORM: Final = 1e-5
+"""A layer that gets such a gradient now and then is not cut off: a high dropout silences it by turns. [dev]"""
 CONVERGED_LOSS: Final = 0.1
 """Of ln K: a model that has fitted its data has small gradients by right."""
 
 # D14 exploding
 EXPLODING_FACTOR: Final = 100.0
 EXPLODING_SHARE: Final = 0.01
+EXPLODING_HIGH_SHARE: Final = 0.1
+EXPLODING_LEAP: Final = 5.0
 EXPLODING_FLOOR: Final = 10.0
 """A norm below this is no explosion however calm the steps before were. [dev]"""
 

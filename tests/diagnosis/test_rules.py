@@ -128,7 +128,12 @@ def test_probabilities_as_outputs_are_a_double_softmax(make_record: Make) -> Non
 
 def test_outputs_between_zero_and_one_are_a_squashed_output(make_record: Make) -> None:
     squashed = {"output_is_probability": [0.0] * 10, "output_min": [0.01] * 10, "output_max": [0.98] * 10}
-    assert d04_double_softmax.judge(make_record(probes=squashed)) is not None
+    at_start = {"output_min": 0.4, "output_max": 0.6}
+    assert d04_double_softmax.judge(make_record(probes=squashed, statistics=at_start)) is not None
+    assert (
+        d04_double_softmax.judge(make_record(probes=squashed, statistics={"output_min": -1.0, "output_max": 2.0}))
+        is None
+    )
 
 
 def test_onset_speaks_three_epochs_past_the_minimum(make_record: Make) -> None:
@@ -304,6 +309,11 @@ def test_vanishing_names_the_layer_and_leaves_biases_out(make_record: Make) -> N
     assert finding.remedy.patch == {"model.activation": "relu"}
 
 
+def test_a_layer_that_dropout_silences_by_turns_is_not_vanishing(make_record: Make) -> None:
+    by_turns = {"grad/0.weight/norm": [0.0, 0.3] * 10}
+    assert d13_vanishing.judge(make_record(train=FLAT, series=by_turns)) is None
+
+
 def test_a_fitted_model_may_have_tiny_gradients(make_record: Make) -> None:
     assert d13_vanishing.judge(make_record(train=MEMORISED, series={"grad/0.weight/norm": [1e-9] * 20})) is None
 
@@ -312,6 +322,11 @@ def test_gradients_over_a_hundred_explode(make_record: Make) -> None:
     finding = d14_exploding.judge(make_record(series={"grad_norm/total": [2.0] * 90 + [150.0, 300.0] * 5}))
     assert finding is not None
     assert finding.evidence["largest_gradient_norm"] == 300.0
+
+
+def test_a_network_whose_norm_is_always_near_a_hundred_does_not_explode(make_record: Make) -> None:
+    norms = [60.0, 45.0, 80.0, 55.0, 101.0, 50.0, 62.0, 48.0, 70.0, 58.0, 66.0] * 9
+    assert d14_exploding.judge(make_record(series={"grad_norm/total": norms})) is None
 
 
 def test_one_spike_is_no_explosion(make_record: Make) -> None:
