@@ -56,7 +56,8 @@ def test_torchvision_layout_and_the_root_itself_are_found(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"\0\0\x08", b"not an idx file at all", idx(np.zeros((3, 4, 4)))[:-1], idx(np.zeros((3, 4, 4))) + b"x",
+    [b"", b"\0\0\x08", b"\0\0\x08\x03", b"\0\0\x08\x03\0\0", b"\0\0\x08\x03\0\0\0\x05\0\0",
+     b"not an idx file at all", idx(np.zeros((3, 4, 4)))[:-1], idx(np.zeros((3, 4, 4))) + b"x",
      b"\0\0\x08\x03" + b"\xff" * 12, b"\0\0\x0d\x03" + b"\0" * 12],
 )  # fmt: skip
 def test_malformed_file_is_refused(tmp_path: Path, data: bytes) -> None:
@@ -85,4 +86,12 @@ def test_other_number_of_labels_is_refused(tmp_path: Path) -> None:
     write(tmp_path)
     (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx(np.zeros(19)))
     with pytest.raises(ImportRefusedError, match="20 train images but 19 labels"):
+        load_idx(tmp_path)
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 4), (20, 0, 4), (20, 5, 4)])
+def test_images_without_pixels_or_of_two_sizes_are_refused(tmp_path: Path, shape: tuple[int, int, int]) -> None:
+    write(tmp_path)
+    (tmp_path / "t10k-images-idx3-ubyte").write_bytes(idx(np.zeros(shape)))
+    with pytest.raises(ImportRefusedError, match="differ in size" if shape[1] == 5 else "holds no pixels"):
         load_idx(tmp_path)

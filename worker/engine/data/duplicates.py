@@ -1,8 +1,10 @@
 """Duplicates: equal bytes by SHA-256, near ones by perceptual hash, confirmed by correlation; near-linear.
 
-A perceptual hash has 64 bits: the signs of the lowest 8 x 8 frequencies of the 32 x 32 grey thumbnail against their
-median. Two hashes within Hamming distance 3 agree in one of four 16-bit bands, so only those that share a band are
-compared; a band value that too many share is divided by the same argument again, into bands of the bits that are left.
+A perceptual hash has 64 bits: which of the lowest 8 x 8 frequencies of the 32 x 32 grey thumbnail lie above their
+median by a fifth of their mean size. (Against the median alone, drawings, which are symmetric and have half of them
+near zero, change over three bits when they are merely resized: 64 to 97 % are found again, with the margin 92 to 100 %;
+photographs alike.) Two hashes within Hamming distance 3 agree in one of four 16-bit bands, so only those that share a
+band are compared; a band value that too many share is divided by the same argument again, into bands of the bits left.
 Shapes: thumbs_N32 (N,32,32), hashes_N uint64, groups_N int64 (samples with the same number are duplicates).
 """
 
@@ -15,8 +17,7 @@ from numpy.typing import NDArray
 SIDE, LOW = 32, 8
 MAX_DISTANCE = 3
 MIN_CORRELATION = 0.95
-MIN_SIDE = 32
-"""Smaller pictures have too little detail for a perceptual hash: all trousers of FashionMNIST would be one."""
+MARGIN = 0.2
 MIN_DEVIATION = 4.0
 """Grey levels; a picture flatter than this has no pattern to compare."""
 BATCH = 4096
@@ -87,17 +88,20 @@ def perceptual_hashes(thumbs_N32: NDArray[np.uint8], rows: NDArray[np.int64]) ->
     basis = _cosines()
     hashes_N = np.zeros(len(rows), np.uint64)
     for at in range(0, len(rows), BATCH):
-        low_B88 = basis @ thumbs_N32[rows[at : at + BATCH]].astype(np.float32) @ basis.T
+        low_B88 = basis @ thumbs_N32[rows[at : at + BATCH]].astype(np.float64) @ basis.T
         flat_B64 = low_B88.reshape(-1, LOW * LOW)
-        bits_B64 = flat_B64 > np.median(flat_B64[:, 1:], axis=1, keepdims=True)
+        margin_B1 = MARGIN * np.abs(flat_B64[:, 1:]).mean(axis=1, keepdims=True)
+        bits_B64 = flat_B64 > np.median(flat_B64, axis=1, keepdims=True) + margin_B1
         hashes_N[at : at + BATCH] = np.packbits(bits_B64, axis=1).view(np.uint64).ravel()
     return hashes_N
 
 
-def _cosines() -> NDArray[np.float32]:
-    """The lowest rows of the discrete cosine transform (type II)."""
+def _cosines() -> NDArray[np.float64]:
+    """The lowest rows of the orthonormal discrete cosine transform (type II)."""
     frequency, place = np.arange(LOW)[:, None], np.arange(SIDE)[None, :]
-    return np.cos(np.pi * frequency * (2 * place + 1) / (2 * SIDE)).astype(np.float32)
+    rows: NDArray[np.float64] = np.cos(np.pi * frequency * (2 * place + 1) / (2 * SIDE)) * np.sqrt(2 / SIDE)
+    rows[0] /= np.sqrt(2)
+    return rows
 
 
 def candidates(hashes_N: NDArray[np.uint64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:

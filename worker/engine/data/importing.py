@@ -13,7 +13,7 @@ from service.reports.dataset import SPLITS, DatasetContent, DatasetMeta
 from service.specs.dataset import ImportOptions, ImportSpec
 from service.states import StopReason
 from worker.engine.context import RunContext
-from worker.engine.data.duplicates import Duplicates, find_duplicates, thumbnails
+from worker.engine.data.duplicates import SIDE, Duplicates, find_duplicates, thumbnails
 from worker.engine.data.npy import keep_rows, open_rows
 from worker.engine.data.packed import write_packed
 from worker.engine.data.profile import draw_profile
@@ -87,8 +87,8 @@ def _look_alikes(raw: RawData) -> tuple[Duplicates, list[str]]:
 
 
 def is_comparable(raw: RawData) -> bool:
-    """Whether the pictures have detail enough for a perceptual hash."""
-    return raw.x.ndim == 4 and min(raw.x.shape[1:3]) >= 32
+    """Whether the pictures have detail enough for a perceptual hash: of 28 x 28 all trousers would be one."""
+    return raw.x.ndim == 4 and min(raw.x.shape[1:3]) >= SIDE
 
 
 def hash_rows(x: NDArray[np.generic]) -> list[str]:

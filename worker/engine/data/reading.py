@@ -21,12 +21,13 @@ from worker.engine.data.sources.folder import list_folder
 from worker.engine.data.sources.idx import CLASSES, find_folder, has_idx, load_idx
 from worker.engine.data.sources.layout import arrange
 from worker.engine.data.sources.listing import Listing
-from worker.engine.data.sources.npz import load_npz
+from worker.engine.data.sources.npz import is_npz, load_npz
 from worker.engine.data.sources.pictures import load_pictures
 from worker.engine.data.sources.table import load_csv
 from worker.engine.data.sources.tar_archive import is_tar, list_tar
 from worker.engine.data.sources.zip_archive import list_zip
 
+TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".txt", ".tab")
 Reading = Generator[Event, None, RawData]
 
 
@@ -81,15 +82,16 @@ def _read_folder(folder: Path, options: ImportOptions, context: RunContext) -> R
 
 
 def _read_file(path: Path, name: str, options: ImportOptions, context: RunContext) -> Reading:
-    """A file by what it begins with."""
+    """A file by what it begins with; a table by its name, since any text may be one."""
+    context.scratch.mkdir(parents=True, exist_ok=True)
     with path.open("rb") as file:
         head = file.read(512)
-    if name.lower().endswith(".npz"):
-        return load_npz(path)
-    if name.lower().endswith((".csv", ".csv.txt")):
-        return load_csv(path, options.label_column)
     if head.startswith((b"PK\3\4", b"PK\5\6")):
+        if is_npz(path, name):
+            return load_npz(path, context.scratch)
         return (yield from _read_pictures(list_zip(path), options, context))
+    if name.lower().endswith(TABLES):
+        return (yield from load_csv(path, options.label_column, context.scratch))
     if is_tar(head):
         return (yield from _read_pictures(list_tar(path, context.scratch), options, context))
     raise ImportRefusedError(

@@ -6,6 +6,7 @@ each dimension as a big-endian 32-bit integer, then the data.
 
 import gzip
 import math
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -40,6 +41,8 @@ def load_idx(folder: Path, classes: list[str] | None = None) -> RawData:
     parts = [(_pair(folder, "train"), 0)]
     if _file(folder, "t10k-images"):
         parts.append((_pair(folder, "t10k"), 2))
+    if len({images.shape[1:] for (images, _), _ in parts}) > 1:
+        raise ImportRefusedError("idx-mismatch", f"{folder.name}: the train and t10k images differ in size")
     images_NHW = np.concatenate([images for (images, _), _ in parts])
     labels_N = np.concatenate([labels for (_, labels), _ in parts])
     split_N = np.concatenate([np.full(len(labels), number, np.uint8) for (_, labels), number in parts])
@@ -59,6 +62,8 @@ def _pair(folder: Path, prefix: str) -> tuple[NDArray[np.uint8], NDArray[np.uint
     if images_file is None or labels_file is None:
         raise ImportRefusedError("idx-incomplete", f"{folder.name}: the {prefix} images or labels are missing")
     images, labels = read_idx(images_file, 3), read_idx(labels_file, 1)
+    if images.size == 0:
+        raise ImportRefusedError("idx-malformed", f"{images_file.name} holds no pixels: its header says {images.shape}")
     if len(images) != len(labels):
         raise ImportRefusedError("idx-mismatch", f"{len(images)} {prefix} images but {len(labels)} labels")
     return images, labels
@@ -83,7 +88,7 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
             if len(shape) != dimensions or size > MAX_BYTES:
                 raise ImportRefusedError("idx-malformed", f"{path.name}: its header says {shape}")
             data = file.read(size + 1)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise ImportRefusedError("idx-malformed", f"{path.name} cannot be read: {error}") from error
     if len(data) != size:
         raise ImportRefusedError("idx-malformed", f"{path.name} holds {len(data)} bytes, its header says {size}")

@@ -10,7 +10,7 @@ from typing import BinaryIO
 from service.errors import ImportRefusedError
 from worker.engine.data.sources.listing import MAX_ENTRIES, MAX_NAME, Listing, Member, link_target, printable
 
-FAULTS = (zipfile.BadZipFile, OSError, ValueError, EOFError, struct.error, NotImplementedError, zlib.error, KeyError)
+FAULTS = (zipfile.BadZipFile, OSError, ValueError, EOFError, struct.error, RuntimeError, zlib.error, KeyError)
 LOCAL_HEADER = struct.Struct("<4s5H3L2H")
 MAX_DIRECTORY_BYTES = MAX_ENTRIES * (46 + MAX_NAME + 100)
 TAIL_BYTES = 2**16 + 22
