@@ -12,9 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 class Settings(BaseSettings):
     """How this process is set up; the README's table says what each setting is for."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="TRAINWRIGHT_", frozen=True, use_attribute_docstrings=True, extra="ignore"
-    )
+    model_config = SettingsConfigDict(env_prefix="TRAINWRIGHT_", frozen=True, extra="ignore")
 
     home: Path = Path("~/.trainwright")
     """Folder of the embedded database, the artifacts, caches and scratch files."""

@@ -1,7 +1,7 @@
 """Import, list, look at and delete datasets."""
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Response
@@ -12,7 +12,6 @@ from service.api.auth import MAY_READ, MAY_TRAIN
 from service.api.dataset_bodies import DatasetBody, RawUpload, Upload
 from service.api.deps import Cursor, Limit, Services, ServicesDep
 from service.api.repeats import IdempotencyKey, Made, once
-from service.api.samples import PackedArray, label_and_split, png
 from service.api.views import dataset_report
 from service.errors import ConflictError, NotReadyError
 from service.reports.dataset import DatasetReport, Profile
@@ -22,6 +21,9 @@ from service.specs.examples import DATASET_EXAMPLES
 from service.store import datasets, files
 from service.store.ids import new_id
 from service.store.tables import DatasetRow, JobRow
+
+if TYPE_CHECKING:
+    from service.api.samples import PackedArray
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
 DatasetKey = Annotated[str, Path(max_length=100, description="Id or name of a dataset.")]
@@ -116,6 +118,8 @@ def get_profile(dataset: DatasetKey, services: ServicesDep) -> Profile:
 )
 def get_sample(dataset: DatasetKey, number: Annotated[int, Path(ge=0, lt=2**31)], services: ServicesDep) -> Response:
     """The picture of one sample as training sees it; `X-Label` and `X-Split` say what it is."""
+    from service.api.samples import label_and_split, png  # NumPy and Pillow are slow to import, few ask for a sample
+
     with services.store.read() as session:
         row = datasets.get(session, dataset)
         meta = _profile(row).meta
@@ -177,6 +181,8 @@ def _profile(row: DatasetRow) -> Profile:
     return profile
 
 
-def _array(services: Services, session: Session, row: DatasetRow, name: str) -> Callable[[], PackedArray]:
+def _array(services: Services, session: Session, row: DatasetRow, name: str) -> Callable[[], "PackedArray"]:
+    from service.api.samples import PackedArray
+
     artifact = files.named(session, row.id, name).artifact
     return lambda: PackedArray.open(lambda start, stop: services.store.artifacts.read(artifact, start, stop))

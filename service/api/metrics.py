@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
 from sqlalchemy.orm import Session
@@ -17,8 +17,10 @@ from service.api.deps import JobId, ServicesDep, answer, pictured
 from service.api.results import picture
 from service.reports.job import CurveEpoch, CurvesReport, MetricsReport, Point, Series
 from service.store import jobs, metrics
-from service.store.metrics import Points
 from service.store.tables import EpochRow
+
+if TYPE_CHECKING:
+    from service.store.points import Points
 
 router = APIRouter(prefix="/jobs/{job_id}", tags=["results"], dependencies=MAY_READ)
 Names = Annotated[
@@ -90,7 +92,7 @@ def _wanted(asked: Sequence[str] | None, known: Sequence[str]) -> list[str] | No
     return [name for name in known if any(fnmatchcase(name, pattern) for pattern in patterns)]
 
 
-def _series(name: str, points: Points) -> Series:
+def _series(name: str, points: "Points") -> Series:
     return Series.model_construct(
         name=name,
         points=[
@@ -106,7 +108,7 @@ def _series(name: str, points: Points) -> Series:
     )
 
 
-def _csv(found: Mapping[str, Points]) -> str:
+def _csv(found: Mapping[str, "Points"]) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow(["name", "step", "epoch", "value", "time"])

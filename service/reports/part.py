@@ -2,8 +2,10 @@
 
 from pydantic import BaseModel, ConfigDict
 
+from service.docstrings import describe_fields
+
 
 class ReportPart(BaseModel):
     """A frozen piece of a response."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, ser_json_inf_nan="null")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=describe_fields, ser_json_inf_nan="null")

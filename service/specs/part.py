@@ -6,11 +6,13 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
+from service.docstrings import describe_fields
+
 
 class Part(BaseModel):
     """A frozen piece of a spec."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=describe_fields, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod

@@ -2,9 +2,8 @@
 
 import uuid
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -17,9 +16,11 @@ from service.specs.train import TrainSpec
 from service.states import JobState, StopReason, is_terminal
 from service.store import datasets, events, jobs, metrics, reports
 from service.store.events import NewEvent
-from service.store.metrics import Points
 from service.store.session import now
 from service.store.tables import DatasetRow, EpochRow, FindingRow, JobRow
+
+if TYPE_CHECKING:
+    from service.store.points import Points
 
 # As in `diagnosis.recording`: the rules look at the beginning and the end of a series.
 HEAD_POINTS = 200
@@ -114,12 +115,11 @@ def _is_judged(name: str) -> bool:
     return not name.startswith(("epoch/", "val/")) and not name.endswith(("/mean", "/max"))
 
 
-def _series(points: Points) -> Series:
+def _series(points: "Points") -> Series:
     """The beginning, the end, and the first value that is not finite."""
-    if len(points) > HEAD_POINTS + TAIL_POINTS:
-        odd = np.flatnonzero(~np.isfinite(points["value"]))[:1]
-        tail = np.arange(len(points) - TAIL_POINTS, len(points))
-        points = points[np.unique(np.concatenate([np.arange(HEAD_POINTS), odd, tail]))]
+    from service.store.points import ends
+
+    points = ends(points, HEAD_POINTS, TAIL_POINTS)
     return Series(tuple(points["step"].tolist()), tuple(points["value"].tolist()))
 
 

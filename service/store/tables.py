@@ -143,7 +143,7 @@ class SeriesRow(Base):
 
 
 class ChunkRow(Base):
-    """Up to some hundred consecutive points of a series, packed (see `metrics.POINT`)."""
+    """Up to some hundred consecutive points of a series, packed (see `points.POINT`)."""
 
     __tablename__ = "metric_chunks"
 
@@ -152,7 +152,7 @@ class ChunkRow(Base):
     last_step: Mapped[int] = mapped_column(BigInteger)
     count: Mapped[int] = mapped_column(Integer)
     sketch: Mapped[bytes | None] = mapped_column(LargeBinary)
-    """Of a full chunk (see `metrics.sketch`); before `data`, so that SQLite finds it without reading that."""
+    """Of a full chunk (see `points.sketch`); before `data`, so that SQLite finds it without reading that."""
     data: Mapped[bytes] = mapped_column(LargeBinary)
 
     __table_args__ = ({"sqlite_with_rowid": False},)

@@ -13,8 +13,9 @@ from sqlalchemy.orm import Session
 from service.events import EpochRecord, StepRecord
 from service.settings import Settings
 from service.store import jobs, metrics
-from service.store.metrics import CHUNK_POINTS, POINT
+from service.store import points as packing
 from service.store.migrate import upgrade
+from service.store.points import CHUNK_POINTS, POINT
 from service.store.session import Store
 from service.store.tables import ChunkRow
 from tests.store.conftest import World, spec
@@ -148,14 +149,14 @@ def test_very_long_series_is_drawn_from_sketches_and_keeps_the_same(world: World
 def test_sketch_has_the_ends_the_extremes_and_the_odd(value: list[float]) -> None:
     points = np.zeros(CHUNK_POINTS, dtype=POINT)
     points["step"], points["value"] = np.arange(CHUNK_POINTS), value
-    drawn = metrics.sketch(points)
+    drawn = packing.sketch(points)
     finite = [each for each in value if math.isfinite(each)]
     kept = [float(each) for each in drawn["value"]]
     assert (int(drawn["step"][0]), int(drawn["step"][-1])) == (0, CHUNK_POINTS - 1)
     assert not finite or (min(finite) in kept and max(finite) in kept)
     assert any(map(math.isnan, value)) == any(map(math.isnan, kept))
     assert {each for each in value if math.isinf(each)} == {each for each in kept if math.isinf(each)}
-    assert len(drawn) <= 2 * CHUNK_POINTS // metrics.SKETCH_STRIDE + 5
+    assert len(drawn) <= 2 * CHUNK_POINTS // packing.SKETCH_STRIDE + 5
 
 
 @given(
@@ -166,7 +167,7 @@ def test_sketch_has_the_ends_the_extremes_and_the_odd(value: list[float]) -> Non
 def test_downsample_keeps_real_points_in_order(value: list[float], max_points: int) -> None:
     points = np.zeros(len(value), dtype=POINT)
     points["step"], points["value"] = np.arange(1, len(value) + 1), value
-    chosen = metrics.downsample(points, max_points)
+    chosen = packing.downsample(points, max_points)
     assert len(chosen) <= max(max_points + 3, 6)
     assert np.all(np.diff(chosen["step"]) > 0)
     for point in chosen:
