@@ -10,7 +10,7 @@ from service.specs.model import TorchvisionSpec
 
 
 def judge(record: RunRecord) -> Finding | None:
-    """More than half of the units give zero for every one of the 512 probe samples."""
+    """More than half of the units give zero for every probe sample."""
     shares = record.curve("probes", "dead_relu_share")
     if not shares or shares[-1] <= t.DEAD_SHARE:
         return None
@@ -27,9 +27,10 @@ def judge(record: RunRecord) -> Finding | None:
             "learning_rate": record.lr,
         },
         explanation=(
-            f"{100 * shares[-1]:.0f} % of the ReLU units are dead: they give zero for every one of 512 training "
-            "samples, so no gradient reaches them and they never come back. The network works with the rest only. "
-            f"Too large steps early in training are the usual cause (the learning rate is {record.lr:.2g})."
+            f"{100 * shares[-1]:.0f} % of the ReLU units are dead: they give zero for every training sample that was "
+            "looked at (up to 512), so no gradient reaches them and they never come back. The network works with the "
+            "rest only. Too large steps early in training are the usual cause (the learning rate is "
+            f"{record.lr:.2g})."
         ),
         remedy=Remedy(
             text="Lower the learning rate tenfold, and use LeakyReLU, which is never fully off.", patch=_patch(record)

@@ -100,7 +100,7 @@ def test_prefix_sees_each_image_once(few_digits: Path, weights: Path, tmp_path: 
                     run.model(batch.inputs)
     finally:
         hook.remove()
-    probe, shapes = 300, 2
+    probe, shapes = 256, 2
     assert sum(seen) == 300 + 50 + probe + shapes
 
 

@@ -22,8 +22,9 @@ def check_up(model: nn.Module, batch: Batch, classes: int, precision: Precision)
     generators = seeding.capture()
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     try:
-        with evaluation_mode(model), precision.autocast(), dead_units(model) as dead:
-            logits_BK = model(batch.inputs).float()
+        with evaluation_mode(model), precision.autocast():
+            with dead_units(model) as dead:
+                logits_BK = model(batch.inputs).float()
             leak = _leak(model, batch.inputs)
         loss, without_gradient = _first_step(model, batch, precision)
     finally:
@@ -50,7 +51,7 @@ def check_up(model: nn.Module, batch: Batch, classes: int, precision: Precision)
                 if not leak
                 else "changing one sample changes another's output: a layer mixes samples",
             ),
-            _dead_check(dead),
+            _dead_check(dead.largest_share or 0.0),
         ],
         statistics={
             "classes": float(classes),
@@ -153,8 +154,7 @@ def _leak(model: nn.Module, inputs: Tensor) -> bool:
     return not torch.allclose(pair, other, rtol=1e-3, atol=1e-4)
 
 
-def _dead_check(dead: list[float]) -> Check:
-    worst = max(dead, default=0.0)
+def _dead_check(worst: float) -> Check:
     return Check(
         name="dead-units",
         passed=worst <= 0.5,

@@ -153,7 +153,7 @@ def _behind(probe: Probe, prefix: Callable[[Tensor], Tensor], batch_size: int) -
         return torch.cat([prefix(images_BCHW) for images_BCHW in images_NCHW.split(batch_size)])
 
     inputs_val = None if probe.inputs_val is None else passed(probe.inputs_val)
-    return Probe(passed(probe.inputs), inputs_val, probe.labels_B)
+    return Probe(passed(probe.inputs), inputs_val, probe.labels_B, probe.batch_size)
 
 
 def _note(run: TrainingState, text: str) -> Log:

@@ -1,7 +1,10 @@
-"""Clean probes: 512 fixed training samples in eval mode, once an epoch, through both pipelines.
+"""Clean probes: 256 to 512 fixed training samples in eval mode, once an epoch, through both pipelines.
 
 `clean_loss` (L_c) goes through the train pipeline without its random operations, `val_pipeline_loss` (L_v) through the
 validation pipeline: together they tell a preprocessing mismatch from overfitting (METHOD, diagnosis).
+
+A forward pass costs a third of a training step, so a probe of a 32nd of the samples costs 1 % of the epoch; below 8,000
+samples the share grows, since rules need the 256.
 """
 
 from collections.abc import Iterator
@@ -16,7 +19,9 @@ from worker.engine.data.batches import Batches
 from worker.engine.evaluate import evaluation_mode
 from worker.engine.precision import Precision
 
-PROBE_SAMPLES = 512
+LEAST_SAMPLES, MOST_SAMPLES = 256, 512
+PROBE_SHARE = 1 / 32
+"""Of the training samples, between the two limits."""
 PROBABILITY_TOLERANCE = 1e-3
 
 
@@ -27,27 +32,30 @@ class Probe:
     inputs: Tensor
     inputs_val: Tensor | None
     labels_B: Tensor
+    batch_size: int
+    """Samples that go through the model at once, as many as in validation: they fit the memory and the caches."""
 
 
 def build_probe(train: Batches, val: Batches, seed: int) -> Probe:
     """Draws the samples once; both pipelines are applied to the same raw rows."""
-    count = min(PROBE_SAMPLES, train.samples)
+    wanted = min(MOST_SAMPLES, max(LEAST_SAMPLES, round(PROBE_SHARE * train.samples)))
+    count = min(wanted, train.samples)
     chosen = np.sort(np.random.default_rng(seed).permutation(train.samples)[:count])
     positions_B = torch.from_numpy(chosen).to(train.device)
     source = train.source
     inputs = source.plain(positions_B)
     through_val = val.source.normalise(source.rows(positions_B))
     same = torch.allclose(inputs, through_val, atol=1e-5)
-    return Probe(inputs, None if same else through_val, source.labels_N[positions_B])
+    return Probe(inputs, None if same else through_val, source.labels_N[positions_B], val.batch_size)
 
 
 def measure(model: nn.Module, probe: Probe, precision: Precision) -> dict[str, float]:
     """Losses on the probe, the share of dead ReLU units and what kind of numbers the model puts out."""
     with evaluation_mode(model), precision.autocast():
         with dead_units(model) as dead:
-            logits_BK = model(probe.inputs).float()
+            logits_BK = _logits(model, probe.inputs, probe.batch_size)
         loss = float(nn.functional.cross_entropy(logits_BK, probe.labels_B))
-        other = loss if probe.inputs_val is None else _loss(model, probe.inputs_val, probe.labels_B)
+        other = loss if probe.inputs_val is None else _loss(model, probe.inputs_val, probe)
     accuracy = float((logits_BK.argmax(1) == probe.labels_B).float().mean())
     found = {
         "clean_loss": loss,
@@ -57,9 +65,7 @@ def measure(model: nn.Module, probe: Probe, precision: Precision) -> dict[str, f
         "output_min": float(logits_BK.min()),
         "output_max": float(logits_BK.max()),
     }
-    if dead:
-        found["dead_relu_share"] = max(dead)
-    return found
+    return found if dead.largest_share is None else found | {"dead_relu_share": dead.largest_share}
 
 
 def is_probability(outputs_BK: Tensor) -> bool:
@@ -68,22 +74,47 @@ def is_probability(outputs_BK: Tensor) -> bool:
     return bool((outputs_BK >= 0).all() and ((sums_B - 1).abs() < PROBABILITY_TOLERANCE).all())
 
 
-def _loss(model: nn.Module, inputs: Tensor, labels_B: Tensor) -> float:
-    return float(nn.functional.cross_entropy(model(inputs).float(), labels_B))
+def _logits(model: nn.Module, inputs: Tensor, batch_size: int) -> Tensor:
+    return torch.cat([model(part).float() for part in inputs.split(batch_size)])
+
+
+def _loss(model: nn.Module, inputs: Tensor, probe: Probe) -> float:
+    return float(nn.functional.cross_entropy(_logits(model, inputs, probe.batch_size), probe.labels_B))
+
+
+class DeadUnits:
+    """Which units of each ReLU were zero for every sample so far; a layer that runs twice in a pass counts twice."""
+
+    def __init__(self) -> None:
+        self.dead: list[Tensor] = []
+        self._running = 0
+
+    def begin(self, *_: object) -> None:
+        """Called before each pass through the model."""
+        self._running = 0
+
+    def look(self, _: nn.Module, __: object, output: Tensor) -> None:
+        """Called with what a ReLU puts out: nothing of that is negative, so a unit is zero where its sum is."""
+        sums_U = output.sum([axis for axis in range(output.ndim) if axis != 1])
+        if self._running == len(self.dead):
+            self.dead.append(torch.ones_like(sums_U, dtype=torch.bool))
+        self.dead[self._running] &= ~(sums_U > 0)
+        self._running += 1
+
+    @property
+    def largest_share(self) -> float | None:
+        """Dead units of the layer that has the largest share of them; None without a ReLU."""
+        return max((float(dead_U.float().mean()) for dead_U in self.dead), default=None)
 
 
 @contextmanager
-def dead_units(model: nn.Module) -> Iterator[list[float]]:
-    """Collects, for each ReLU that runs, the share of its units that are zero for every sample (rule D15)."""
-    shares: list[float] = []
-
-    def look(_: nn.Module, __: object, output: Tensor) -> None:
-        alive = (output > 0).flatten(2).any(2) if output.ndim > 2 else output > 0
-        shares.append(float((~alive.any(0)).float().mean()))
-
-    hooks = [module.register_forward_hook(look) for module in model.modules() if isinstance(module, nn.ReLU)]
+def dead_units(model: nn.Module) -> Iterator[DeadUnits]:
+    """Looks at every ReLU that runs inside the block (rule D15)."""
+    found = DeadUnits()
+    hooks = [module.register_forward_hook(found.look) for module in model.modules() if isinstance(module, nn.ReLU)]
+    hooks.append(model.register_forward_pre_hook(found.begin))
     try:
-        yield shares
+        yield found
     finally:
         for hook in hooks:
             hook.remove()
