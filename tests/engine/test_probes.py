@@ -69,6 +69,8 @@ def test_parts_of_a_probe_give_the_numbers_of_the_whole() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
     inputs, labels_B = torch.randn(50, 6), torch.arange(50) % 3
-    whole = measure(model, Probe(inputs, inputs + 1, labels_B, 50), CPU)
-    assert measure(model, Probe(inputs, inputs + 1, labels_B, 16), CPU) == pytest.approx(whole)
+    whole = measure(model, Probe(inputs, inputs + 1, labels_B, torch.arange(len(labels_B)), 50), CPU)
+    assert measure(model, Probe(inputs, inputs + 1, labels_B, torch.arange(len(labels_B)), 16), CPU) == pytest.approx(
+        whole
+    )
     assert whole["val_pipeline_loss"] != whole["clean_loss"]

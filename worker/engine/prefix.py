@@ -7,6 +7,7 @@ what epoch ((e - 1) mod n) + 1 would have seen without the cache.
 
 import time
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -50,7 +51,8 @@ def cache(run: TrainingState, room: Room | None = None) -> Iterator[Event]:
         yield Log(
             f"{len(stages.plan)} frozen stages ran once for {count} training images; the rest trains on the cache"
         )
-        _train_the_rest(run, rest, filler.activations)
+        plain = None if train.augmenter else seen[0]
+        _train_the_rest(run, rest, filler.activations, plain)
         run.train, run.val = CachedBatches(train, seen), CachedBatches(val, held)
     elif run.stop_reason is None:
         yield _note(run, "the frozen layers' activations fit neither into memory nor onto the disk: nothing is cached")
@@ -131,14 +133,17 @@ class Filler:
             yield Batch(images.source.plain(rest_B), images.labels_N[rest_B], rest_B)
 
 
-def _train_the_rest(run: TrainingState, rest: Staged, prefix: Callable[[Tensor], Tensor]) -> None:
-    """Puts the rest of the network in the whole one's place; the optimizer has the same parameters already."""
+def _train_the_rest(run: TrainingState, rest: Staged, prefix: Callable[[Tensor], Tensor], plain: View | None) -> None:
+    """Puts the rest of the network in the whole one's place; the optimizer has the same parameters already.
+
+    `plain` holds the training images' activations where none is augmented.
+    """
     whole, test = run.model, run.test
     run.model = rest
     run.forward = torch.compile(rest) if run.spec.compile else rest
     run.ema = Ema(rest, run.spec.ema) if run.spec.ema else None
     run.undo = Undo(rest, run.precision.device)
-    run.probe = run.probe and _behind(run.probe, prefix, run.batch_size)
+    run.probe = run.probe and _behind(run.probe, prefix, plain)
     run.whole = lambda weights: {**whole.state_dict(), **weights}
     run.test = lambda: _passing(test(), prefix)
 
@@ -148,12 +153,14 @@ def _passing(images: BatchSource, prefix: Callable[[Tensor], Tensor]) -> BatchSo
     return PassingBatches(images, prefix)
 
 
-def _behind(probe: Probe, prefix: Callable[[Tensor], Tensor], batch_size: int) -> Probe:
-    def passed(images_NCHW: Tensor) -> Tensor:
-        return torch.cat([prefix(images_BCHW) for images_BCHW in images_NCHW.split(batch_size)])
+def _behind(probe: Probe, prefix: Callable[[Tensor], Tensor], plain: View | None) -> Probe:
+    """The probe with activations for inputs: those at hand where the training images are as they are."""
 
-    inputs_val = None if probe.inputs_val is None else passed(probe.inputs_val)
-    return Probe(passed(probe.inputs), inputs_val, probe.labels_B, probe.batch_size)
+    def passed(images_NCHW: Tensor) -> Tensor:
+        return torch.cat([prefix(images_BCHW) for images_BCHW in images_NCHW.split(probe.batch_size)])
+
+    inputs = passed(probe.inputs) if plain is None else plain.batch(probe.positions_B, probe.labels_B).inputs
+    return replace(probe, inputs=inputs, inputs_val=None if probe.inputs_val is None else passed(probe.inputs_val))
 
 
 def _note(run: TrainingState, text: str) -> Log:

@@ -32,6 +32,8 @@ class Probe:
     inputs: Tensor
     inputs_val: Tensor | None
     labels_B: Tensor
+    positions_B: Tensor
+    """Which samples of the training split they are."""
     batch_size: int
     """Samples that go through the model at once, as many as in validation: they fit the memory and the caches."""
 
@@ -46,7 +48,7 @@ def build_probe(train: Batches, val: Batches, seed: int) -> Probe:
     inputs = source.plain(positions_B)
     through_val = val.source.normalise(source.rows(positions_B))
     same = torch.allclose(inputs, through_val, atol=1e-5)
-    return Probe(inputs, None if same else through_val, source.labels_N[positions_B], val.batch_size)
+    return Probe(inputs, None if same else through_val, source.labels_N[positions_B], positions_B, val.batch_size)
 
 
 def measure(model: nn.Module, probe: Probe, precision: Precision) -> dict[str, float]:
