@@ -24,6 +24,8 @@ class Settings(BaseSettings):
     """`file:FOLDER` (default `file:HOME/artifacts`), or `database:` for chunks in the database."""
     data_roots: Annotated[tuple[Path, ...], NoDecode] = ()
     """Folders that imports and weights may be read from, separated by `:`."""
+    allow_downloads: bool = False
+    """Whether imports may download a known dataset (into `HOME/downloads`) when no data root has it."""
     auth: Literal["off", "keys"] = "off"
     """`off` works on a loopback address only; `keys` asks for an API key."""
     admin_key: SecretStr | None = None

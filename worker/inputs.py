@@ -52,6 +52,7 @@ def gather(store: Store, claim: Claim, *, device: str, threads: int) -> Inputs:
         resume_from=_checkpoint(store, checkpoints, scratch),
         weights=_local(store, weights_row, scratch) if weights_row else _weights_path(store, spec),
         data_roots=store.settings.data_roots,
+        downloads=store.settings.home / "downloads" if store.settings.allow_downloads else None,
         upload=_upload(store, spec, scratch),
         study_url=_study_url(store, claim),
         study=claim.fence.job_id,

@@ -92,6 +92,8 @@ class KnownDatasetReport(ReportPart):
     samples: int
     size: str
     about: str
+    variants: list[str] = []
+    """Editions to choose from; the first is the default."""
 
 
 class AugmentationReport(ReportPart):

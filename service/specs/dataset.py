@@ -1,9 +1,12 @@
 """Where a dataset comes from, and how it is split; the `import` job carries it out."""
 
+import difflib
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
+from service import catalog
 from service.specs.part import Part
 from service.specs.training import JobCommon
 
@@ -45,12 +48,39 @@ class TorchvisionSource(Part):
     """A torchvision dataset by its name (`FashionMNIST`, `MNIST`, `CIFAR10`, ...), from files under a data root."""
 
     kind: Literal["torchvision"]
-    name: str = "FashionMNIST"
+    name: str = Field(default="FashionMNIST", json_schema_extra={"enum": [*catalog.KNOWN]})
+    """One of torchvision's classification datasets: `GET /v1/known-datasets`."""
+    variant: str | None = None
+    """Which edition, where there are several (EMNIST's `letters`, Imagenette's `160px`); null: the first of them."""
     path: str | None = None
     """Folder of the files; null: searched for under the data roots."""
     download: bool = False
     """Fetch the files when they are not under a data root."""
     options: ImportOptions = ImportOptions()
+
+    @field_validator("name")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        if value not in catalog.KNOWN:
+            near = difflib.get_close_matches(value, catalog.KNOWN, n=1, cutoff=0.5)
+            hint = f"did you mean `{near[0]}`?" if near else "known: " + ", ".join(sorted(catalog.KNOWN))
+            raise PydanticCustomError(
+                "unknown_dataset", "no classification dataset of torchvision is called `{name}`; {hint}",
+                {"name": value, "hint": hint},
+            )  # fmt: skip
+        return value
+
+    @field_validator("variant")
+    @classmethod
+    def _is_a_variant(cls, value: str | None, info: ValidationInfo) -> str | None:
+        known = catalog.KNOWN.get(info.data.get("name", ""))
+        if value is not None and known is not None and value not in known.variants:
+            listed = ", ".join(known.variants) or "it has none"
+            raise PydanticCustomError(
+                "unknown_variant", "{name} has no variant `{value}`: {listed}",
+                {"name": known.name, "value": value, "listed": listed},
+            )  # fmt: skip
+        return value
 
 
 class PathSource(Part):

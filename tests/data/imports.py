@@ -37,11 +37,13 @@ class Imported:
         return {each["file"]: each["reason"] for each in self.profile.corrupt}
 
 
-def run_import(scratch: Path, source: dict[str, Any], *roots: Path, upload: Path | None = None) -> Imported:
+def run_import(
+    scratch: Path, source: dict[str, Any], *roots: Path, upload: Path | None = None, downloads: Path | None = None
+) -> Imported:
     """Runs the import of a source; raises what it raises."""
     scratch.mkdir(parents=True, exist_ok=True)
     spec = STORED_SPEC.validate_python({"kind": "import", "dataset": "d", "source": source})
-    events = list(run(spec, RunContext(scratch=scratch, data_roots=roots, upload=upload)))
+    events = list(run(spec, RunContext(scratch=scratch, data_roots=roots, upload=upload, downloads=downloads)))
     folder = next(event.path.parent for event in events if isinstance(event, FileSaved))
     content = next(event.content for event in events if isinstance(event, DatasetPacked))
     return Imported(events, PackedDataset.open(folder), content.profile, content.hash)

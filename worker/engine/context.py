@@ -27,6 +27,8 @@ class RunContext:
     """The weights file that `model.weights` stands for."""
     data_roots: tuple[Path, ...] = ()
     """Folders that imports may read."""
+    downloads: Path | None = None
+    """Folder that known datasets may be downloaded into; None: they may not."""
     upload: Path | None = None
     """The uploaded file of an import."""
     study_url: str | None = None

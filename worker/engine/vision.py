@@ -7,6 +7,9 @@ decoding does not: Pillow decodes).
 """
 
 import importlib.util
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
@@ -16,6 +19,7 @@ SCHEMAS: tuple[tuple[str, str], ...] = (
     ("torchvision::nms", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"),
     ("torchvision::qnms", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"),
 )
+DOWNLOAD_TIMEOUT_SECONDS = 30.0
 
 
 def extension_loads() -> bool:
@@ -41,9 +45,20 @@ def define_missing_operators() -> None:
             torch.library.define(name, schema)
 
 
+@contextmanager
+def impatience() -> Iterator[None]:
+    """Downloads give up on a server that is silent; urllib alone would wait for ever."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_SECONDS)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
 if not extension_loads():
     define_missing_operators()
 
 import torchvision  # noqa: E402  (the operators must be there first)
 
-__all__ = ["define_missing_operators", "extension_loads", "torchvision"]
+__all__ = ["define_missing_operators", "extension_loads", "impatience", "torchvision"]

@@ -37,10 +37,15 @@ def keep_rows(path: Path, keep_N: NDArray[np.bool_]) -> None:
         rows[start : start + step][: len(wanted) - start] = rows[wanted[start : start + step]]
     shape, dtype, offset = (len(wanted), *rows.shape[1:]), rows.dtype, _offset(path)
     del rows
-    with path.open("r+b") as file:
-        np.lib.format.write_array_header_1_0(file, _header(shape, dtype))
-        assert file.tell() == offset, "NumPy leaves room for a row count of any length"
-        file.truncate(offset + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
+    _resize(path, shape, dtype, offset)
+
+
+def grow_rows(path: Path, more: int) -> None:
+    """Adds rows of zeros at the end (sparse)."""
+    rows = np.load(path, mmap_mode="r", allow_pickle=False)
+    shape, dtype, offset = (len(rows) + more, *rows.shape[1:]), rows.dtype, _offset(path)
+    del rows
+    _resize(path, shape, dtype, offset)
 
 
 def sync(path: Path) -> None:
@@ -50,6 +55,13 @@ def sync(path: Path) -> None:
         os.fsync(file)
     finally:
         os.close(file)
+
+
+def _resize(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], offset: int) -> None:
+    with path.open("r+b") as file:
+        np.lib.format.write_array_header_1_0(file, _header(shape, dtype))
+        assert file.tell() == offset, "NumPy leaves room for a row count of any length"
+        file.truncate(offset + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
 
 
 def _header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> dict[str, Any]:

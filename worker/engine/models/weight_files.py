@@ -6,11 +6,9 @@ A file is safetensors, or a state dict that `torch.load(weights_only=True)` acce
 import json
 import pickle
 import re
-import socket
 import struct
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,13 +17,12 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from service.errors import WeightsError
-from worker.engine.vision import torchvision
+from worker.engine.vision import impatience, torchvision
 
 NESTED: tuple[str, ...] = ("state_dict", "model", "model_state_dict", "weights", "net")
 """Where training scripts put the state dict inside what they save."""
 WRAPPERS: tuple[str, ...] = ("module.", "_orig_mod.", "model.", "backbone.")
 """Prefixes that DataParallel, torch.compile and training scripts put before every name."""
-DOWNLOAD_TIMEOUT_SECONDS = 30.0
 # What damaged and hostile files make torch.load raise.
 UNREADABLE = (
     pickle.UnpicklingError,
@@ -71,7 +68,7 @@ def read_official(arch: str, name: str) -> StartWeights:
         raise WeightsError(f"torchvision has no weights `{name}` for {arch}") from error
     cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(member.url).name
     try:
-        with _impatience():
+        with impatience():
             tensors = member.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except UNREADABLE as error:
         what = f"the cached file {cached} is damaged; delete it" if cached.exists() else "there is no cached file"
@@ -137,14 +134,3 @@ def _modern(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
 
 def _brief(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-
-
-@contextmanager
-def _impatience() -> Iterator[None]:
-    """Downloads give up on a server that is silent; urllib alone would wait for ever."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_SECONDS)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from service.errors import ImportRefusedError
+from worker.engine.data.images import Faulty
 from worker.engine.data.sources.listing import MAX_ENTRIES, Listing, Member, is_clutter
 
 MAX_FILES = 20 * MAX_ENTRIES
@@ -36,15 +37,21 @@ def _add(listing: Listing, path: Path, folder: Path, roots: Sequence[Path]) -> N
     if is_clutter(name):
         listing.ignore(name, "hidden, or a system's own file")
         return
-    try:
-        real = path.resolve(strict=True) if path.is_symlink() else path
-        is_file = stat.S_ISREG(real.stat().st_mode)
-    except (OSError, RuntimeError):
-        listing.refuse(name, "a link that leads nowhere" if path.is_symlink() else "cannot be read")
-        return
-    if real is not path and not any(real.is_relative_to(root) for root in roots):
-        listing.refuse(name, "a link that leads out of the data roots")
-    elif not is_file:
-        listing.refuse(name, "not a regular file")
+    real = place(path, roots)
+    if isinstance(real, Faulty):
+        listing.refuse(name, real.reason)
     else:
         listing.members[name] = Member(name, str(real))
+
+
+def place(path: Path, roots: Sequence[Path]) -> Path | Faulty:
+    """The regular file that a path means, links followed as far as the (resolved) roots reach."""
+    is_link = path.is_symlink()
+    try:
+        real = path.resolve(strict=True) if is_link or ".." in path.parts else path
+        is_file = stat.S_ISREG(real.stat().st_mode)
+    except (OSError, RuntimeError):
+        return Faulty("a link that leads nowhere" if is_link else "cannot be read")
+    if not any(real.is_relative_to(root) for root in roots):
+        return Faulty("a link that leads out of the data roots" if is_link else "not under a data root")
+    return real if is_file else Faulty("not a regular file")
