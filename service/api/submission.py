@@ -1,6 +1,7 @@
 """From a spec to a stored job: resolve it, follow its references, store it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -13,6 +14,7 @@ from service.reports.job import JobReport
 from service.reports.resolution import Advice, DryRunReport
 from service.settings import Settings
 from service.specs import AnyJobSpec
+from service.specs.advice import advise_on_data
 from service.specs.dataset import BuiltinSource
 from service.specs.refusals import Limits
 from service.specs.resolve import Resolution, resolve, training_of
@@ -68,7 +70,9 @@ def _resolve(session: Session, settings: Settings, spec: AnyJobSpec, dataset: Da
     limits = Limits(settings.max_epochs, settings.max_parameters)
     profile = datasets.profile(dataset) if dataset else None
     has_gpu = any("cuda" in str(devices) for devices in session.execute(select(WorkerRow.devices)).scalars())
-    return resolve(spec, limits, profile.meta if profile else None, gpu=has_gpu)
+    found = resolve(spec, limits, profile.meta if profile else None, gpu=has_gpu)
+    about_data = advise_on_data(profile.findings, training_of(spec)[1]) if profile else []
+    return replace(found, warnings=[*about_data, *found.warnings])
 
 
 def _find_dataset(session: Session, spec: AnyJobSpec) -> DatasetRow | None:

@@ -1,9 +1,10 @@
 """Advice on a spec that is valid but unusual: the chapter's ranges and common errors, as warnings."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from service import catalog
 from service.reports.dataset import DatasetMeta
+from service.reports.finding import Finding
 from service.reports.resolution import Advice
 from service.specs.augmentation import operations
 from service.specs.model import CnnSpec, MlpSpec, TorchvisionSpec
@@ -24,6 +25,15 @@ def advise(part: TrainingPart, prefix: str, data: DatasetMeta | None, *, gpu: bo
             Advice(code="gpu-unused", pointer="/device", detail="a worker has a GPU and this job asks for the CPU")
         )
     return [each.model_copy(update={"pointer": prefix + each.pointer}) for each in found]
+
+
+def advise_on_data(findings: Iterable[Finding], prefix: str = "") -> list[Advice]:
+    """What the profile of a dataset says and nobody should start to train without having heard."""
+    return [
+        Advice(code=f"data-{each.name.replace('_', '-')}", pointer=f"{prefix}/dataset", detail=each.explanation)
+        for each in findings
+        if each.severity != "info"
+    ]
 
 
 def _learning_rate(part: TrainingPart, _: DatasetMeta | None) -> Iterator[Advice]:

@@ -5,9 +5,11 @@ from sqlalchemy.orm import Session
 
 from service.errors import ConflictError, InUseError, NotFoundError
 from service.reports.dataset import DatasetContent, Profile
+from service.specs.advice import advise_on_data
 from service.specs.dataset import DatasetSource, ImportSpec
-from service.states import TERMINAL, DatasetState
-from service.store import jobs
+from service.states import TERMINAL, DatasetState, JobState
+from service.store import events, jobs
+from service.store.events import NewEvent
 from service.store.ids import new_id
 from service.store.session import now
 from service.store.tables import DatasetRow, JobRow
@@ -47,10 +49,19 @@ def list_page(session: Session, *, limit: int = 50, cursor: str | None = None) -
 
 
 def fill(session: Session, dataset_id: str, content: DatasetContent) -> None:
-    """Makes an importing dataset ready."""
+    """Makes an importing dataset ready; jobs that wait for it are told what is wrong with it before they start."""
     row = get(session, dataset_id)
     row.state, row.hash, row.profile = DatasetState.READY, content.hash, content.profile.model_dump(mode="json")
     session.flush()
+    warnings = [
+        NewEvent("log", {"message": f"{each.pointer}: {each.detail}"}, "warning")
+        for each in advise_on_data(content.profile.findings)
+    ]
+    waiting = select(JobRow.id).where(
+        JobRow.dataset_id == row.id, JobRow.kind != "import", JobRow.state == JobState.QUEUED
+    )
+    for job_id in session.execute(waiting).scalars().all():
+        events.append(session, job_id, warnings)
 
 
 def profile(row: DatasetRow) -> Profile | None:
