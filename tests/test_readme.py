@@ -1,6 +1,8 @@
 """The README stays true: what exists is documented, and what is documented exists."""
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -34,6 +36,24 @@ def test_kind_is_documented(kind: str) -> None:
 @pytest.mark.parametrize("rule", [rule.id for rule in RULES])
 def test_rule_is_documented(rule: str) -> None:
     assert f"`{rule}`" in README
+
+
+def test_data_findings_are_those_that_imports_make() -> None:
+    table = README.split("\n## Data\n")[1].split("\n## ")[0]
+    documented = re.findall(r"^\| `(P\d+)` \| (\w+) \|", table, flags=re.MULTILINE)
+    assert sorted(documented) == sorted(set(_findings_in_the_code()))
+
+
+def _findings_in_the_code() -> Iterator[tuple[str, str]]:
+    """Rule and name of every finding that the engine's data package makes."""
+    for path in (ROOT / "worker" / "engine" / "data").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Call(
+                    func=ast.Name("finding" | "note"),
+                    args=[ast.Constant(str() as rule), ast.Constant(str() as name), *_],
+                ):
+                    yield rule, name
 
 
 def test_command_is_documented() -> None:
