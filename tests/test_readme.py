@@ -74,10 +74,11 @@ def test_make_targets_exist() -> None:
     assert set(re.findall(r"(?:^|`)make ([a-z-]+)", README, flags=re.MULTILINE)) <= targets
 
 
-def test_example_specs_are_valid() -> None:
+def test_example_specs_are_valid_and_documented() -> None:
     import yaml
 
     from service.specs import JOB_SPEC
 
     for path in sorted((ROOT / "examples").iterdir()):
         JOB_SPEC.validate_python(yaml.safe_load(path.read_text()))
+        assert f"`examples/{path.name}`" in README
