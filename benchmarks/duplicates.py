@@ -1,12 +1,13 @@
 """Near duplicates among 100,000 pictures: the seconds it takes, how that grows, and what is found of planted copies."""
 
 import math
+import time
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.data import fashion_mnist
-from benchmarks.measure import Measure, seconds
+from benchmarks.measure import Measure
 from worker.engine.data.duplicates import find_duplicates, thumbnails
 
 SIZES = (25_000, 50_000, 100_000)
@@ -16,16 +17,13 @@ COPIED = 0.05
 
 def measure() -> list[Measure]:
     """Synthetic scenes of every size, and a real set of pictures that look alike."""
-    times: dict[int, float] = {}
-    for size in SIZES:
-        thumbs_N32 = scenes(size)
-        found: list[NDArray[np.int64]] = []
-        times[size] = seconds(lambda: found.append(find_duplicates(_names(size), thumbs_N32).near_N))
+    runs = {size: _search(scenes(size)) for size in SIZES}
+    times = {size: taken for size, (taken, _) in runs.items()}
     few, many = SIZES[0], SIZES[-1]
     growth = math.log(times[many] / times[few]) / math.log(many / few)
-    copies = int(many * COPIED)
-    again = int((found[0][:copies] == found[0][-copies:]).sum())
-    others = many - len(np.unique(found[0])) - again
+    copies, groups_N = int(many * COPIED), runs[many][1]
+    again = int((groups_N[:copies] == groups_N[-copies:]).sum())
+    others = many - len(np.unique(groups_N)) - again
     told = ", ".join(f"{size:,}: {taken:.1f} s" for size, taken in times.items())
     return [
         Measure("near duplicates among 100,000 pictures", times[many], 120, "s", at_least=False, note=told),
@@ -52,13 +50,15 @@ def scenes(count: int) -> NDArray[np.uint8]:
     return thumbs_N32
 
 
-def _names(count: int) -> list[str]:
-    """Hashes of files that all differ."""
-    return [str(number) for number in range(count)]
+def _search(thumbs_N32: NDArray[np.uint8]) -> tuple[float, NDArray[np.int64]]:
+    """Seconds and groups, for files that all differ."""
+    names = [str(number) for number in range(len(thumbs_N32))]
+    start = time.perf_counter()
+    groups_N = find_duplicates(names, thumbs_N32).near_N
+    return time.perf_counter() - start, groups_N
 
 
 def _alike() -> Measure:
     """FashionMNIST's 60,000: smaller than what the import compares, and so alike that hashes crowd."""
-    thumbs_N32 = thumbnails(fashion_mnist()[0][..., None])
-    taken = seconds(lambda: find_duplicates(_names(len(thumbs_N32)), thumbs_N32))
+    taken, _ = _search(thumbnails(fashion_mnist()[0][..., None]))
     return Measure("the same among 60,000 pictures of clothes", taken, 120, "s", at_least=False)
