@@ -55,7 +55,7 @@ class Settings(BaseSettings):
     max_queue_length: int = Field(default=1000, ge=1)
     """Waiting jobs beyond which a submission is answered 429."""
     memory_limit_bytes: int | None = Field(default=None, ge=2**28)
-    """Address space of one training process; a job that needs more fails with a clear reason."""
+    """Memory that one training process may allocate; larger datasets are streamed, a job that needs more fails."""
     max_epochs: int = Field(default=10_000, ge=1)
     """Most epochs a spec may ask for."""
     max_parameters: int = Field(default=1_000_000_000, ge=1)

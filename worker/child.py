@@ -2,6 +2,9 @@
 
 Down the pipe comes a StopReason when the run shall end; up go the engine's events. When the pipe ends, the supervisor
 is gone, and so is this process: an orphan would train for nobody.
+
+Its memory limit counts what it allocates (RLIMIT_DATA) and not all that it maps (RLIMIT_AS): CUDA maps more than any
+machine has, and a mapped file's pages are the kernel's to take back.
 """
 
 import os
@@ -29,7 +32,7 @@ def main(pipe: Connection, spec: AnyStoredSpec, context: RunContext, memory_limi
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if memory_limit_bytes is not None:
-        resource.setrlimit(resource.RLIMIT_AS, (memory_limit_bytes, memory_limit_bytes))
+        resource.setrlimit(resource.RLIMIT_DATA, (memory_limit_bytes, memory_limit_bytes))
     with suppress(OSError):  # short of memory, the kernel shall end this process and not the worker
         Path("/proc/self/oom_score_adj").write_text("500")
     wish = _Wish(pipe)

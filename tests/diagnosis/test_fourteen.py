@@ -124,7 +124,7 @@ def test_09_a_model_that_never_leaves_train_mode_is_found() -> None:
 
 def test_10_train_and_val_share_their_numbers_and_a_difference_is_found(training: TrainingState) -> None:
     assert training.probe is not None
-    assert training.probe.inputs_val is None
+    assert training.probe.through_val is None
     assert "D3" in named(injection="val not normalised", epochs=8)
 
 

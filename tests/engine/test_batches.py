@@ -12,7 +12,7 @@ from torch import Tensor
 
 from service.specs.augmentation import PRESETS, AugmentOp
 from tests.engine.conftest import pack
-from worker.engine.data import batches as module
+from worker.engine.data import source as module
 from worker.engine.data.batches import Batch, Batches, read_ahead
 from worker.engine.data.packed import PackedDataset
 

@@ -129,7 +129,7 @@ def test_val_images_go_through_the_train_normalisation_and_nothing_random(few_di
         mean, std = run.normalisation.mean[0], run.normalisation.std[0]
         assert torch.allclose(once, (raw / 255 - mean) / std, atol=1e-5)
         assert run.probe is not None
-        assert run.probe.inputs_val is None
+        assert run.probe.through_val is None
 
 
 def test_two_seeded_replays_of_three_steps_are_identical(few_digits: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from worker.engine.data.batches import Batches
 from worker.engine.data.packed import PackedDataset
 from worker.engine.precision import Precision
-from worker.engine.probes import Probe, build_probe, dead_units, measure
+from worker.engine.probes import Probe, Samples, build_probe, dead_units, measure
 
 CPU = Precision(torch.device("cpu"))
 
@@ -69,8 +69,12 @@ def test_parts_of_a_probe_give_the_numbers_of_the_whole() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
     inputs, labels_B = torch.randn(50, 6), torch.arange(50) % 3
-    whole = measure(model, Probe(inputs, inputs + 1, labels_B, torch.arange(len(labels_B)), 50), CPU)
-    assert measure(model, Probe(inputs, inputs + 1, labels_B, torch.arange(len(labels_B)), 16), CPU) == pytest.approx(
-        whole
-    )
+
+    def measured(size: int) -> dict[str, float]:
+        plain, shifted = Samples(torch.arange(50), lambda some_B: inputs[some_B], size), inputs + 1
+        other = Samples(torch.arange(50), lambda some_B: shifted[some_B], size)
+        return measure(model, Probe(plain, other, labels_B), CPU)
+
+    whole = measured(50)
+    assert measured(16) == pytest.approx(whole)
     assert whole["val_pipeline_loss"] != whole["clean_loss"]

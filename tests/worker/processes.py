@@ -34,6 +34,12 @@ def has_ended(pid: int) -> bool:
         return True
 
 
+def resident_bytes(pid: int) -> int:
+    """The most memory that a process has had."""
+    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
+
+
 def training_process_of(pid: int) -> int:
     """The training process of a supervisor in process `pid`, once there is one with a session of its own."""
 

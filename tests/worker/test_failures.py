@@ -7,9 +7,10 @@ from service.states import JobState
 from service.store import files, jobs, settle
 from service.store.jobs import Fence
 from service.store.session import Store
+from tests.engine.large_store import LIMIT_BYTES, make_store
 from tests.worker.attempts import Attempt
-from tests.worker.deck import Deck
-from tests.worker.processes import has_ended
+from tests.worker.deck import Deck, eventually
+from tests.worker.processes import has_ended, resident_bytes
 from worker.recorder import Recorder
 
 LONG = {"epochs": 2000, "early_stopping": None, "checkpoint": {"every_steps": 50}}
@@ -25,7 +26,7 @@ def failed(deck: Deck, job_id: str) -> dict[str, str]:
 
 
 def test_exhausted_memory_is_a_clear_failure_and_the_next_job_runs(deck: Deck) -> None:
-    limited = Deck(Store(deck.store.settings.model_copy(update={"memory_limit_bytes": 3 * 2**29})))
+    limited = Deck(Store(deck.store.settings.model_copy(update={"memory_limit_bytes": 2**30})))
     huge = limited.submit(model={"family": "mlp", "hidden": [16_384] * 2}, batch_size=32)
     error = failed(limited, huge)
     assert error["code"] == "out-of-memory"
@@ -33,6 +34,24 @@ def test_exhausted_memory_is_a_clear_failure_and_the_next_job_runs(deck: Deck) -
     small = limited.submit(epochs=1)
     Attempt(limited.store, small).run()
     assert limited.job(small).state == JobState.SUCCEEDED
+    limited.store.close()
+
+
+def test_a_dataset_larger_than_the_memory_limit_is_streamed(deck: Deck) -> None:
+    limited = Deck(Store(deck.store.settings.model_copy(update={"memory_limit_bytes": LIMIT_BYTES})))
+    with limited.store.read() as session:
+        row = next(row for row in files.of(session, dataset_of(limited), "dataset") if row.name == "x.npy")
+    path = limited.store.artifacts.local_path(row.artifact)
+    assert path is not None
+    assert make_store(path.parent, (256, 256, 3), np.uint8) == path.parent
+    job_id = limited.submit(**LONG, model={"family": "mlp", "hidden": [4]}, batch_size=16)
+    with Attempt(limited.store, job_id) as attempt:
+        eventually(lambda: len(limited.series(job_id).get("train/loss", ())) > 20)
+        resident = resident_bytes(attempt.child())
+        with limited.store.begin() as session:
+            jobs.request_cancel(session, job_id)
+    assert limited.job(job_id).state == JobState.CANCELLED, limited.job(job_id).error
+    assert resident < LIMIT_BYTES
     limited.store.close()
 
 

@@ -100,17 +100,17 @@ def _answer(sender: Connection, spec: TrainSpec, context: RunContext, limit_byte
 
 
 def _limit(device: torch.device, limit_bytes: int | None) -> None:
-    """Bounds what is allocated on a GPU, or the address space to what the process has now and `limit_bytes` more."""
+    """Bounds what is allocated on a GPU, or what the process allocates to what it has now and `limit_bytes` more."""
     if limit_bytes is None:
         return
     if device.type == "cuda":
         _, whole = torch.cuda.mem_get_info(device)
         torch.cuda.set_per_process_memory_fraction(min(limit_bytes / whole, 1.0), device)
         return
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    wanted = status_bytes("VmSize") + limit_bytes
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    wanted = status_bytes("VmData") + limit_bytes
     soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 def _steps(spec: TrainSpec, context: RunContext, size: int) -> Measurement:

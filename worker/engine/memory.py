@@ -28,6 +28,9 @@ CGROUPS = (
 )
 """Limit, use and statistics of the container's memory, in cgroups of version 2 and 1."""
 
+LIMITS = ((resource.RLIMIT_DATA, "VmData"), (resource.RLIMIT_AS, "VmSize"))
+"""The process's own limits, of what it allocates and of all that it maps, and what it has of each."""
+
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether torch or the allocator ran out of memory; on the CPU torch says so in a RuntimeError."""
@@ -53,9 +56,10 @@ def free_memory(device: torch.device) -> int:
     with open("/proc/meminfo") as lines:
         available = next(line for line in lines if line.startswith("MemAvailable"))
     bounds = [int(available.split()[1]) * 1024, *(container_memory(*map(Path, files)) for files in CGROUPS)]
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if limit != resource.RLIM_INFINITY:
-        bounds.append(limit - status_bytes("VmSize"))
+    for kind, used in LIMITS:
+        limit, _ = resource.getrlimit(kind)
+        if limit != resource.RLIM_INFINITY:
+            bounds.append(limit - status_bytes(used))
     return max(0, min(bound for bound in bounds if bound is not None))
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from service.events import Event, Log, Phase
-from worker.engine.data.activations import CachedBatches, PassingBatches, Room, View
+from worker.engine.data.activations import CachedBatches, PassingBatches, Room, Shelf, View
 from worker.engine.data.batches import Batch, Batches, BatchSource
 from worker.engine.models.staged import Staged
 from worker.engine.models.transfer import TransferNetwork
@@ -103,12 +103,12 @@ class Filler:
             views.append(View(space, targets_NK))
         return views
 
-    def _view(self, images: Batches, number: int, space: Tensor) -> Generator[Event, None, Tensor | None]:
+    def _view(self, images: Batches, number: int, space: Shelf) -> Generator[Event, None, Tensor | None]:
         """Epoch `number` of the images into `space`; returns the soft labels when there are any."""
         targets_NK: Tensor | None = None
         left = torch.ones(images.samples, dtype=torch.bool, device=images.device)
         for batch in self._whole(images, number, left):
-            space[batch.indices_B.to(space.device)] = self.activations(batch.inputs).to(space.device)
+            space.put(batch.indices_B, self.activations(batch.inputs))
             left[batch.indices_B] = False
             if batch.targets_BK is not None:
                 if targets_NK is None:
@@ -155,12 +155,9 @@ def _passing(images: BatchSource, prefix: Callable[[Tensor], Tensor]) -> BatchSo
 
 def _behind(probe: Probe, prefix: Callable[[Tensor], Tensor], plain: View | None) -> Probe:
     """The probe with activations for inputs: those at hand where the training images are as they are."""
-
-    def passed(images_NCHW: Tensor) -> Tensor:
-        return torch.cat([prefix(images_BCHW) for images_BCHW in images_NCHW.split(probe.batch_size)])
-
-    inputs = passed(probe.inputs) if plain is None else plain.batch(probe.positions_B, probe.labels_B).inputs
-    return replace(probe, inputs=inputs, inputs_val=None if probe.inputs_val is None else passed(probe.inputs_val))
+    ours, theirs = probe.through_train, probe.through_val
+    ours = ours.behind(prefix) if plain is None else replace(ours, prepare=plain.activations_N.take)
+    return replace(probe, through_train=ours, through_val=theirs and theirs.behind(prefix))
 
 
 def _note(run: TrainingState, text: str) -> Log:

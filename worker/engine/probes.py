@@ -7,7 +7,7 @@ A forward pass costs a third of a training step, so a probe of a 32nd of the sam
 samples the share grows, since rules need the 256.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -25,17 +25,34 @@ PROBE_SHARE = 1 / 32
 PROBABILITY_TOLERANCE = 1e-3
 
 
-@dataclass
-class Probe:
-    """The fixed samples; `inputs_val` is None when both pipelines give the same tensor."""
+@dataclass(frozen=True)
+class Samples:
+    """Fixed samples of a split, prepared by one pipeline a few at a time: nothing of them is kept.
 
-    inputs: Tensor
-    inputs_val: Tensor | None
-    labels_B: Tensor
+    `size` of them go through the model at once, as many as in validation: they fit the memory and the caches.
+    """
+
     positions_B: Tensor
-    """Which samples of the training split they are."""
-    batch_size: int
-    """Samples that go through the model at once, as many as in validation: they fit the memory and the caches."""
+    prepare: Callable[[Tensor], Tensor]
+    size: int
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return map(self.prepare, self.positions_B.split(self.size))
+
+    def behind(self, prefix: Callable[[Tensor], Tensor]) -> "Samples":
+        """What a frozen prefix puts out for them, computed once."""
+        kept_N = torch.cat([prefix(inputs) for inputs in self])
+        places_B = torch.arange(len(kept_N), device=kept_N.device)
+        return Samples(places_B, lambda some_B: kept_N.index_select(0, some_B), self.size)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The fixed samples; `through_val` is None when both pipelines give the same tensors."""
+
+    through_train: Samples
+    through_val: Samples | None
+    labels_B: Tensor
 
 
 def build_probe(train: Batches, val: Batches, seed: int) -> Probe:
@@ -45,19 +62,19 @@ def build_probe(train: Batches, val: Batches, seed: int) -> Probe:
     chosen = np.sort(np.random.default_rng(seed).permutation(train.samples)[:count])
     positions_B = torch.from_numpy(chosen).to(train.device)
     source = train.source
-    inputs = source.plain(positions_B)
-    through_val = val.source.normalise(source.rows(positions_B))
-    same = torch.allclose(inputs, through_val, atol=1e-5)
-    return Probe(inputs, None if same else through_val, source.labels_N[positions_B], positions_B, val.batch_size)
+    through_train = Samples(positions_B, source.plain, val.batch_size)
+    through_val = Samples(positions_B, lambda some_B: val.source.normalise(source.rows(some_B)), val.batch_size)
+    same = all(torch.allclose(ours, theirs, atol=1e-5) for ours, theirs in zip(through_train, through_val, strict=True))
+    return Probe(through_train, None if same else through_val, source.labels_N[positions_B])
 
 
 def measure(model: nn.Module, probe: Probe, precision: Precision) -> dict[str, float]:
     """Losses on the probe, the share of dead ReLU units and what kind of numbers the model puts out."""
     with evaluation_mode(model), precision.autocast():
         with dead_units(model) as dead:
-            logits_BK = _logits(model, probe.inputs, probe.batch_size)
-        loss = float(nn.functional.cross_entropy(logits_BK, probe.labels_B))
-        other = loss if probe.inputs_val is None else _loss(model, probe.inputs_val, probe)
+            logits_BK = _logits(model, probe.through_train)
+        loss = _loss(logits_BK, probe.labels_B)
+        other = loss if probe.through_val is None else _loss(_logits(model, probe.through_val), probe.labels_B)
     accuracy = float((logits_BK.argmax(1) == probe.labels_B).float().mean())
     found = {
         "clean_loss": loss,
@@ -76,12 +93,12 @@ def is_probability(outputs_BK: Tensor) -> bool:
     return bool((outputs_BK >= 0).all() and ((sums_B - 1).abs() < PROBABILITY_TOLERANCE).all())
 
 
-def _logits(model: nn.Module, inputs: Tensor, batch_size: int) -> Tensor:
-    return torch.cat([model(part).float() for part in inputs.split(batch_size)])
+def _logits(model: nn.Module, samples: Samples) -> Tensor:
+    return torch.cat([model(inputs).float() for inputs in samples])
 
 
-def _loss(model: nn.Module, inputs: Tensor, probe: Probe) -> float:
-    return float(nn.functional.cross_entropy(_logits(model, inputs, probe.batch_size), probe.labels_B))
+def _loss(logits_BK: Tensor, labels_B: Tensor) -> float:
+    return float(nn.functional.cross_entropy(logits_BK, labels_B))
 
 
 class DeadUnits:

@@ -16,7 +16,8 @@ from service.specs.train import TrainSpec
 from service.states import StopReason
 from worker.engine import seeding
 from worker.engine.context import RunContext
-from worker.engine.data.batches import BatchSource, Normalisation
+from worker.engine.data.batches import BatchSource
+from worker.engine.data.source import Normalisation
 from worker.engine.optim import EarlyStopping, Ema, Schedule
 from worker.engine.precision import Precision
 from worker.engine.probes import Probe

@@ -6,29 +6,21 @@ its size: a resumed run sees the same batches, whatever came before.
 """
 
 import itertools
-import math
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from service.reports.dataset import DatasetMeta
 from service.specs.augmentation import AugmentOp
 from worker.engine.data.augmentation import Augmenter, batches_at_once
 from worker.engine.data.packed import PackedDataset
-from worker.engine.memory import free_memory
-
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-RESIDENT_SHARE = 0.5
-"""Share of the device's free memory that a resident split may take."""
-FLOAT_CACHE_BYTES = 512 * 2**20
-"""A split whose normalised float32 form is below this is kept in that form when nothing is augmented."""
+from worker.engine.data.source import Normalisation, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +31,6 @@ class Batch:
     labels_B: Tensor
     indices_B: Tensor
     targets_BK: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class Normalisation:
-    """`(x - mean) / std` per channel or feature, on the 0-1 scale for images."""
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    @classmethod
-    def of(cls, meta: DatasetMeta, normalize: str) -> "Normalisation":
-        """The spec's choice for this dataset; a constant channel is only centred."""
-        channels = meta.shape[-1]
-        if normalize == "none":
-            return cls((0.0,) * channels, (1.0,) * channels)
-        if normalize == "imagenet" and channels == 3:
-            return cls(IMAGENET_MEAN, IMAGENET_STD)
-        if normalize == "imagenet" and meta.modality == "image":
-            return cls((sum(IMAGENET_MEAN) / 3,) * channels, (sum(IMAGENET_STD) / 3,) * channels)
-        return cls(tuple(meta.mean), tuple(std if std > 1e-8 else 1.0 for std in meta.std))
 
 
 def shuffled(indices_N: NDArray[np.int64], seed: int, epoch: int) -> NDArray[np.int64]:
@@ -85,78 +57,6 @@ class BatchSource(Protocol):
 
     def epoch(self, number: int, start_batch: int = 0) -> Iterator[Batch]:
         """The batches of epoch `number` (from 1), from batch `start_batch` on."""
-
-
-class Source:
-    """One split's samples, resident on the device when they fit, else read from the memory map batch by batch."""
-
-    def __init__(
-        self, dataset: PackedDataset, split: str, device: torch.device, normalisation: Normalisation, *, cache: bool
-    ) -> None:
-        self.device, self.meta = device, dataset.meta
-        self.indices_N = dataset.indices(split)
-        self.labels_N = torch.from_numpy(dataset.y[self.indices_N]).to(device)
-        self.is_image = dataset.meta.modality == "image"
-        self.elements = math.prod(dataset.meta.shape)
-        view = (1, -1, 1, 1) if self.is_image else (1, -1)
-        mean, std = (torch.tensor(each).view(view).to(device) for each in (normalisation.mean, normalisation.std))
-        self.unit_scale, self.shift = 1 / std, -mean / std
-        self.scale = self.unit_scale / 255 if self.is_image else self.unit_scale
-        """`x * scale + shift` normalises stored values, `unit * unit_scale + shift` images on the 0-1 scale."""
-        self.memmap = dataset.x
-        self.derived: dict[tuple[object, ...], Any] = {}
-        """Activations of frozen layers for these samples, by what they were made with."""
-        self.raw: Tensor | None = None
-        self.normalised: Tensor | None = None
-        if self._fits(dataset):
-            raw = self._channels_first(torch.from_numpy(dataset.x[self.indices_N])).contiguous().to(device)
-            if cache and raw.numel() * 4 <= FLOAT_CACHE_BYTES:
-                self.normalised = self.normalise(raw)
-            else:
-                self.raw = raw
-
-    @classmethod
-    def of(
-        cls, dataset: PackedDataset, split: str, device: torch.device, normalisation: Normalisation, *, cache: bool
-    ) -> "Source":
-        """The split's source; runs that share an opened dataset share it."""
-        key = ("source", split, str(device), normalisation, cache)
-        if key not in dataset.shared:
-            dataset.shared[key] = cls(dataset, split, device, normalisation, cache=cache)
-        found: Source = dataset.shared[key]
-        return found
-
-    def _fits(self, dataset: PackedDataset) -> bool:
-        bytes_needed = len(self.indices_N) * int(np.prod(dataset.x.shape[1:])) * dataset.x.itemsize
-        return bytes_needed <= RESIDENT_SHARE * free_memory(self.device)
-
-    def _channels_first(self, x: Tensor) -> Tensor:
-        return x.permute(0, 3, 1, 2) if self.is_image else x
-
-    @property
-    def resident(self) -> bool:
-        """Whether batches are taken from memory on the device."""
-        return self.raw is not None or self.normalised is not None
-
-    def rows(self, positions_B: Tensor) -> Tensor:
-        """Raw samples (uint8 images_BCHW or float32 features_BF) at positions within the split."""
-        if self.raw is not None:
-            return self.raw.index_select(0, positions_B)
-        wanted = self.indices_N[positions_B.cpu().numpy()]
-        order = np.argsort(wanted)  # ascending reads are sequential on disk
-        gathered = np.empty((len(wanted), *self.memmap.shape[1:]), dtype=self.memmap.dtype)
-        gathered[order] = self.memmap[wanted[order]]
-        return self._channels_first(torch.from_numpy(gathered)).to(self.device)
-
-    def normalise(self, raw: Tensor) -> Tensor:
-        """Float32 samples out of stored values, contiguous."""
-        return raw.to(torch.float32, copy=True).mul_(self.scale).add_(self.shift)
-
-    def plain(self, positions_B: Tensor) -> Tensor:
-        """Normalised samples, no random operation: what validation sees."""
-        if self.normalised is not None:
-            return self.normalised.index_select(0, positions_B)
-        return self.normalise(self.rows(positions_B))
 
 
 class Batches:
