@@ -1,7 +1,6 @@
 """Pictures as they are in the wild: each is read, or named with the reason; nothing stops an import."""
 
 import io
-import struct
 import zlib
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from sklearn.datasets import load_sample_images
 from service.errors import ImportRefusedError
 from service.specs.dataset import ImportOptions
 from tests.data.imports import encoded, import_path, picture, two_classes, write_folder
-from worker.engine.data import images
+from worker.engine.data import decoder, images
 from worker.engine.data.images import Decoded, Decoders, Faulty, Outcome, Picture, Plan
 from worker.engine.data.npy import create_rows, open_rows
 from worker.engine.data.sources.pictures import choose_shape
@@ -54,12 +53,20 @@ def reason(folder: Path, data: bytes) -> str:
 
 def png_header(width: int, height: int) -> bytes:
     """A PNG that says it is so large, with next to no data."""
-    head = struct.pack(">2L5B", width, height, 8, 2, 0, 0, 0)
-    chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b""))
-    body = b"".join(
-        struct.pack(">L", len(data)) + kind + data + struct.pack(">L", zlib.crc32(kind + data)) for kind, data in chunks
-    )
-    return b"\x89PNG\r\n\x1a\n" + body
+    return png(decoder.PNG_HEADER.pack(width, height, 8, 2, 0, 0, 0), zlib.compress(bytes(1000)))
+
+
+def large_png(width: int, height: int) -> bytes:
+    """Grey 77 all over, made row by row."""
+    packer, row = zlib.compressobj(1), b"\0" + b"\x4d" * width
+    rows = b"".join(packer.compress(row * 100) for _ in range(height // 100)) + packer.flush()
+    return png(decoder.PNG_HEADER.pack(width, height, 8, 0, 0, 0, 0), rows)
+
+
+def png(header: bytes, rows: bytes) -> bytes:
+    """The file."""
+    chunks = ((b"IHDR", header), (b"IDAT", rows), (b"IEND", b""))
+    return decoder.PNG_SIGNATURE + b"".join(decoder.chunk(*each) for each in chunks)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "PPM", "GIF", "WEBP", "JPEG"])
@@ -132,7 +139,7 @@ def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
     assert "truncated" in reason(tmp_path, whole[: len(whole) // 2])
     assert "truncated" in reason(tmp_path, encoded(picture(4, (200, 200)), "JPEG")[:3000])
     assert "cannot identify" in reason(tmp_path, b"<svg/>" * 100)
-    assert "more than 200 million" in reason(tmp_path, png_header(60_000, 60_000))
+    assert "more than 1000 million" in reason(tmp_path, png_header(60_000, 60_000))
     assert "cannot be decoded" in reason(tmp_path, png_header(3000, 3000))
 
 
@@ -164,7 +171,7 @@ def test_a_decoder_that_dies_or_hangs_costs_one_picture(tmp_path: Path, monkeypa
 
 def test_a_picture_that_takes_too_much_memory_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "MEMORY_BYTES", 150 * 2**20)
-    small, big = encoded(picture(1)), encoded(Image.new("RGB", (6000, 6000)))
+    small, big = encoded(picture(1)), encoded(Image.new("RGB", (6000, 6000)), "BMP")
     outcomes = decode(tmp_path, [small, big, small])
     assert outcomes[1] == Faulty("decoding it takes more memory than a picture may")
     assert isinstance(outcomes[2], Decoded)
@@ -175,11 +182,36 @@ def test_a_huge_picture_is_decoded_apart_in_bounded_memory(tmp_path: Path, monke
     monkeypatch.setattr(images, "LARGE_MEMORY_BYTES", 220 * 2**20)  # 96 MB of pixels, once, and the interpreter
     image = Image.new("RGBA", (4000, 6000), (255, 0, 0, 255))
     image.paste((0, 0, 255, 0), (0, 3000, 4000, 6000))
-    outcomes = decode(tmp_path, [encoded(image, compress_level=1), encoded(picture(1))])
-    assert isinstance(outcomes[0], Decoded)
+    outcomes = decode(tmp_path, [encoded(image, "TIFF", compression="tiff_lzw"), encoded(picture(1))])
+    assert isinstance(outcomes[0], Decoded), outcomes[0]
     assert outcomes[0].size == (4000, 6000)
     rows = open_rows(tmp_path / "x.npy")[0]
     assert (rows[0, 0].tolist(), rows[-1, -1].tolist()) == ([255, 0, 0], [255, 255, 255])
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "RGB", "P", "LA", "L"])
+def test_huge_pngs_are_decoded_a_few_rows_at_a_time(mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `decoder.fit` makes them of the whole picture, in less memory than that takes."""
+    image = picture(3, (2100, 900)).convert("RGBA")
+    image.putalpha(picture(4, (2100, 900)).convert("L"))
+    image = image.convert(mode) if mode != "P" else image.quantize(60)
+    data = encoded(image)
+    rows = decoder.PngRows(data)
+    whole = decoder.plain(Image.open(io.BytesIO(data)))
+    parts = [rows.crop((100, top, 2000, min(top + 250, 900))) for top in range(50, 900, 250)]
+    assert {part.mode for part in parts} == {rows.mode} == {whole.mode}
+    assert np.array_equal(np.concatenate([np.asarray(part) for part in parts]), np.asarray(whole)[50:, 100:2000])
+    for size in ((64, 64), (500, 500)):
+        streamed = decoder.fit(decoder.PngRows(data), *size)
+        assert np.abs(np.asarray(streamed).astype(int) - np.asarray(decoder.fit(whole, *size))).max() <= 2
+
+
+def test_a_png_of_600_million_pixels_is_packed_in_bounded_memory(tmp_path: Path) -> None:
+    outcomes = decode(tmp_path, [large_png(30_000, 20_000), large_png(30_000, 20_000)[:-30_000], encoded(picture(1))])
+    assert isinstance(outcomes[0], Decoded), outcomes[0]
+    assert (outcomes[0].size, outcomes[0].mode) == ((30_000, 20_000), "L")
+    assert outcomes[1] == Faulty("cannot be decoded: image file is truncated")
+    assert open_rows(tmp_path / "x.npy")[0, 0, 0].tolist() == [77, 77, 77]
 
 
 @pytest.mark.parametrize("size", [(1, 100_000), (100_000, 1), (1, 1), (3, 7), (31, 33)])

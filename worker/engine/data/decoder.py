@@ -3,9 +3,9 @@
 Standard library and Pillow only: it starts in milliseconds, and speaks JSON, so that a picture that takes it over
 cannot take over its parent. On stdin comes a plan: paths `x` and `thumbs` of the packed arrays with the offsets of
 their rows, `height`, `width`, `channels`, `probe` (headers only), and how many pixels are too many beside other
-processes (`max_pixels`) and at all (`limit`). Then one task a line: `[row, path, start, length, method, size, crc]`
-(`method` 0 stored, 8 deflated). Each is answered by one line, in order; the decoded picture lies in `row` of `x` (uint8
-H,W,C) and, 32 x 32 and grey, of `thumbs`.
+processes (`max_pixels`; `alone` when there are none) and at all (`limit`). Then one task a line:
+`[row, path, start, length, method, size, crc]` (`method` 0 stored, 8 deflated). Each is answered by one line, in
+order; the decoded picture lies in `row` of `x` (uint8 H,W,C) and, 32 x 32 and grey, of `thumbs`.
 """
 
 import hashlib
@@ -14,8 +14,10 @@ import json
 import os
 import resource
 import stat
+import struct
 import sys
 import zlib
+from collections.abc import Iterator
 from typing import Any
 
 from PIL import Image, ImageOps
@@ -24,6 +26,12 @@ FORMATS = ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM"]
 MAX_FILE_BYTES = 2**29
 BAND_PIXELS = 2**22
 """Large pictures are reduced band by band, so that no second full-size copy is made."""
+STREAM_PIXELS, STREAM_LIMIT = 2**24, 10**9
+"""PNGs with more pixels are decoded a few rows at a time; and the most that they may have."""
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_HEADER = struct.Struct(">IIBBBBB")
+CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+"""By a PNG's colour type: grey, RGB, palette, grey and alpha, RGBA."""
 THUMB = 32
 KEEP = {"L", "RGB"}
 
@@ -116,16 +124,21 @@ def decode(row: int, data: bytes, plan: dict[str, Any]) -> dict[str, Any]:
         frames = getattr(image, "n_frames", 1) if kind in ("GIF", "WEBP", "PNG") else 1
         image.draft("RGB" if image.mode == "RGB" else None, (2 * width, 2 * height))
         pixels = image.width * image.height
-        if pixels > plan["limit"]:
-            raise Refused(f"{size[0]} x {size[1]} pixels are more than {plan['limit'] // 10**6} million")
         turned = orientation(image)
+        streams = pixels > STREAM_PIXELS and kind == "PNG" and turned == 1 and PngRows.can_read(data)
+        limit = STREAM_LIMIT if streams else plan["limit"]
+        if pixels > limit:
+            raise Refused(f"{size[0]} x {size[1]} pixels are more than {limit // 10**6} million")
         facts = {"size": size[::-1] if turned >= 5 else size, "mode": mode, "format": kind, "frames": frames}
         if plan["probe"]:
             return {**facts, "turned": turned != 1}
-        if pixels > plan["max_pixels"]:
+        if not plan["alone"] and pixels > plan["limit" if streams else "max_pixels"]:
             raise Large("more pixels than are decoded beside others")
-        image.load()
-        picture = image if turned == 1 else ImageOps.exif_transpose(image)
+        if streams:
+            picture: Image.Image | PngRows = PngRows(data)
+        else:
+            image.load()
+            picture = plain(image if turned == 1 else ImageOps.exif_transpose(image))
         packed = fit(picture, width, height).convert("L" if channels == 1 else "RGB")
     raw = packed.tobytes()
     write(plan["x_file"], raw, plan["offset"] + row * len(raw))
@@ -149,22 +162,21 @@ def orientation(image: Image.Image) -> int:
     return turned if turned in range(1, 9) else 1
 
 
-def fit(image: Image.Image, width: int, height: int) -> Image.Image:
-    """What torchvision's Resize(shorter side) and CenterCrop make of the picture on a white ground: `L` or `RGB`.
+def fit(image: "Image.Image | PngRows", width: int, height: int) -> Image.Image:
+    """What torchvision's Resize(shorter side) and CenterCrop make of a plain picture on a white ground: `L` or `RGB`.
 
     Only the square that is kept is resampled; its place is torchvision's to the fraction of a pixel. Transparent
     pictures are resized premultiplied and then laid on white, which is the same and cheaper.
     """
-    image = plain(image)
-    if image.size != (width, height):
+    if isinstance(image, PngRows) or image.size != (width, height):
         image = resize(image, width, height)
     return on_white(image)
 
 
-def resize(image: Image.Image, width: int, height: int) -> Image.Image:
+def resize(image: "Image.Image | PngRows", width: int, height: int) -> Image.Image:
     box = crop_box(image.size, width, height)
-    factor = int(min((box[2] - box[0]) / width, (box[3] - box[1]) / height) / 3)
-    if factor > 1:
+    factor = max(int(min((box[2] - box[0]) / width, (box[3] - box[1]) / height) / 3), 1)
+    if factor > 1 or isinstance(image, PngRows):
         image, box = reduce(image, factor, box)
     if image.mode == "RGBA":
         image = image.convert("RGBa")
@@ -182,7 +194,7 @@ def crop_box(size: tuple[int, int], width: int, height: int) -> tuple[float, flo
 
 
 def reduce(
-    image: Image.Image, factor: int, box: tuple[float, float, float, float]
+    image: "Image.Image | PngRows", factor: int, box: tuple[float, float, float, float]
 ) -> tuple[Image.Image, tuple[float, float, float, float]]:
     """The part of the picture around `box` shrunk by a whole factor, band by band, and the box within it."""
     margin = 2 * factor
@@ -237,6 +249,79 @@ def on_white(image: Image.Image) -> Image.Image:
     full = image.convert("RGBA")
     ground = Image.new("RGBA", full.size, (255, 255, 255, 255))
     return Image.alpha_composite(ground, full).convert("RGB")
+
+
+class PngRows:
+    """A PNG whose rows are decoded a few at a time, from the top, as `plain` pictures: no full-size copy is made.
+
+    Pillow decodes a small PNG for each band: the band's own filtered rows, and before them, unfiltered, the row above
+    that their filters refer to.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        header = PNG_HEADER.unpack_from(data, 16)
+        self.size = self.width, self.height = header[:2]
+        self._fields = header[2:]
+        self._tables, self._packed = self._chunks(data)
+        self._zlib, self._rows, self._above, self._y = zlib.decompressobj(), bytearray(), b"", 0
+        self._row_bytes = 1 + self.width * CHANNELS[header[3]]
+        self.mode = plain(self._decoded(b"\0" * self._row_bytes, 1)).mode
+
+    @staticmethod
+    def can_read(data: bytes) -> bool:
+        """Whether it has eight bits a channel and is not interlaced."""
+        _, _, depth, colour, _, _, interlaced = PNG_HEADER.unpack_from(data, 16)
+        return data[12:16] == b"IHDR" and depth == 8 and colour in CHANNELS and not interlaced
+
+    @staticmethod
+    def _chunks(data: bytes) -> tuple[bytes, Iterator[memoryview]]:
+        """The chunks that tell what colours mean, and the compressed rows piece by piece."""
+        view, place, tables, packed = memoryview(data), 8, b"", []
+        while place + 8 <= len(data):
+            length, kind = struct.unpack_from(">I4s", data, place)
+            if kind in (b"PLTE", b"tRNS"):
+                tables += data[place : place + 12 + length]
+            elif kind == b"IDAT":
+                packed.append(view[place + 8 : place + 8 + length])
+            place += 12 + length
+        pieces = (part[start : start + 2**16] for part in packed for start in range(0, len(part), 2**16))
+        return tables, pieces
+
+    def crop(self, box: tuple[int, int, int, int]) -> Image.Image:
+        """A part of the picture; its upper edge may not lie above the lower edge of the part before."""
+        left, top, right, bottom = box
+        while self._y < top:
+            self._take(min(top - self._y, max(BAND_PIXELS // self.width, 1)))
+        return plain(self._take(bottom - top)).crop((left, 0, right, bottom - top))
+
+    def _take(self, rows: int) -> Image.Image:
+        """The next rows."""
+        needed = rows * self._row_bytes
+        while len(self._rows) < needed:
+            piece = self._zlib.unconsumed_tail or next(self._packed, None)
+            if piece is None:
+                raise Refused("cannot be decoded: image file is truncated")
+            self._rows += self._zlib.decompress(piece, 2**22)
+        filtered = bytes(self._rows[:needed])
+        del self._rows[:needed]
+        band = self._decoded(self._above + filtered, rows + bool(self._above))
+        if self._above:
+            band = band.crop((0, 1, self.width, rows + 1))
+        self._above = b"\0" + band.crop((0, rows - 1, self.width, rows)).tobytes()
+        self._y += rows
+        return band
+
+    def _decoded(self, filtered: bytes, rows: int) -> Image.Image:
+        header = chunk(b"IHDR", PNG_HEADER.pack(self.width, rows, *self._fields))
+        data = header + self._tables + chunk(b"IDAT", zlib.compress(filtered, 0)) + chunk(b"IEND", b"")
+        with Image.open(io.BytesIO(PNG_SIGNATURE + data), formats=["PNG"]) as band:
+            band.load()
+            return band
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    check = zlib.crc32(data, zlib.crc32(kind))
+    return b"".join((struct.pack(">I4s", len(data), kind), data, struct.pack(">I", check)))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ LARGE_MEMORY_BYTES = 1280 * 2**20
 MAX_PIXELS = 50 * 10**6
 """Pictures with more pixels wait and are decoded one at a time."""
 LARGE_MAX_PIXELS = 200 * 10**6
+LARGE_PATIENCE = 5
+"""They may take so many times as long."""
 SECONDS = 60.0
 """For one picture."""
 IN_FLIGHT = 4
@@ -95,13 +97,14 @@ class Plan:
     """Only look at the headers; nothing is packed."""
     seconds: float = SECONDS
 
-    def message(self, max_pixels: int) -> dict[str, Any]:
+    def message(self, max_pixels: int | None) -> dict[str, Any]:
         """As the decoder wants it."""
         fields = {name: value for name, value in vars(self).items() if name != "seconds"}
         return fields | {
             "x": str(self.x),
             "thumbs": str(self.thumbs),
             "max_pixels": max_pixels,
+            "alone": max_pixels is None,
             "limit": LARGE_MAX_PIXELS,
         }
 
@@ -142,7 +145,8 @@ class Decoders:
                 large.append(done[0])
         pool = _Pool(LARGE_MEMORY_BYTES)
         try:
-            yield from map(_settled, pool.run(pictures, large, plan, 1, LARGE_MAX_PIXELS))
+            patient = replace(plan, seconds=LARGE_PATIENCE * plan.seconds)
+            yield from map(_settled, pool.run(pictures, large, patient, 1, None))
         finally:
             pool.close()
 
@@ -161,7 +165,7 @@ class _Pool:
         self.head, self.seconds = b"", SECONDS
 
     def run(
-        self, pictures: Sequence[Picture], wanted: Sequence[int], plan: Plan, processes: int, max_pixels: int
+        self, pictures: Sequence[Picture], wanted: Sequence[int], plan: Plan, processes: int, max_pixels: int | None
     ) -> Iterator[Answer | None]:
         """One pass."""
         waiting = deque(wanted)
