@@ -240,12 +240,12 @@ def test_pickles_that_are_not_the_official_ones_are_not_opened(tmp_path: Path) -
         ("CLEVRClassification", "clevr/CLEVR_v1.0/scenes/CLEVR_train_scenes.json"),
     ],
 )
-@pytest.mark.parametrize("damage", ["empty", "cut", "garbled"])
+@pytest.mark.parametrize("damage", ["cut", "garbled"])
 def test_damaged_files_are_refused(tmp_path: Path, name: str, file: str, damage: str) -> None:
     files.FILES[name](tmp_path)
     data = (tmp_path / file).read_bytes()
     other = np.random.default_rng(1).bytes(len(data))
-    (tmp_path / file).write_bytes({"empty": b"", "cut": data[: len(data) * 2 // 3], "garbled": other}[damage])
+    (tmp_path / file).write_bytes(data[: len(data) * 2 // 3] if damage == "cut" else other)
     codes = ("files-damaged", "files-not-found", "one-class", "read")
     assert outcome(tmp_path, name) in codes
 
