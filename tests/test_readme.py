@@ -10,8 +10,12 @@ import pytest
 
 from service.cli.main import main
 from service.diagnosis import RULES
+from service.diagnosis.judge import diagnose
+from service.diagnosis.record import Epoch, RunRecord
+from service.diagnosis.rule import Rule
 from service.settings import Settings
 from service.specs import KINDS
+from service.specs.train import TrainSpec
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -54,6 +58,17 @@ def _findings_in_the_code() -> Iterator[tuple[str, str]]:
                     args=[ast.Constant(str() as rule), ast.Constant(str() as name), *_],
                 ):
                     yield rule, name
+
+
+def test_the_rule_of_the_walk_through_works() -> None:
+    code = README.split("### Adding a rule")[1].split("```python\n")[1].split("```")[0]
+    module: dict[str, object] = {}
+    exec(compile(code, "d17_few_steps.py", "exec"), module)
+    rule = module["RULE"]
+    assert isinstance(rule, Rule)
+    spec = TrainSpec.model_validate({"kind": "train", "dataset": "digits", "batch_size": 512})
+    told = diagnose(RunRecord(spec=spec, epochs=(Epoch(number=1, step=3),)), (rule,)).findings
+    assert [(each.rule, each.name, each.remedy.patch) for each in told] == [("D17", "few_steps", {"batch_size": 128})]
 
 
 def test_command_is_documented() -> None:

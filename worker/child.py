@@ -40,9 +40,8 @@ def main(pipe: Connection, spec: AnyStoredSpec, context: RunContext, memory_limi
     try:
         guard = Guard(spec, wish.reason)
         for event in run(spec, replace(context, stop=guard.reason)):
-            pipe.send(event)
-            if (line := guard.saw(event)) is not None:
-                pipe.send(line)
+            for told in guard.passed(event):
+                pipe.send(told)
         pipe.send(Finished())
     except TrainwrightError as error:
         retryable = isinstance(error, RunError) and error.retryable

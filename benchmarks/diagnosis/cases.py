@@ -100,7 +100,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "weights start near zero",
         "gradients",
-        by("D13", "D8", "D9", "D12", "D15"),
+        by("D13", "D8", "D9", "D12", "D15", "C1"),
         {"model.batch_norm": False},
         injection="tiny weights",
         remedy="code",

@@ -41,6 +41,8 @@ def _show(bar: Progress, task: Any, event: dict[str, Any]) -> None:
             bar.update(task, numbers=_epoch(data))
         case "log" if data["level"] in ("warning", "error"):
             bar.console.print(f"[yellow]{data['level']}[/] {data['message']}", markup=True, highlight=False)
+        case "finding" if data["change"] == "withdrawn":
+            bar.console.print(f"[green]withdrawn[/] {data['rule']}: it no longer holds", highlight=False)
         case "finding":
             bar.console.print(f"[yellow]finding[/] {data.get('rule')}: {data.get('explanation', '')}", highlight=False)
         case _:
@@ -77,9 +79,11 @@ def _cell(count: int, right: bool) -> str:
 
 
 def findings_lines(report: dict[str, Any]) -> list[str]:
-    """The verdict and each finding with its remedy."""
-    lines = [f"diagnosis: {report['verdict']}"]
+    """The verdict, what is missing for a better one, and each finding that holds with its remedy."""
+    lines = [f"diagnosis: {report['verdict']}", *(f"  missing: {words}" for words in report["missing"])]
     for finding in report["data"]:
+        if not finding["active"]:
+            continue
         lines.append(f"  {finding['severity']} {finding['rule']}: {finding['explanation']}")
         lines.append(f"    what to do: {finding['remedy']['text']}")
     return lines

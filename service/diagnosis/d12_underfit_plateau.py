@@ -2,7 +2,7 @@
 
 from service.diagnosis import thresholds as t
 from service.diagnosis.record import RunRecord, default_lr
-from service.diagnosis.remedy import Patch, capacity, higher_lr, unrestrained
+from service.diagnosis.remedy import Patch, capacity, higher_lr, lr_is_gone, unrestrained
 from service.diagnosis.rule import Rule
 from service.diagnosis.statistics import over_chance, slope
 from service.reports.finding import Finding, Remedy
@@ -15,37 +15,61 @@ def judge(record: RunRecord) -> Finding | None:
         return None
     fall = -slope(losses[-t.PLATEAU_EPOCHS :]) / record.guessing_loss
     stands = abs(fall) < t.PLATEAU_SLOPE
+    smothered = is_smothered(record)
+    target = t.LR_GONE_TARGET if lr_is_gone(record) else t.TARGET_ACCURACY
     reached = over_chance(accuracies[-1], record.classes)
-    if not (stands or record.ended) or reached >= t.TARGET_ACCURACY or _gap(record, accuracies[-1]) >= t.PLATEAU_GAP:
+    too_low = reached < target and _gap(record, accuracies[-1]) < t.PLATEAU_GAP
+    if not (stands or record.ended) or not (too_low or smothered):
         return None
     patch = _patch(record)
     last = record.epochs[-1]
     return Finding(
         rule="D12",
         severity="warning",
-        confidence=round(0.6 + 0.35 * (1 - reached / t.TARGET_ACCURACY), 2),
+        confidence=0.9 if smothered else round(0.6 + 0.35 * (1 - reached / target), 2),
         epoch=last.number,
         step=last.step,
         evidence={
             "train_accuracy_percent": 100 * accuracies[-1],
+            "train_accuracy_while_training_percent": 100 * last.train.get("accuracy", accuracies[-1]),
             "chance_accuracy_percent": 100 / record.classes,
             "train_loss": losses[-1],
             "guessing_loss": record.guessing_loss,
             "fall_per_epoch_nats": fall * record.guessing_loss,
         },
-        explanation=(
-            f"The model underfits: after {len(losses)} epochs it is right on only {100 * accuracies[-1]:.0f} % of "
-            f"the samples it was trained on (chance is {100 / record.classes:.0f} %), and validation is no better, "
-            "so this is not overfitting. "
-            + (
-                "The loss stands still. "
-                if stands
-                else "The loss is still falling, but too slowly for the epochs it had. "
-            )
-            + "The network is too small, regularised too strongly, given a poor learning rate, or the data do not "
-            "tell the classes apart."
-        ),
+        explanation=_smothered_words(record) if smothered else _words(record, accuracies[-1], stands),
         remedy=Remedy(text=_text(patch), patch=patch),
+    )
+
+
+def is_smothered(record: RunRecord) -> bool:
+    """With dropout and augmentation at work the model still guesses, whatever it does without them."""
+    while_training = over_chance(record.epochs[-1].train.get("accuracy", 1.0), record.classes)
+    return while_training < t.LEARNED_OVER_CHANCE and record.clean_loss()[-1] > t.LEARNED * record.guessing_loss
+
+
+def _words(record: RunRecord, accuracy: float, stands: bool) -> str:
+    return (
+        f"The model underfits: after {len(record.epochs)} epochs it is right on only {100 * accuracy:.0f} % of the "
+        f"samples it was trained on (chance is {100 / record.classes:.0f} %), and validation is no better, so this is "
+        "not overfitting. "
+        + ("The loss stands still. " if stands else "The loss is still falling, but too slowly for the epochs it had. ")
+        + (
+            "The schedule took the learning rate to practically 0 in most epochs, and nothing is learned at 0."
+            if lr_is_gone(record)
+            else "The network is too small, regularised too strongly, given a poor learning rate, or the data do not "
+            "tell the classes apart."
+        )
+    )
+
+
+def _smothered_words(record: RunRecord) -> str:
+    while_training, clean = 100 * record.epochs[-1].train.get("accuracy", 0.0), 100 * record.clean_accuracy()[-1]
+    return (
+        f"The model underfits: after {len(record.epochs)} epochs it is right on only {while_training:.0f} % of the "
+        f"samples while it trains (chance is {100 / record.classes:.0f} %); when nothing random disturbs it, on "
+        f"{clean:.0f} %. What is random in training (dropout, augmentation, mixup) hides so much that hardly anything "
+        f"is learned: the loss is still {record.clean_loss()[-1]:.2g}, where guessing gives {record.guessing_loss:.2g}."
     )
 
 

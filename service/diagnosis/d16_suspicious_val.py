@@ -1,5 +1,7 @@
 """D16: results too good to be true: leakage between the splits, or labels hidden in the inputs (error 11)."""
 
+import math
+
 from service.diagnosis import thresholds as t
 from service.diagnosis.record import RunRecord
 from service.diagnosis.rule import Rule
@@ -60,7 +62,7 @@ def _better_than_train(record: RunRecord) -> Finding | None:
     if len(val) < 3 or len(clean) < 3 or over_chance(clean[-1], record.classes) < t.LEARNED_OVER_CHANCE:
         return None
     advantage = min(v - c for v, c in zip(val, clean, strict=True))
-    noise = 2 * record.accuracy_error(val[-1])
+    noise = t.VAL_ADVANTAGE_ERRORS * math.hypot(record.accuracy_error(val[-1]), _probe_error(clean[-1]))
     if advantage <= max(t.VAL_ADVANTAGE, noise):
         return None
     return _finding(
@@ -72,6 +74,11 @@ def _better_than_train(record: RunRecord) -> Finding | None:
         f"({100 * clean[-1]:.0f} %), by more than chance explains. Either the val split is easier or other data, or it "
         "shares samples with the training data.",
     )
+
+
+def _probe_error(accuracy: float) -> float:
+    """Standard error of an accuracy on the clean probe."""
+    return math.sqrt(max(accuracy * (1 - accuracy), 0.25 / t.PROBE_SAMPLES) / t.PROBE_SAMPLES)
 
 
 def _finding(record: RunRecord, severity: Severity, confidence: float, evidence: Evidence, explanation: str) -> Finding:

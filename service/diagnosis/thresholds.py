@@ -95,6 +95,8 @@ PLATEAU_GAP: Final = 0.10
 """Train accuracy - val accuracy beyond chance; METHOD says 5 points, small val splits need more. [dev]"""
 LR_GONE: Final = 0.01
 """Share of the full learning rate below which a schedule no longer trains."""
+LR_GONE_TARGET: Final = 0.9
+"""Instead of TARGET_ACCURACY where the rate was gone in most epochs: the model had no chance to get there. [dev]"""
 USUAL_DROPOUT: Final = 0.5
 LARGEST_WEIGHT_DECAY: Final = 0.2
 SMALL_WIDTH: Final = 32
@@ -130,5 +132,9 @@ DEAD_SHARE: Final = 0.5
 ZERO_LOSS: Final = 1e-4
 ZERO_EPOCH: Final = 2
 VAL_ADVANTAGE: Final = 0.05
+VAL_ADVANTAGE_ERRORS: Final = 3.0
+"""Standard errors of the two accuracies' difference that chance explains. [dev]"""
+PROBE_SAMPLES: Final = 256
+"""Least samples of a clean probe."""
 LEAKED_SHARE: Final = 0.02
 """Of the val and test samples: duplicates of training samples."""

@@ -42,8 +42,9 @@ class StoredFinding(Finding):
     active: bool = True
     """False once the finding no longer held."""
     history: list[dict[str, Any]] = []
+    """When it was `found`, got `worse`, was `withdrawn` or `returned`."""
     outcome: dict[str, Any] | None = None
-    """Filled when a follow-up job made by `apply` has ended: did it help, with numbers."""
+    """Of the follow-up job that `apply` made: `job`, `state`, `text`; once it has ended, did it help, with numbers."""
     updated_at: datetime | None = None
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from service.diagnosis.judge import diagnose, is_worse
+from service.diagnosis.outcome import in_words
 from service.diagnosis.record import Epoch, RunRecord, Series
 from service.errors import NotFoundError
 from service.reports.finding import Finding, FindingsReport, StoredFinding
@@ -69,7 +70,7 @@ def report(session: Session, job_id: str) -> FindingsReport:
 
 
 def sync(session: Session, job_id: str, findings: Sequence[Finding]) -> list[Finding]:
-    """Keeps what holds now, with events: each finding once, again when it worsens, and when it no longer holds.
+    """Keeps what holds now, with events: each finding once, again when it worsens, is withdrawn or returns.
 
     Returns the findings that are new or worse. Call it under a fence while the job runs (see `jobs.hold`).
     """
@@ -81,8 +82,9 @@ def sync(session: Session, job_id: str, findings: Sequence[Finding]) -> list[Fin
             session.add(_new_row(session, job_id, finding))
             told.append(_tell(session, job_id, finding, "found"))
         elif not row.active or is_worse(finding, Finding.model_validate(row.data)):
-            _update(session, row, finding)
-            told.append(_tell(session, job_id, finding, "worse"))
+            change = "worse" if row.active else "returned"
+            _update(session, row, finding, change)
+            told.append(_tell(session, job_id, finding, change))
     present = {finding.rule for finding in findings}
     for row in (row for rule, row in kept.items() if rule not in present and row.active):
         row.active, row.updated_at = False, now(session)
@@ -152,9 +154,9 @@ def _plain(finding: Finding) -> dict[str, Any]:
     return finding.model_dump(mode="json", include=set(Finding.model_fields))
 
 
-def _update(session: Session, row: FindingRow, finding: Finding) -> None:
+def _update(session: Session, row: FindingRow, finding: Finding, change: str) -> None:
     row.active, row.data, row.updated_at = True, _plain(finding), now(session)
-    row.history = [*row.history, _entry(session, finding, "worse")]
+    row.history = [*row.history, _entry(session, finding, change)]
 
 
 def _entry(session: Session, finding: Finding, change: str) -> dict[str, Any]:
@@ -203,11 +205,12 @@ def _outcome(session: Session, row: FindingRow) -> dict[str, Any] | None:
     told: dict[str, Any] = {"job": child.id, "state": child.state}
     record = record_of(session, child)
     if record is None or not is_terminal(JobState(child.state)):
-        return told
+        return told | {"text": in_words(row.rule, JobState(child.state), None, None, None)}
     before, after = _best(session, row.job_id), _best(session, child.id)
     gone = row.rule not in {finding.rule for finding in diagnose(record).findings}
     improved = before is not None and after is not None and after > before
     return told | {
+        "text": in_words(row.rule, JobState(child.state), gone, before, after),
         "finding_gone": gone,
         "best_val_accuracy_before": before,
         "best_val_accuracy_after": after,

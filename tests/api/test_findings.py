@@ -90,7 +90,8 @@ def test_a_remedy_becomes_the_next_job(client: httpx.Client, world: World) -> No
             place = place[part]
         assert place == value or isinstance(value, dict | list)
     outcome = diagnosis(client, job_id)["data"][0]["outcome"]
-    assert outcome == {"job": child["id"], "state": "queued"}
+    assert (outcome["job"], outcome["state"]) == (child["id"], "queued")
+    assert "told when it has ended" in outcome["text"]
     world.end(run(world, child["id"], HEALTHY))
     outcome = diagnosis(client, job_id)["data"][0]["outcome"]
     assert outcome["finding_gone"] is True

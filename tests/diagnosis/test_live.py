@@ -3,8 +3,14 @@
 import math
 from collections.abc import Sequence
 
+import pytest
+
+from service.diagnosis.judge import diagnose
+from service.diagnosis.outcome import in_words
+from service.diagnosis.record import RunRecord
 from service.diagnosis.remedy import patched_spec
-from service.events import EpochRecord, Event, StepRecord, Stopped
+from service.events import EpochRecord, Event, Log, Reported, StepRecord, Stopped
+from service.reports.result import Parameters, TrainResult
 from service.specs import JOB_SPEC
 from service.specs.train import TrainSpec
 from service.states import JobState, StopReason
@@ -15,6 +21,18 @@ from worker.guard import Guard
 from worker.recorder import Recorder
 
 STEPS = 20
+RESULT = TrainResult(
+    stop_reason=StopReason.FINDING,
+    epochs=1,
+    steps=20,
+    best_epoch=1,
+    best={},
+    test={},
+    parameters=Parameters(total=1, trainable=1),
+    seconds=1.0,
+    samples_per_second=1.0,
+    resume="exact",
+)
 
 
 def submit(store: Store, **fields: object) -> str:
@@ -138,6 +156,44 @@ def test_a_hopeless_run_is_asked_to_end_only_when_the_spec_says_so() -> None:
         guard = Guard(
             TrainSpec.model_validate({"kind": "train", "dataset": "digits", "on_finding": wish}), lambda: None
         )
-        lines = [line for event in collapsed if (line := guard.saw(event))]
+        passed = [each for event in collapsed for each in guard.passed(event)]
         assert guard.reason() is expected
-        assert [line.message.split(":")[0] for line in lines] == (["stopped by finding D10"] if expected else [])
+        lines = [each.message.split(":")[0] for each in passed if isinstance(each, Log)]
+        assert lines == (["stopped by finding D10"] if expected else [])
+        assert [each for each in passed if not isinstance(each, Log)] == collapsed
+
+
+def test_the_result_of_a_stopped_run_names_the_finding() -> None:
+    guard = Guard(TrainSpec.model_validate({"kind": "train", "dataset": "digits", "on_finding": "stop"}), lambda: None)
+    number = EpochRecord(1, 20, {"loss": math.nan}, {"loss": 1.0}, 1e-3, 0.1, False)
+    assert len(list(guard.passed(number))) == 2
+    (told,) = guard.passed(Reported("result", RESULT))
+    assert isinstance(told, Reported)
+    assert isinstance(told.report, TrainResult)
+    assert told.report.notes[0].startswith("stopped by finding D1: ")
+
+
+def test_a_finding_that_comes_back_says_so(store: Store) -> None:
+    job = submit(store)
+    (finding,) = diagnose(RunRecord(spec=spec_of(store, job).model_copy(update={"shuffle": False}))).findings
+    with store.begin() as session:
+        for found in ([finding], [], [finding], [finding]):
+            findings.sync(session, job, found)
+    assert told(store, job) == [("C2", "found"), ("C2", "withdrawn"), ("C2", "returned")]
+
+
+@pytest.mark.parametrize(
+    ("state", "gone", "after", "words"),
+    [
+        (JobState.RUNNING, None, None, "is running; whether it helps is told when it has ended"),
+        (JobState.FAILED, True, 0.9, "ended as failed"),
+        (JobState.SUCCEEDED, True, 0.9, "It helped: D9 is no longer found, and the best validation accuracy rose by"),
+        (JobState.SUCCEEDED, True, 0.9, "rose by 10.0 points, from 80.0 to 90.0 %."),
+        (JobState.SUCCEEDED, True, 0.7, "It helped only in part"),
+        (JobState.SUCCEEDED, False, 0.8, "D9 is still found. The best validation accuracy stayed at 80.0 %."),
+    ],
+)
+def test_what_a_remedy_did_is_told_in_words(
+    state: JobState, gone: bool | None, after: float | None, words: str
+) -> None:
+    assert words in in_words("D9", state, gone, 0.8, after)

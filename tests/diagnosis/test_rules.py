@@ -1,5 +1,6 @@
 """Each rule on literal curves: it speaks when it should, with its evidence, and keeps quiet when it should."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 
@@ -296,6 +297,33 @@ def test_underfitting_by_dropout_takes_the_dropout_away(make_record: Make) -> No
     assert finding.remedy.patch == {"model.dropout": 0.2}
 
 
+def test_a_model_that_guesses_only_while_it_trains_is_smothered(make_record: Make) -> None:
+    epochs = [1.9, 1.8, *[1.65] * 8], [0.4, 0.6, *[0.72] * 8]
+    record = make_record(
+        train=epochs[0],
+        val=epochs[0],
+        train_accuracy=[0.14] * 10,
+        val_accuracy=epochs[1],
+        probes={"clean_accuracy": epochs[1]},
+        spec={"model": {"family": "mlp", "dropout": 0.95}},
+    )
+    finding = d12_underfit_plateau.judge(record)
+    assert finding is not None
+    assert "14 % of the samples while it trains" in finding.explanation
+    assert finding.remedy.patch == {"model.dropout": 0.2}
+
+
+def test_a_plateau_without_a_learning_rate_is_underfitting_even_when_it_is_not_low(make_record: Make) -> None:
+    train, accuracy = [1.5, 1.1, *[0.99] * 8], [0.6, 0.7, *[0.74] * 8]
+    record = make_record(train=train, val=train, train_accuracy=accuracy, val_accuracy=accuracy)
+    assert d12_underfit_plateau.judge(record) is None
+    gone = tuple(dataclasses.replace(epoch, lr=1e-3 * 0.02 ** (epoch.number - 1)) for epoch in record.epochs)
+    finding = d12_underfit_plateau.judge(dataclasses.replace(record, epochs=gone))
+    assert finding is not None
+    assert "nothing is learned at 0" in finding.explanation
+    assert finding.remedy.patch == {"schedule": {"name": "cosine"}}
+
+
 def test_vanishing_names_the_layer_and_leaves_biases_out(make_record: Make) -> None:
     finding = d13_vanishing.judge(
         make_record(
@@ -359,6 +387,9 @@ def test_val_better_than_train_beyond_chance_is_suspicious(make_record: Make) ->
     assert d16_suspicious_val.judge(make_record(train_accuracy=[0.8] * 10, val_accuracy=better)) is not None
     tiny = {"train": 100, "val": 20, "test": 20}
     assert d16_suspicious_val.judge(make_record(train_accuracy=[0.92] * 10, val_accuracy=better, counts=tiny)) is None
+    few = {"train": 1437, "val": 180, "test": 180}
+    unsure = make_record(train_accuracy=[0.31] * 10, val_accuracy=[0.42] * 10, counts=few)
+    assert d16_suspicious_val.judge(unsure) is None
 
 
 def test_a_failed_check_is_a_finding_with_its_words(make_record: Make) -> None:

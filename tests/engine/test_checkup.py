@@ -66,6 +66,16 @@ def test_loss_far_from_guessing_is_seen(batch: Batch) -> None:
     assert failed(check_up(model, batch, 10, CPU)) == ["initial-loss"]
 
 
+def test_weights_near_zero_are_seen(batch: Batch) -> None:
+    model = network()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1e-4)
+    report = check_up(model, batch, 10, CPU)
+    assert "weights-scale" in failed(report)
+    assert "near zero" in next(check.detail for check in report.checks if check.name == "weights-scale")
+
+
 class Mixing(nn.Module):
     """Lets every sample see the whole batch."""
 

@@ -1,6 +1,7 @@
 """The check-up before the first step (SPEC section 6): model, first batch, forward pass, gradients."""
 
 import math
+import statistics
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,8 @@ from worker.engine.models import count_parameters
 from worker.engine.precision import Precision
 from worker.engine.probes import dead_units, is_probability
 
+LEAST_GAIN = 0.01
+"""He's initialisation has 1.4, Xavier's 1, torch's own 0.6, a standard deviation of 0.02 some 0.1 to 0.6."""
 LOSS_TOLERANCE = 0.5
 """The loss at initialisation may lie this share away from ln(classes)."""
 
@@ -37,6 +40,7 @@ def check_up(model: nn.Module, batch: Batch, classes: int, precision: Precision)
             *_batch_checks(batch, classes),
             *_output_checks(logits_BK, loss, classes),
             _weights_check(model),
+            _scale_check(model),
             Check(
                 name="gradients",
                 passed=not without_gradient,
@@ -130,6 +134,21 @@ def _weights_check(model: nn.Module) -> Check:
         name="finite-weights",
         passed=not bad,
         detail="every weight is a finite number" if not bad else "not finite: " + ", ".join(bad[:10]),
+    )
+
+
+def _scale_check(model: nn.Module) -> Check:
+    """Whether a typical layer passes a signal on: each of its outputs sums `fan_in` products with its weights."""
+    matrices = [
+        parameter.detach() for parameter in model.parameters() if parameter.requires_grad and parameter.ndim > 1
+    ]
+    gains = [float(weight.float().square().mean().sqrt()) * weight[0].numel() ** 0.5 for weight in matrices]
+    gain = statistics.median(gains) if gains else 1.0
+    return Check(
+        name="weights-scale",
+        passed=not gain < LEAST_GAIN,
+        detail=f"a typical layer multiplies the size of its input by about {gain:.2g}"
+        + ("" if not gain < LEAST_GAIN else ": its weights start near zero, so hardly any signal gets through"),
     )
 
 

@@ -12,7 +12,7 @@ export function findingCard(finding, jobId) {
     h("p", {}, finding.explanation),
     h("p", {}, h("strong", {}, "What to do: "), finding.remedy.text),
     h("details", {}, h("summary", {}, "Evidence"), h("dl", {}, evidence.flat())),
-    finding.outcome ? h("p", { class: "faint" }, `Follow-up: ${JSON.stringify(finding.outcome)}`) : null);
+    finding.outcome ? h("p", { class: "faint" }, "Follow-up: ", h("a", { href: `#/jobs/${finding.outcome.job}` }, "the next job"), ` · ${finding.outcome.text}`) : null);
   if (jobId && Object.keys(finding.remedy.patch).length) card.append(applyRow(finding, jobId, card));
   return card;
 }
