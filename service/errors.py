@@ -203,6 +203,13 @@ class ProcessDiedError(RunError):
     retryable = True
 
 
+class StudyError(RunError):
+    """The study of a search, in its database, did not answer."""
+
+    code, title = "study-lost", "The study did not answer"
+    retryable = True
+
+
 class SupervisorError(RunError):
     """The worker's own part failed."""
 

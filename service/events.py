@@ -9,6 +9,7 @@ from typing import Literal
 
 from service.reports.dataset import DatasetContent
 from service.reports.result import Report
+from service.specs.tune import SearchFields
 from service.states import StopReason
 
 
@@ -107,10 +108,31 @@ class DatasetPacked:
 
 
 @dataclass(frozen=True, slots=True)
+class RunnersWanted:
+    """A search's study is ready: up to `count` more processes, on whichever workers are free, may run its trials."""
+
+    spec: SearchFields
+    """With every value that the search found out for itself."""
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stopped:
     """The last event of every run that did not raise."""
 
     reason: StopReason
 
 
-Event = Phase | Progress | StepRecord | EpochRecord | Resumed | FileSaved | Log | Reported | DatasetPacked | Stopped
+Event = (
+    Phase
+    | Progress
+    | StepRecord
+    | EpochRecord
+    | Resumed
+    | FileSaved
+    | Log
+    | Reported
+    | DatasetPacked
+    | RunnersWanted
+    | Stopped
+)

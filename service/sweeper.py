@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, aliased
 
 from service.errors import GateError, WorkerLostError
 from service.states import OWNED, TERMINAL, DatasetState, JobState, StopReason
-from service.store import idempotency, jobs, settle, workers
+from service.store import idempotency, jobs, runners, settle, workers
 from service.store.jobs import Fence, LostLeaseError
 from service.store.session import Store, now, upsert
 from service.store.tables import DatasetRow, DependencyRow, FileRow, JobRow, SweepRow
@@ -33,6 +33,9 @@ def sweep(store: Store, ring: Callable[[Iterable[str]], bool]) -> bool:
     with store.begin() as session:
         idempotency.forget_old(session)
         workers.forget_lost(session)
+        spent = runners.forget_files(session)
+    for key in spent:
+        store.artifacts.delete(key)
     store.checkpoint()
     return True
 

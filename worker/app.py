@@ -88,10 +88,15 @@ class Worker:
         try:
             if (claim := self._claim(job_id)) is not None:
                 with self._pool.borrow() as device:
-                    free = Supervisor(self.store, claim, device=device, threads=self.threads, drain=self.drain).run()
+                    free = self._see_through(claim, device)
                 self.ring(free)
         finally:
             _listen_again()
+
+    def _see_through(self, claim: Claim, device: str) -> list[str]:
+        return Supervisor(
+            self.store, claim, device=device, threads=self.threads, drain=self.drain, ring=self.ring
+        ).run()
 
     def _claim(self, job_id: str) -> Claim | None:
         """The waiting job of the highest priority; a duplicate ring finds nothing and is no harm."""

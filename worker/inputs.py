@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from service.errors import DataError, RunError, WeightsError
@@ -16,15 +15,14 @@ from service.specs import STORED_SPEC, AnyStoredSpec
 from service.specs.dataset import UploadSource
 from service.specs.model import TorchvisionSpec, WeightsFile
 from service.specs.part import FromJob
-from service.specs.tune import TuneSpec
+from service.specs.tune import SearchFields
 from service.store import files, jobs, reports
 from service.store.artifacts import sha256_of
 from service.store.jobs import Claim, Fence
 from service.store.session import Store
 from service.store.tables import FileRow
 from worker.engine.context import RunContext
-
-STUDY_SCHEMA = "studies"
+from worker.sharing import share
 
 
 @dataclass(frozen=True)
@@ -54,10 +52,8 @@ def gather(store: Store, claim: Claim, *, device: str, threads: int) -> Inputs:
         data_roots=store.settings.data_roots,
         downloads=store.settings.home / "downloads" if store.settings.allow_downloads else None,
         upload=_upload(store, spec, scratch),
-        study_url=_study_url(store, claim),
-        study=claim.fence.job_id,
     )
-    return Inputs(spec, context)
+    return Inputs(spec, share(store, claim, context))
 
 
 def discard(store: Store, fence: Fence) -> None:
@@ -76,7 +72,7 @@ def _scratch(store: Store, fence: Fence) -> Path:
 
 def _bind(session: Session, spec: AnyStoredSpec) -> AnyStoredSpec:
     """The spec with every value of an earlier job put in its place."""
-    if isinstance(spec, TuneSpec):
+    if isinstance(spec, SearchFields):
         changes: dict[str, Any] = {}
         if inner := _values(session, spec.train):
             changes["train"] = spec.train.model_dump() | inner
@@ -111,7 +107,7 @@ def _value(session: Session, job_id: str, *names: str) -> float | int:
 
 
 def _training(spec: AnyStoredSpec) -> object:
-    return spec.train if isinstance(spec, TuneSpec) else spec
+    return spec.train if isinstance(spec, SearchFields) else spec
 
 
 def _weights_row(session: Session, spec: AnyStoredSpec) -> FileRow | None:
@@ -176,19 +172,3 @@ def _upload(store: Store, spec: AnyStoredSpec, scratch: Path) -> Path | None:
     if not isinstance(source, UploadSource):
         return None
     return store.artifacts.local_path(source.artifact) or store.artifacts.fetch(source.artifact, scratch / "upload")
-
-
-def _study_url(store: Store, claim: Claim) -> str | None:
-    """Where a search keeps its trials: a schema of its own in the deployment's Postgres (Optuna has tables named like
-    ours), or a SQLite file of the job's own under HOME.
-    """
-    if claim.spec.kind != "tune":
-        return None
-    if store.engine.dialect.name == "sqlite":
-        folder = store.settings.home / "studies"
-        folder.mkdir(parents=True, exist_ok=True)
-        return f"sqlite:///{folder}/{claim.fence.job_id}.db"
-    with store.engine.begin() as connection:
-        connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {STUDY_SCHEMA}"))
-    url = store.engine.url.update_query_dict({"options": f"-csearch_path={STUDY_SCHEMA}"})
-    return url.render_as_string(hide_password=False)

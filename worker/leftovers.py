@@ -1,4 +1,4 @@
-"""What workers that were killed left on this host: files of attempts that are over, copies of deleted datasets."""
+"""What killed workers left: files of attempts that are over, copies of deleted datasets, deleted searches' studies."""
 
 import shutil
 import time
@@ -7,6 +7,7 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from service.states import OWNED, JobState
+from service.store import studies
 from service.store.session import Store
 from service.store.tables import DatasetRow, JobRow
 
@@ -17,9 +18,12 @@ HALF_FETCHED_SECONDS = 24 * 3600.0
 def clear(store: Store) -> None:
     """Removes what no attempt and no dataset of the database stands for; other workers may share this HOME."""
     with store.read() as session:
+        forgotten = [job_id for job_id in studies.kept(store) if session.get(JobRow, job_id) is None]
         gone = [*_scratch(session, store.settings.home / "scratch"), *_copies(session, store.settings.home / "cache")]
     for folder in gone:
         shutil.rmtree(folder, ignore_errors=True)
+    for job_id in forgotten:
+        studies.remove(store, job_id)
 
 
 def _scratch(session: Session, root: Path) -> list[Path]:

@@ -20,13 +20,14 @@ from service.events import (
     Progress,
     Reported,
     Resumed,
+    RunnersWanted,
     StepRecord,
     Stopped,
 )
 from service.reports.dataset import DatasetContent
 from service.reports.result import Report
 from service.states import StopReason
-from service.store import datasets, events, files, jobs, metrics, reports
+from service.store import datasets, events, files, jobs, metrics, reports, runners
 from service.store.artifacts import StoredFile
 from service.store.events import NewEvent
 from service.store.jobs import Fence
@@ -59,9 +60,10 @@ class Batch:
     columns: dict[str, Any] = field(default_factory=dict)
     latest: dict[str, float] = field(default_factory=dict)
     void_after: int | None = None
+    runners: RunnersWanted | None = None
 
     def __bool__(self) -> bool:
-        return any((self.points, self.events, self.reports, self.files, self.content, self.columns))
+        return any((self.points, self.events, self.reports, self.files, self.content, self.columns, self.runners))
 
 
 class Recorder:
@@ -71,6 +73,8 @@ class Recorder:
         self.store, self.fence, self.dataset_id = store, fence, dataset_id
         self.stop_reason: StopReason | None = None
         self.progress = 0.0
+        self.waiting: list[str] = []
+        """Jobs that have been added for workers to take."""
         self._batch = Batch()
         self._due = 0.0
         self._files = 0
@@ -105,6 +109,8 @@ class Recorder:
                 self._tell(NewEvent("resumed", {"step": event.step, "epoch": event.epoch, "resume": kind}))
             case DatasetPacked():
                 batch.content = event.content
+            case RunnersWanted():
+                batch.runners, self._due = event, 0.0
             case Stopped():
                 self.stop_reason = event.reason
             case _:
@@ -160,6 +166,8 @@ class Recorder:
         ]
         if any(taken.saved.role == "last" for taken in batch.files):
             outdated += files.prune(session, job_id)
+        if batch.runners is not None:
+            self.waiting = runners.start(session, job_id, batch.runners.spec, batch.runners.count)
         if batch.content is not None and self.dataset_id is not None:
             datasets.fill(session, self.dataset_id, batch.content)
         events.append(session, job_id, [*batch.events, *_summary(batch)])

@@ -7,6 +7,7 @@ killed, hangs) the supervisor lives on, and the job's row says what happened.
 import logging
 import threading
 import time
+from collections.abc import Callable, Iterable
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -28,8 +29,17 @@ logger = logging.getLogger(__name__)
 class Supervisor:
     """Runs one claimed attempt to its end; returns the ids of jobs that its end set free."""
 
-    def __init__(self, store: Store, claim: Claim, *, device: str, threads: int, drain: threading.Event) -> None:
-        self.store, self.claim, self.drain = store, claim, drain
+    def __init__(
+        self,
+        store: Store,
+        claim: Claim,
+        *,
+        device: str,
+        threads: int,
+        drain: threading.Event,
+        ring: Callable[[Iterable[str]], object],
+    ) -> None:
+        self.store, self.claim, self.drain, self.ring = store, claim, drain, ring
         self.device, self.threads = device, threads
         self.recorder = Recorder(store, claim.fence, claim.dataset_id if claim.spec.kind == "import" else None)
         self.lease = Lease(store, claim.fence)
@@ -89,8 +99,14 @@ class Supervisor:
         try:
             if self.recorder.is_due:
                 self.recorder.flush()
+                self._ring()
         except AWAY as error:
             logger.warning("the database does not answer: %s", error)
+
+    def _ring(self) -> None:
+        waiting, self.recorder.waiting = self.recorder.waiting, []
+        if waiting:
+            self.ring(waiting)
 
     def _obey(self, process: TrainingProcess) -> None:
         """Passes on what is asked for, and kills a child that does not follow in time."""

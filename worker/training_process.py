@@ -36,7 +36,7 @@ def start_forkserver() -> None:
     """
     if "GOMP_SPINCOUNT" not in os.environ:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    CONTEXT.set_forkserver_preload(["worker.child", "worker.engine.preload"])
+    CONTEXT.set_forkserver_preload(["worker.child", "worker.engine.preload", "worker.sharing"])
     forkserver.ensure_running()
 
 

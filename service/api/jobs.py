@@ -16,7 +16,7 @@ from service.specs import JobSpec
 from service.specs.changes import JobChanges
 from service.specs.examples import EXAMPLES
 from service.states import JobState
-from service.store import datasets, files, jobs
+from service.store import datasets, files, jobs, studies
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 SpecBody = Annotated[JobSpec, Body(discriminator="kind", openapi_examples=EXAMPLES)]
@@ -45,7 +45,7 @@ def list_jobs(
     services: ServicesDep,
     state: Annotated[JobState | None, Query()] = None,
     kind: Annotated[
-        str | None, Query(max_length=20, description="`import` jobs are listed only when asked for.")
+        str | None, Query(max_length=20, description="`import` and `tune-runner` jobs are listed only when asked for.")
     ] = None,
     label: Annotated[str | None, Query(max_length=301, description="`key` or `key=value`.")] = None,
     dataset: Annotated[str | None, Query(max_length=100, description="Id or name of a dataset.")] = None,
@@ -89,6 +89,11 @@ def change_job(job_id: JobId, changes: JobChanges, services: ServicesDep) -> Job
 def delete_job(job_id: JobId, services: ServicesDep) -> None:
     """Deletes a job that has ended or waits, with its files."""
     with services.store.begin() as session:
-        row = jobs.remove(session, job_id)
-        files.remove(session, row.id)
-    services.store.artifacts.delete(f"jobs/{row.id}")
+        is_search = jobs.get(session, job_id).kind == "tune"
+        gone = jobs.remove(session, job_id)
+        for each in gone:
+            files.remove(session, each)
+    for each in gone:
+        services.store.artifacts.delete(f"jobs/{each}")
+    if is_search:
+        studies.remove(services.store, job_id)

@@ -85,4 +85,6 @@ def spec_of(row: JobRow) -> AnyJobSpec:
     """The resolved spec of a job that a client can submit."""
     if row.kind == "import":
         raise InvalidRequestError("An import belongs to its dataset; import the dataset again instead")
+    if row.kind == "tune-runner":
+        raise InvalidRequestError(f"A runner belongs to its search; retry or clone the job {row.parent_id} instead")
     return JOB_SPEC.validate_python(row.spec)

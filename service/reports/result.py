@@ -119,6 +119,8 @@ class Trial(ReportPart):
     value: float | None
     duration_seconds: float | None
     reason: str | None = None
+    runner: str | None = None
+    """Who ran it: `main` is the job's own process, `runner-2` and so on those beside it."""
 
 
 class TuneReport(ReportPart):

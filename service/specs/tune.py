@@ -1,4 +1,4 @@
-"""The `tune` job: Optuna over a base `train` spec."""
+"""The `tune` job: Optuna over a base `train` spec; and the internal jobs that run its trials beside it."""
 
 from typing import Annotated, Literal, Self
 
@@ -52,10 +52,9 @@ Dimension = Annotated[
 ]
 
 
-class TuneSpec(JobCommon):
-    """Searches dotted paths of a `train` spec for the values with the best metric."""
+class SearchFields(JobCommon):
+    """What a search is: dotted paths of a `train` spec, and how their values are chosen and judged."""
 
-    kind: Literal["tune"]
     train: TrainFields
     """The base spec: a `train` spec without its kind."""
     search_space: dict[str, Dimension] = Field(min_length=1, max_length=50)
@@ -82,6 +81,28 @@ class TuneSpec(JobCommon):
     def dataset(self) -> str:
         """The base spec's dataset."""
         return self.train.dataset
+
+
+class TuneSpec(SearchFields):
+    """Searches dotted paths of a `train` spec for the values with the best metric."""
+
+    kind: Literal["tune"]
+
+
+class TuneRunnerSpec(SearchFields):
+    """One more runner of a search's trials; a `tune` job starts these itself, see `parallelism`."""
+
+    kind: Literal["tune-runner"]
+    study: str
+    """Id of the `tune` job."""
+    number: int = Field(ge=2)
+    """Of the runners that share its study; the job itself is the first."""
+
+    @classmethod
+    def of(cls, spec: SearchFields, study: str, number: int) -> Self:
+        """The job that runs trials of `spec` as the search's runner of this number."""
+        own = {"kind": "tune-runner", "study": study, "number": number, "requires": []}
+        return cls.model_validate(spec.model_dump(mode="json", exclude={"kind"}) | own)
 
 
 def _fault(dimension: Dimension) -> str | None:

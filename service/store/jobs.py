@@ -1,6 +1,6 @@
 """Jobs: made, claimed, moved from state to state, ended. Every change of state is a compare-and-set."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, or_, s
 from sqlalchemy.orm import Session, aliased
 
 from service.errors import InUseError, NotFoundError, Problem, StateError
-from service.specs import STORED_SPEC, AnyStoredSpec
+from service.specs import INTERNAL_KINDS, STORED_SPEC, AnyStoredSpec
 from service.states import OWNED, TERMINAL, TRANSITIONS, JobState, StopReason, is_terminal
 from service.store import events
 from service.store.events import NewEvent
@@ -225,7 +225,10 @@ def transition(
     if stop_reason is not None:
         values["stop_reason"] = stop_reason
     moved = session.execute(
-        update(JobRow).where(held, JobRow.state.in_(sources)).values(state=target, **values).returning(JobRow.attempt),
+        update(JobRow)
+        .where(held, JobRow.state.in_(sources))
+        .values(state=target, **values)
+        .returning(JobRow.attempt, JobRow.kind),
         execution_options={"synchronize_session": False},
     ).one_or_none()
     if moved is None:
@@ -237,7 +240,36 @@ def transition(
     if is_terminal(target):
         events.append(session, job_id, [NewEvent("end", {"state": target})])
     session.expire_all()
+    if moved[1] == "tune":
+        _lead(session, job_id, target)
     return True
+
+
+def _lead(session: Session, job_id: str, target: JobState) -> None:
+    """A search takes its runners along, wherever it goes: one that waits again needs a slot that they may hold."""
+    sources = {JobState.QUEUED, JobState.RUNNING}
+    lead: Callable[[Session, str], object]
+    if is_terminal(target) or target is JobState.CANCELLING:
+        sources, lead = {state for state in JobState if not is_terminal(state)}, request_cancel
+    elif target in (JobState.PAUSING, JobState.PAUSED):
+        lead = request_pause
+    elif target is JobState.QUEUED:
+        sources, lead = {JobState.RUNNING}, _put_back
+    else:
+        return
+    wanted = runners_of(job_id).where(JobRow.state.in_([str(state) for state in sources]))
+    for runner_id in session.execute(wanted.with_for_update()).scalars().all():
+        lead(session, runner_id)
+
+
+def _put_back(session: Session, job_id: str) -> None:
+    """Takes a running job from its owner, who hears that the lease is lost."""
+    transition(session, job_id, JobState.QUEUED, rung_at=None)
+
+
+def runners_of(job_id: str) -> Select[str]:
+    """Ids of the jobs that run a search's trials beside it."""
+    return select(JobRow.id).where(JobRow.parent_id == job_id, JobRow.kind == "tune-runner")
 
 
 def request_cancel(session: Session, job_id: str) -> JobRow:
@@ -276,8 +308,11 @@ def _lock(session: Session, job_id: str) -> JobRow:
     return row or get(session, job_id)
 
 
-def remove(session: Session, job_id: str) -> JobRow:
-    """Deletes the row of a job that has ended (or waits); what hangs on it goes too. The caller deletes its files."""
+def remove(session: Session, job_id: str) -> list[str]:
+    """Deletes the row of a job that has ended (or waits); what hangs on it goes too, a search's runners included.
+
+    Returns the ids of the jobs that are gone: the caller deletes their files.
+    """
     row = _lock(session, job_id)
     if JobState(row.state) not in TERMINAL | {JobState.QUEUED, JobState.PAUSED}:
         raise StateError(f"the job is {row.state}; cancel it first")
@@ -287,8 +322,9 @@ def remove(session: Session, job_id: str) -> JobRow:
     ).scalars()
     if in_use := list(users):
         raise InUseError("other jobs still need this one: " + ", ".join(in_use[:10]))
-    session.execute(delete(JobRow).where(JobRow.id == job_id))
-    return row
+    gone = [row.id, *session.execute(runners_of(row.id)).scalars()]
+    session.execute(delete(JobRow).where(JobRow.id.in_(gone)))
+    return gone
 
 
 def list_page(
@@ -302,11 +338,14 @@ def list_page(
     limit: int = 50,
     cursor: str | None = None,
 ) -> tuple[list[JobRow], str | None]:
-    """Newest first; `label` is `key` or `key=value`; the cursor is the last id. Imports are hidden unless asked for."""
+    """Newest first; `label` is `key` or `key=value`; the cursor is the last id.
+
+    Internal jobs are hidden unless their kind is asked for.
+    """
     equal = {JobRow.state: state, JobRow.kind: kind, JobRow.dataset_id: dataset, JobRow.parent_id: parent}
     wanted = page(label, cursor).where(*(column == value for column, value in equal.items() if value is not None))
     if kind is None:
-        wanted = wanted.where(JobRow.kind != "import")
+        wanted = wanted.where(JobRow.kind.not_in(INTERNAL_KINDS))
     rows = list(session.execute(wanted.limit(limit + 1)).scalars())
     return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
 

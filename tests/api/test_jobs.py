@@ -6,7 +6,9 @@ import httpx
 import pytest
 
 from service.specs.examples import EXAMPLES
+from service.specs.tune import TuneSpec
 from service.states import JobState
+from service.store import runners, studies
 from tests.api.bell import Bell
 from tests.api.world import World
 
@@ -107,6 +109,26 @@ def test_a_job_can_be_renamed_and_deleted(client: httpx.Client) -> None:
     assert (changed["labels"], changed["priority"], changed["name"]) == ({"a": "b"}, 5, None)
     assert client.delete(path).status_code == 204
     assert client.get(path).status_code == 404
+
+
+def test_a_search_is_deleted_with_its_runners_and_its_study(client: httpx.Client, world: World) -> None:
+    world.dataset()
+    space = {"optimizer.lr": {"type": "float", "low": 1e-4, "high": 1e-2}}
+    spec = {"kind": "tune", "train": {"dataset": "digits"}, "search_space": space, "parallelism": 2}
+    job_id = client.post("/v1/jobs", json=spec).json()["id"]
+    fence = world.claim(job_id).fence
+    studies.address(world.store, job_id)
+    with world.store.begin() as session:
+        (runner,) = runners.start(session, job_id, TuneSpec.model_validate(spec), 1)
+    world.save_bytes(runner, "trial-00001.pt", "last", b"state")
+    shown = client.get(f"/v1/jobs/{runner}").json()
+    assert (shown["kind"], shown["parent"], shown["state"]) == ("tune-runner", job_id, "queued")
+    assert client.post(f"/v1/jobs/{runner}/clone").json()["detail"].startswith("A runner belongs to its search")
+    world.end(fence)
+    assert client.delete(f"/v1/jobs/{job_id}").status_code == 204
+    assert client.get(f"/v1/jobs/{runner}").status_code == 404
+    assert world.store.artifacts.keys(f"jobs/{runner}") == []
+    assert studies.kept(world.store) == []
 
 
 def test_a_running_job_cannot_be_deleted(client: httpx.Client, world: World) -> None:

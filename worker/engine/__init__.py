@@ -14,7 +14,7 @@ from service.specs.dataset import ImportSpec
 from service.specs.lr_find import LrFindSpec
 from service.specs.sanity import SanitySpec
 from service.specs.train import TrainSpec
-from service.specs.tune import TuneSpec
+from service.specs.tune import TuneRunnerSpec, TuneSpec
 from worker.engine.context import RunContext
 
 
@@ -41,6 +41,10 @@ def run(spec: AnyStoredSpec, context: RunContext) -> Iterator[Event]:
             from worker.engine.tune import run_tune
 
             yield from run_tune(spec, context)
+        case TuneRunnerSpec():
+            from worker.engine.tune_runner import run_tune_runner
+
+            yield from run_tune_runner(spec, context)
         case ImportSpec():
             from worker.engine.data.importing import run_import
 

@@ -6,8 +6,15 @@ from pathlib import Path
 
 from service.states import StopReason
 
+MAIN = "main"
+"""The runner of a search that is the job itself: it tells what all have found, and makes the best trial its own."""
+
 
 def _never() -> StopReason | None:
+    return None
+
+
+def _no_state(number: int) -> Path | None:
     return None
 
 
@@ -35,7 +42,9 @@ class RunContext:
     """Where the trials of a `tune` job are kept and shared; None: in this process's memory."""
     study: str = "tune"
     """The name of its study there."""
-    runner: str = "main"
+    runner: str = MAIN
     """Who runs trials; unlike a process it comes again after a crash."""
+    trial_state: Callable[[int], Path | None] = field(default=_no_state)
+    """The state that another runner saved of the trial of this number, fetched to this host."""
     stop: Callable[[], StopReason | None] = field(default=_never)
     """Asked at every step boundary; a reason makes the run save a last checkpoint and end."""

@@ -7,7 +7,10 @@ import torch._dynamo
 import worker.engine.batch_size
 import worker.engine.data.importing
 import worker.engine.lr_find
+import worker.engine.models.transfer
 import worker.engine.sanity
 import worker.engine.train
+import worker.engine.tune
+import worker.engine.tune_runner
 
 __all__ = ["safetensors", "torch", "worker"]

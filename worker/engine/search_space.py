@@ -19,7 +19,7 @@ from service.specs.tune import (
     FloatDimension,
     IntDimension,
     LayersDimension,
-    TuneSpec,
+    SearchFields,
 )
 
 Scalar = bool | int | float | str | None
@@ -29,7 +29,7 @@ GRID_POINTS = 5
 """Values of a continuous range that a grid search tries."""
 
 
-def suggest(trial: Trial, spec: TuneSpec) -> Values:
+def suggest(trial: Trial, spec: SearchFields) -> Values:
     """One value for every path, by the study's sampler."""
     return {path: _suggest(trial, path, each, grid=spec.sampler == "grid") for path, each in spec.search_space.items()}
 
@@ -51,12 +51,12 @@ def _suggest(trial: Trial, path: str, dimension: Dimension, *, grid: bool) -> Sc
             assert_never(dimension)
 
 
-def is_numeric(spec: TuneSpec) -> bool:
+def is_numeric(spec: SearchFields) -> bool:
     """Whether every dimension is a number: no choices, nothing conditional."""
     return all(isinstance(each, FloatDimension | IntDimension) for each in spec.search_space.values())
 
 
-def first_parameters(spec: TuneSpec) -> list[dict[str, Scalar]]:
+def first_parameters(spec: SearchFields) -> list[dict[str, Scalar]]:
     """What is tried first: the lr-find's learning rate with the base spec's other values, then the base spec's own.
 
     Numbers outside of their range are moved to its nearest end; what has no value in the base is left to the sampler.
@@ -105,12 +105,12 @@ def _on_grid(value: float, low: float, high: float, step: float | None) -> float
     return low + step * min(max(round((value - low) / step), 0), last)
 
 
-def grid_size(spec: TuneSpec) -> int:
+def grid_size(spec: SearchFields) -> int:
     """Points of the whole grid."""
     return math.prod(len(values) for values in _grid(spec).values())
 
 
-def grid_points(spec: TuneSpec) -> list[dict[str, Scalar]]:
+def grid_points(spec: SearchFields) -> list[dict[str, Scalar]]:
     """Every point of the grid in a random order, or `n_trials` of them when there are more."""
     values = _grid(spec)
     size = math.prod(len(each) for each in values.values())
@@ -126,7 +126,7 @@ def _point(values: Mapping[str, Sequence[Scalar]], number: int) -> dict[str, Sca
     return point
 
 
-def _grid(spec: TuneSpec) -> dict[str, Sequence[Scalar]]:
+def _grid(spec: SearchFields) -> dict[str, Sequence[Scalar]]:
     """The values of each parameter that a grid search combines."""
     points: dict[str, Sequence[Scalar]] = {}
     for path, dimension in spec.search_space.items():

@@ -1,9 +1,11 @@
 """One trial of a search: a training with the trial's values, watched epoch by epoch, pruned when it is hopeless."""
 
 from collections.abc import Generator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial, TrialState
 from pydantic import ValidationError
 
@@ -13,12 +15,13 @@ from service.specs.paths import set_path
 from service.specs.refusals import Limits, refuse
 from service.specs.resolve import fill_training
 from service.specs.train import CheckpointSpec, TrainSpec
-from service.specs.tune import TuneSpec
+from service.specs.tune import SearchFields
 from service.states import StopReason
 from worker.engine import loop, seeding, train
 from worker.engine.context import RunContext
 from worker.engine.data.packed import PackedDataset
 from worker.engine.memory import is_out_of_memory, out_of_memory
+from worker.engine.pulse import Pulse
 from worker.engine.search_space import Values
 from worker.engine.setup import build_run, fixed_batch_size
 from worker.engine.state import TrainingState
@@ -31,16 +34,19 @@ NO_CHECKPOINT_SECONDS = 1e9
 
 @dataclass
 class Outcome:
-    """How a trial ended. `run` holds the best weights of a completed one; `interrupted` says why it has no end yet."""
+    """How a trial ended. `run` holds the best weights of a completed one; `interrupted` says why it has no end yet.
 
-    state: TrialState
+    `state` is None when another process has ended it meanwhile: it was thought dead, or the search is over.
+    """
+
+    state: TrialState | None
     value: float | None = None
     reason: str | None = None
     run: TrainingState | None = None
     interrupted: StopReason | None = None
 
 
-def trial_spec(spec: TuneSpec, values: Mapping[str, object], seed: int | None = None) -> TrainSpec:
+def trial_spec(spec: SearchFields, values: Mapping[str, object], seed: int | None = None) -> TrainSpec:
     """The `train` spec of a trial. Raises KeyError or ValidationError when the values do not go together."""
     raw = spec.train.model_dump(mode="json") | {"kind": "train"}
     for path, value in values.items():
@@ -57,10 +63,19 @@ def trial_spec(spec: TuneSpec, values: Mapping[str, object], seed: int | None = 
 
 
 def run_trial(
-    search: Search, trial: Trial, values: Values, context: RunContext, dataset: PackedDataset
+    search: Search, trial: Trial, values: Values, context: RunContext, dataset: PackedDataset, *, first: bool
 ) -> Generator[Event, None, Outcome]:
-    """Trains one trial; yields its metric as series `trial/<number>/...`. What is the trial's fault is an outcome."""
-    first = not search.finished()
+    """Trains one trial; yields its metric as series `trial/<number>/...`. What is the trial's fault is an outcome.
+
+    Raises DataError or WeightsError in the `first` trial: it is the base spec's fault then, and every trial's.
+    """
+    with nullcontext() if search.storage is None else Pulse(trial):
+        return (yield from _run_trial(search, trial, values, context, dataset, first=first))
+
+
+def _run_trial(
+    search: Search, trial: Trial, values: Values, context: RunContext, dataset: PackedDataset, *, first: bool
+) -> Generator[Event, None, Outcome]:
     batch_size = 0
     try:
         spec = trial_spec(search.spec, values)
@@ -75,10 +90,12 @@ def run_trial(
         return Outcome(TrialState.FAIL, reason=f"the values do not go together: {_sentence(error)}")
     except (DataError, WeightsError) as error:
         if first:
-            raise  # it is the base spec's fault, and every trial's
+            raise
         return Outcome(TrialState.FAIL, reason=error.detail)
     except RunError as error:
         return Outcome(TrialState.FAIL, reason=error.detail)
+    except UpdateFinishedTrialError:
+        return Outcome(None)
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
@@ -105,12 +122,11 @@ def _watched(search: Search, trial: Trial, run: TrainingState) -> Generator[Even
     _, metric = search.spec.metric.split("/")
     vanished: list[bool] = []
     for event in loop.train_epochs(run) if run.stop_reason is None else ():
-        search.beat(trial)
         if isinstance(event, StepRecord):
             vanished.append(event.values["grad_norm/total"] < VANISHED_NORM)
         elif isinstance(event, EpochRecord):
             value = event.val[metric]
-            yield StepRecord(event.epoch, event.epoch, {f"trial/{trial.number}/{search.spec.metric}": value})
+            yield point(trial.number, event.epoch, search.spec.metric, value)
             trial.report(value, event.epoch)
             if sum(vanished) > VANISHED_SHARE * len(vanished):
                 return Outcome(TrialState.PRUNED, reason=_collapsed(run, sum(vanished), len(vanished)))
@@ -120,6 +136,11 @@ def _watched(search: Search, trial: Trial, run: TrainingState) -> Generator[Even
     if run.stop_reason not in train.CONCLUSIVE:
         return Outcome(TrialState.FAIL, interrupted=run.stop_reason or StopReason.CANCELLED)
     return Outcome(TrialState.COMPLETE, value=run.best.metrics[metric], run=run)
+
+
+def point(number: int, epoch: int, metric: str, value: float) -> StepRecord:
+    """One point of a trial's curve."""
+    return StepRecord(epoch, epoch, {f"trial/{number}/{metric}": value})
 
 
 def _collapsed(run: TrainingState, vanished: int, steps: int) -> str:

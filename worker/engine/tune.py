@@ -1,70 +1,62 @@
-"""The `tune` job: a search over a `train` spec. Its trials share the process and the opened dataset."""
+"""The `tune` job: a search over a `train` spec. Its trials share the process and the opened dataset.
+
+With `parallelism`, runners on other worker slots share the study (see `tune_runner`); this one tells what all of them
+find, takes up what those that died left behind, and makes the best trial the job's own, whoever ran it.
+"""
 
 import time
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from typing import Any
 
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial
 
 from service.errors import DivergedError, RunError
-from service.events import Event, FileSaved, Log, Phase, Progress, Reported, Stopped
+from service.events import Event, Log, Phase, Progress, Reported, RunnersWanted, StepRecord, Stopped
 from service.specs.train import TrainSpec
 from service.specs.tune import TuneSpec
 from service.states import StopReason
-from worker.engine import checkpoint, loop, run_files, train, tune_report
+from worker.engine import checkpoint, loop, train, tune_report
 from worker.engine.batch_size import choose_batch_size
 from worker.engine.context import RunContext
-from worker.engine.data.packed import PackedDataset
-from worker.engine.search_space import Values
 from worker.engine.setup import open_dataset, start
 from worker.engine.state import TrainingState
-from worker.engine.study import Search
-from worker.engine.trials import Outcome, run_trial, start_run, trial_spec
+from worker.engine.study import Search, storage_faults
+from worker.engine.trial_news import TrialNews
+from worker.engine.trials import start_run, trial_spec
+from worker.engine.tuning import Champion, Tuning
 
-HOPELESS_TRIALS = 5
-"""So many failures without one trial that ran mean that none will."""
 WAIT_SECONDS = 0.5
 
 
-@dataclass(frozen=True)
-class Champion:
-    """The best trial so far and its run, which holds the best weights."""
-
-    number: int
-    run: TrainingState
-
-
-class Tuning:
-    """One job's search, and what it found."""
-
-    def __init__(self, spec: TuneSpec, context: RunContext, dataset: PackedDataset) -> None:
-        self.spec, self.context, self.dataset = spec, context, dataset
-        self.search = Search(spec, context.study_url, context.study, context.runner)
-        self.champion: Champion | None = None
-        self.stopped: StopReason | None = None
-        self.notes: list[str] = []
-
-    def report(self) -> Reported:
-        """The search's outcome as far as it is known."""
-        return Reported("result", tune_report.report(self.search, self.notes, len(self.dataset.indices("val"))))
-
-
 def run_tune(spec: TuneSpec, context: RunContext) -> Iterator[Event]:
-    """Searches; yields `trial:<n>` as each ends, at last `result`, and the best trial's files and reports (`best` is
-    its result). Raises RunError when no trial can be completed.
+    """Searches; yields `trial:<n>` as each begins and ends, at last `result`, and the best trial's files and reports
+    (`best` is its result). Raises RunError when no trial can be completed.
     """
     yield Phase("loading")
-    if spec.train.batch_size == "auto" and "batch_size" not in spec.search_space:
-        spec = yield from _with_batch_size(spec, context)
-        if spec.train.batch_size == "auto":
+    with storage_faults(), closing(Search(spec, context.study_url, context.study, context.runner)) as search:
+        yield from _choose_batch_size(search, context)
+        if search.spec.train.batch_size == "auto" and "batch_size" not in spec.search_space:
             yield Stopped(context.stop() or StopReason.CANCELLED)
             return
-    start(spec.train, context)
-    tuning = Tuning(spec, context, open_dataset(context))
-    try:
-        yield from _tune(tuning)
-    finally:
-        tuning.search.close()
+        start(spec.train, context)
+        yield from _tune(Tuning(search.spec, context, open_dataset(context), search))
+
+
+def _choose_batch_size(search: Search, context: RunContext) -> Iterator[Event]:
+    """The batch size that `auto` means, once for all trials and runners: it is kept with the study."""
+    spec = search.spec
+    if spec.train.batch_size != "auto" or "batch_size" in spec.search_space:
+        return
+    size = search.study.user_attrs.get("batch_size")
+    if size is None:
+        base = TrainSpec.model_validate(spec.train.model_dump(mode="json") | {"kind": "train"})
+        size = (yield from choose_batch_size(base, context)).batch_size
+        if size == "auto":
+            return
+        search.study.set_user_attr("batch_size", size)
+    search.spec = spec.model_copy(update={"train": spec.train.model_copy(update={"batch_size": size})})
 
 
 def _tune(tuning: Tuning) -> Iterator[Event]:
@@ -75,83 +67,63 @@ def _tune(tuning: Tuning) -> Iterator[Event]:
         yield from _crown(tuning)
     if tuning.stopped is None:
         yield from _confirm(tuning)
-    yield tuning.report()
+    yield _report(tuning)
     yield Stopped(tuning.stopped or StopReason.COMPLETED)
 
 
-def _with_batch_size(spec: TuneSpec, context: RunContext) -> Generator[Event, None, TuneSpec]:
-    """The batch size that `auto` means, once for all trials."""
-    base = TrainSpec.model_validate(spec.train.model_dump(mode="json") | {"kind": "train"})
-    chosen = yield from choose_batch_size(base, context)
-    return spec.model_copy(update={"train": spec.train.model_copy(update={"batch_size": chosen.batch_size})})
+def _report(tuning: Tuning) -> Reported:
+    """The search's outcome as far as it is known."""
+    report = tune_report.report(tuning.search, tuning.notes, len(tuning.dataset.indices("val")))
+    return Reported("result", report)
 
 
 def _search(tuning: Tuning) -> Iterator[Event]:
-    """Trial after trial until there are enough, or none has been better for long."""
-    search = tuning.search
-    while not _is_over(tuning):
-        tuning.stopped = tuning.context.stop()
-        if tuning.stopped is not None:
-            return
-        if search.places() == 0:
-            time.sleep(WAIT_SECONDS)  # the last trials run elsewhere
-            continue
-        trial, values = search.ask()
-        yield Reported(f"trial:{trial.number}", tune_report.row(search.frozen(trial)))
-        outcome = yield from run_trial(search, trial, values, tuning.context, tuning.dataset)
-        yield from _settle(tuning, trial, values, outcome)
+    """This runner's trials and the news of the others', until the search is over and nobody runs a trial."""
+    search, news = tuning.search, TrialNews(tuning.search)
+    yield from news.events()
+    if search.storage is not None and (others := min(tuning.spec.parallelism, search.places()) - 1) > 0:
+        yield RunnersWanted(tuning.spec, others)
+    while tuning.stopped is None and not tuning.is_over():
+        for event in tuning.run_trials():
+            if isinstance(event, StepRecord):
+                news.saw(event)
+            if not isinstance(event, Progress):
+                yield event
+            if isinstance(event, Progress) or news.is_due:
+                yield from news.events()
+        if tuning.stopped is None and not tuning.is_over():
+            yield from _wait(tuning, news)
+    if tuning.stopped is None:
+        search.close_others()
+        yield from news.events()
+        _note_end(tuning)
 
 
-def _is_over(tuning: Tuning) -> bool:
-    search = tuning.search
-    finished = search.finished()
-    failed = [trial for trial in finished if trial.state is TrialState.FAIL]
-    if len(failed) == len(finished) >= min(HOPELESS_TRIALS, search.wanted):
-        reason = failed[-1].user_attrs.get("reason", "unknown")
-        raise RunError(f"none of the first {len(failed)} trials could run; the last one: {reason}")
-    if len(finished) >= search.wanted:
-        return True
-    if search.since_best() >= search.patience():
+def _wait(tuning: Tuning, news: TrialNews) -> Iterator[Event]:
+    """The last trials run elsewhere."""
+    tuning.search.settle_silent()
+    time.sleep(WAIT_SECONDS)
+    tuning.stopped = tuning.context.stop()
+    yield from news.events()
+
+
+def _note_end(tuning: Tuning) -> None:
+    """Why there are fewer trials than were asked for; RunError when none could run."""
+    search, finished = tuning.search, tuning.search.finished()
+    if tuning.is_hopeless():
+        reason = finished[-1].user_attrs.get("reason", "unknown")
+        raise RunError(f"none of the first {len(finished)} trials could run; the last one: {reason}")
+    if len(finished) < search.wanted:
         tuning.notes.append(
             f"stopped after {len(finished)} of {search.wanted} trials: the last {search.since_best()} were no better"
         )
-        return True
-    return False
-
-
-def _settle(tuning: Tuning, trial: Trial, values: Values, outcome: Outcome) -> Iterator[Event]:
-    """Tells the study how the trial ended, and keeps the run when it is the best so far."""
-    search, number = tuning.search, trial.number
-    if outcome.interrupted is not None:
-        tuning.stopped = outcome.interrupted
-        search.interrupt(trial, again=outcome.interrupted is not StopReason.CANCELLED)
-    else:
-        search.tell(trial, outcome.state, outcome.value, outcome.reason)
-    frozen = search.frozen(trial)
-    yield Reported(f"trial:{number}", tune_report.row(frozen))
-    yield Log(tune_report.sentence(frozen, tuning.spec.metric))
-    best = search.best()
-    if outcome.run is not None and best is not None and best.number == number:
-        tuning.champion = Champion(number, outcome.run)
-        yield from _save(tuning, tuning.champion, values)
-    done = len(search.finished())
-    yield Progress(min(done / search.wanted, 1.0), done, search.wanted)
-
-
-def _save(tuning: Tuning, champion: Champion, values: Values) -> Iterator[Event]:
-    """The best trial's whole state, from which a search that was killed takes it up again, and its weights alone."""
-    run, number = champion.run, champion.number
-    state = run.snapshot() | {"trial": number, "values": values}
-    path = checkpoint.save(tuning.context.scratch / f"trial-{number:05d}.pt", state)
-    yield FileSaved("last", path.name, path, number + 1, run.best.epoch, run.best.metrics)
-    yield run_files.save_best(run)
 
 
 def _crown(tuning: Tuning) -> Iterator[Event]:
     """The best trial's model file and reports become the job's own."""
     best = tuning.search.best()
     if best is None:
-        yield tuning.report()
+        yield _report(tuning)
         raise RunError("no trial was completed; `GET /v1/jobs/{id}/trials` says why each ended")
     if tuning.champion is None or tuning.champion.number != best.number:
         yield from _find(tuning, best)
@@ -166,18 +138,28 @@ def _crown(tuning: Tuning) -> Iterator[Event]:
 
 
 def _find(tuning: Tuning, best: FrozenTrial) -> Iterator[Event]:
-    """The best trial's run when this process does not have it: from its checkpoint, else trained again."""
+    """The best trial's run when this process does not have it: from its saved state, else trained again."""
     spec = trial_spec(tuning.spec, best.user_attrs["values"])
     run = yield from start_run(spec, tuning.context, tuning.dataset)
-    saved = checkpoint.load(tuning.context.resume_from) if tuning.context.resume_from else {}
-    if saved.get("trial") == best.number:
+    if (saved := _saved_state(tuning.context, best.number)) is not None:
         run.restore(saved)
         run.stop_reason = StopReason.COMPLETED
     else:
         yield Log(f"trial {best.number} was trained elsewhere; it is trained again here for its model and reports")
         yield from _trained(tuning, run)
     if tuning.stopped is None:
-        tuning.champion = Champion(best.number, run)
+        tuning.champion = Champion(best.number, run, best.user_attrs["values"])
+        yield from tuning.save()
+
+
+def _saved_state(context: RunContext, number: int) -> dict[str, Any] | None:
+    """The state of that trial: this job's own last one, or what another runner saved."""
+    if context.resume_from is not None:
+        saved = checkpoint.load(context.resume_from)
+        if saved.get("trial") == number:
+            return saved
+    path = context.trial_state(number)
+    return checkpoint.load(path) if path else None
 
 
 def _trained(tuning: Tuning, run: TrainingState) -> Iterator[Event]:

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Sequence
 from typing import Literal
 
-from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
 from service.reports.result import Trial, TuneReport
@@ -32,6 +31,7 @@ def row(trial: FrozenTrial) -> Trial:
         params=trial.user_attrs.get("values", trial.params),
         value=value if value is not None and math.isfinite(value) else None,
         duration_seconds=trial.duration.total_seconds() if trial.duration else None,
+        runner=trial.user_attrs.get("runner"),
         reason=trial.user_attrs.get("reason"),
     )
 
@@ -46,11 +46,11 @@ def sentence(trial: FrozenTrial, metric: str) -> str:
 
 def report(search: Search, notes: Sequence[str], val_samples: int) -> TuneReport:
     """Everything that is known of the search."""
-    trials = search.study.get_trials(deepcopy=False)
+    search.refresh()
     best = search.best()
     return TuneReport(
         metric=search.spec.metric,
-        data=[row(trial) for trial in trials if trial.state is not TrialState.WAITING],
+        data=[row(trial) for trial in search.visible()],
         best=row(best) if best else None,
         importances=importances(search),
         notes=[*notes, *_noise(search, val_samples)],
@@ -62,6 +62,9 @@ def importances(search: Search) -> dict[str, float]:
     done = [trial for trial in search.finished() if trial.state is TrialState.COMPLETE]
     if len(done) < LEAST_TRIALS or len({trial.value for trial in done}) == 1:
         return {}
+    # Brings scikit-learn along (1.4 s, 85 MB), which the forkserver therefore does not load for every job.
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # too few distinct values of a parameter, and the like
         found = get_param_importances(search.study, evaluator=PedAnovaImportanceEvaluator())

@@ -1,0 +1,86 @@
+"""A search over two Celery workers, on each kind of database: its processes and a worker die, no trial is lost."""
+
+import os
+import signal
+from collections.abc import Iterator
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from service.states import JobState
+from service.store import jobs, studies
+from service.store.session import Store
+from service.store.tables import WorkerRow
+from tests.worker.deck import Deck, eventually
+from tests.worker.processes import WorkerProcess, training_process_of
+from tests.worker.searches import completed, imported, runner_of, search, trials
+from worker.engine import study
+
+
+@pytest.fixture
+def deck(store: Store) -> Iterator[Deck]:
+    """Leases that run out soon, since these workers die."""
+    short = {"lease_seconds": 3.0, "stop_poll_seconds": 0.05, "sweep_seconds": 0.2, "rering_seconds": 0.2}
+    opened = Store(store.settings.model_copy(update=short))
+    yield imported(opened)
+    opened.close()
+
+
+def worker_pid(deck: Deck, job_id: str) -> int:
+    """The worker that has the job."""
+    with deck.store.read() as session:
+        row = session.get(WorkerRow, jobs.get(session, job_id).owner)
+    assert row is not None
+    return row.pid
+
+
+def kill_in_a_trial(deck: Deck, job_id: str, pid: int) -> int:
+    """kill -9 of the runner's process while it has a trial under way; returns the trial's number."""
+    storage = study._open(studies.address(deck.store, job_id))
+    found = optuna.load_study(study_name=job_id, storage=storage)
+
+    def look() -> int | None:
+        os.kill(pid, signal.SIGSTOP)
+        for trial in found.get_trials(states=[TrialState.RUNNING]):
+            if trial.user_attrs.get("runner") == "runner-2":
+                os.kill(pid, signal.SIGKILL)
+                return trial.number
+        os.kill(pid, signal.SIGCONT)
+        return None
+
+    number = eventually(look)
+    storage.remove_session()
+    storage.engine.dispose()
+    return number
+
+
+def test_a_search_over_two_workers_outlives_a_process_and_a_worker(deck: Deck) -> None:
+    job_id = search(deck, epochs=3, n_trials=5000)
+    with WorkerProcess(deck.store) as first, WorkerProcess(deck.store) as second:
+        deck.ring(job_id)
+        runner = runner_of(deck, job_id)
+        completed(deck, job_id, "runner-2")
+        assert {worker_pid(deck, job_id), worker_pid(deck, runner)} == {first.pid, second.pid}
+        number = kill_in_a_trial(deck, job_id, training_process_of(worker_pid(deck, runner)))
+        deck.seen(runner, "state", state=JobState.RUNNING, attempt=2)
+        completed(deck, job_id, "runner-2", more_than=len(completed(deck, job_id, "runner-2")))
+        killed = trials(deck, job_id)[number]
+        assert (killed["state"], killed["reason"]) == ("failed", "its process died; it is run again")
+        host = first if worker_pid(deck, job_id) == first.pid else second
+        host.kill()
+        before = trials(deck, job_id)
+        deck.seen(job_id, "state", state=JobState.RUNNING, attempt=2)  # on the worker that had the runner
+        ours = [trial for trial in before if (trial["runner"], trial["state"]) == ("main", "complete")]
+        completed(deck, job_id, "main", more_than=len(ours) + 1)
+        assert deck.job(runner).state == JobState.QUEUED
+        with deck.store.begin() as session:
+            jobs.request_cancel(session, job_id)
+        assert deck.ended(job_id).state == deck.ended(runner).state == JobState.CANCELLED
+    after, series = trials(deck, job_id), deck.series(job_id)
+    assert all(after[trial["number"]] == trial for trial in before if trial["state"] == "complete")
+    assert all(
+        len(series[f"trial/{trial['number']}/val/accuracy"]) == 3 for trial in after if trial["state"] == "complete"
+    )
+    studies.remove(deck.store, job_id)
+    assert not studies.kept(deck.store)
