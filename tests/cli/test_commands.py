@@ -84,12 +84,17 @@ def test_nobody_at_the_address_is_said_with_what_to_do(monkeypatch: pytest.Monke
     ("source", "spec"),
     [
         ("digits", {"kind": "builtin", "name": "digits"}),
-        ("FashionMNIST", {"kind": "torchvision", "name": "FashionMNIST"}),
+        ("FashionMNIST", {"kind": "torchvision", "name": "FashionMNIST", "download": False}),
         ("/data/images", {"kind": "path", "path": "/data/images"}),
     ],
 )
-def test_a_dataset_is_named_as_its_source_suggests(source: str, spec: dict[str, str]) -> None:
+def test_a_dataset_is_named_as_its_source_suggests(source: str, spec: dict[str, str | bool]) -> None:
     assert source_of(source) == spec
+
+
+def test_a_dataset_may_be_one_of_several_editions_and_be_fetched() -> None:
+    expected = {"kind": "torchvision", "name": "EMNIST", "variant": "letters", "download": True}
+    assert source_of("EMNIST", "letters", download=True) == expected
 
 
 def test_datasets_are_listed(world: World) -> None:
