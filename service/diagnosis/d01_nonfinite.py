@@ -57,9 +57,10 @@ def _explanation(step: int, lr: float, losses: list[float], from_start: bool) ->
             "the data or the starting weights already contain values that cannot be computed with."
         )
     return (
-        f"At step {step} the loss or its gradient became NaN (not a number) or infinite; the last loss before was "
-        f"{losses[-1]:.3g}, at a learning rate of {lr:.2g}. From such a step on every weight is lost and nothing "
-        "more is learned. The usual cause is exploding gradients: steps so large that the weights overflow."
+        f"At step {step} the loss (how wrong the model is) or its gradient (how each weight should change) became NaN "
+        f"(not a number) or infinite; the last loss before was {losses[-1]:.3g}, at a learning rate (size of the "
+        f"steps) of {lr:.2g}. From such a step on every weight is lost and nothing more is learned. The usual cause is "
+        "exploding gradients: steps so large that the weights overflow."
     )
 
 
@@ -72,7 +73,8 @@ def _remedy(record: RunRecord, from_start: bool) -> Remedy:
     if record.spec.precision == "fp16":
         patch["precision"] = "bf16"
     return Remedy(
-        text=f"Lower the learning rate (to {patch['optimizer.lr']:g}) and clip the gradient's norm at 1.0.",
+        text=f"Lower the learning rate (to {patch['optimizer.lr']:g}), and clip the gradient's norm at 1.0, which "
+        "shortens every step that would be too long.",
         patch=patch,
     )
 

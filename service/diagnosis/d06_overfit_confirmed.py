@@ -35,8 +35,8 @@ def judge(record: RunRecord) -> Finding | None:
             text=(
                 f"Use the weights of epoch {seen.best_epoch} and regularise the next run: dropout 0.2-0.5 (random "
                 "units are switched off while training), weight decay (large weights cost), augmentation (each "
-                "image slightly changed every time), early stopping (patience 10-20); then more data, and at last a "
-                "smaller network."
+                "image slightly changed every time), early stopping (training ends when validation no longer "
+                "improves); then more data, and at last a smaller network."
             ),
             patch=regularised(record),
         ),

@@ -2,7 +2,7 @@
 
 from service.diagnosis.flatness import flatness
 from service.diagnosis.record import RunRecord
-from service.diagnosis.remedy import Patch, default_lr_patch, higher_lr, normalising_layers, unrestrained
+from service.diagnosis.remedy import Patch, default_lr_patch, dropout, higher_lr, normalising_layers, unrestrained
 from service.diagnosis.rule import Rule
 from service.reports.finding import Finding, Remedy
 
@@ -12,7 +12,7 @@ def judge(record: RunRecord) -> Finding | None:
     flat = flatness(record)
     if flat is None:
         return None
-    last = record.epochs[-1]
+    last, patch = record.epochs[-1], _patch(record)
     return Finding(
         rule="D8",
         severity="critical",
@@ -28,18 +28,38 @@ def judge(record: RunRecord) -> Finding | None:
         },
         explanation=(
             f"The training loss does not move: {flat.first:.3g} after the first epoch, {flat.last:.3g} after "
-            f"{flat.epochs}. Guessing gives {flat.guessing:.3g}, so nothing has been learned. Either the learning "
-            f"rate ({record.lr:.2g}) is far off, or something is broken: labels that do not belong to their samples, "
-            "a layer that passes no signal, or inputs without information."
+            f"{flat.epochs}. Guessing gives {flat.guessing:.3g}, so next to nothing has been learned. "
+            + _causes(record, patch)
         ),
         remedy=Remedy(
             text=(
                 "Run a `sanity` job first: a model that cannot learn 64 samples by heart has a bug, and no learning "
-                "rate will mend it. If it passes, mend the likeliest cause in this spec, and let `lr-find` find the "
-                "rate."
+                "rate will mend it. If it passes, change what this finding names, and let an `lr-find` job suggest "
+                "the rate."
             ),
-            patch=_patch(record),
+            patch=patch,
         ),
+    )
+
+
+def _causes(record: RunRecord, patch: Patch) -> str:
+    """What in the spec is the likeliest cause, when something is."""
+    spec = record.spec
+    words = {
+        "model.dropout": f"dropout switches off {100 * dropout(record):.0f} % of the units in every step",
+        "optimizer.weight_decay": f"weight decay ({spec.optimizer.weight_decay}) pulls every weight towards 0",
+        "augment": "augmentation changes the images too much",
+        "model.mode": "most layers are frozen",
+        "schedule": "the schedule took the learning rate to practically 0 in most epochs",
+        "model.hidden": "a layer has too few units to let the signal through",
+        "model.activation": "the activation weakens the signal from layer to layer",
+    }
+    named = [text for path, text in words.items() if path in patch]
+    if named:
+        return f"The likeliest cause in this spec: {' and '.join(named)}."
+    return (
+        f"Either the learning rate ({record.lr:.2g}) is far off, or something is broken: labels that do not belong to "
+        "their samples, a layer that passes no signal, or inputs without information."
     )
 
 

@@ -4,7 +4,7 @@ from service.diagnosis import thresholds as t
 from service.diagnosis.record import RunRecord, median
 from service.diagnosis.remedy import Patch, clip_is_choking, higher_lr
 from service.diagnosis.rule import Rule
-from service.diagnosis.statistics import margin
+from service.diagnosis.statistics import decimal, margin
 from service.reports.finding import Finding, Remedy
 
 
@@ -27,9 +27,9 @@ def judge(record: RunRecord) -> Finding | None:
             "train_loss": losses[-1] if losses else None,
         },
         explanation=(
-            f"The learning rate ({record.lr:.2g}) is too low: a step changes the weights by only {100 * ratio:.2g} % "
-            "of their size, where about 0.1 % is usual. The loss falls so slowly that the training would need many "
-            "times more epochs to arrive anywhere."
+            f"The learning rate ({record.lr:.2g}) is too low: a step changes the weights by only "
+            f"{decimal(100 * ratio)} % of their size, where about 0.1 % is usual. The loss falls so slowly that the "
+            "training would need many times more epochs to arrive anywhere."
         ),
         remedy=Remedy(
             text="Raise the learning rate tenfold or more, or use what an `lr-find` job suggests.",

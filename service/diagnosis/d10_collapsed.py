@@ -29,13 +29,15 @@ def judge(record: RunRecord) -> Finding | None:
             "learning_rate": record.lr,
         },
         explanation=(
-            f"The network collapsed: its loss is {losses[-1]:.3g} (guessing gives {record.guessing_loss:.3g}) and "
-            f"{100 * share:.0f} % of its layers receive no gradient any more (below 1e-7), so they can never "
-            f"recover. They did learn at the start. The usual cause is a learning rate ({record.lr:.2g}) far too "
-            "high: the first steps threw the weights where every unit is switched off."
+            f"The network collapsed: its loss is {losses[-1]:.3g} (guessing gives {record.guessing_loss:.3g}), and "
+            f"{100 * share:.0f} % of the gradients that were recorded last are practically zero (below 1e-7). The "
+            "gradient says how to change a layer's weights: it was there at the start, and without it a layer can "
+            f"never recover. The usual cause is a learning rate ({record.lr:.2g}) far too high: the first steps threw "
+            "the weights where every unit is switched off."
         ),
         remedy=Remedy(
-            text="Lower the learning rate tenfold or more, and clip the gradient's norm at 1.0; see `lr-find`.",
+            text="Lower the learning rate tenfold or more, and clip the gradient's norm at 1.0, which shortens every "
+            "step that would be too long. An `lr-find` job suggests a rate.",
             patch=lower_lr(record, 10) | clipping(record),
         ),
     )

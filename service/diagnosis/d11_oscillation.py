@@ -66,8 +66,8 @@ def _words(record: RunRecord, losses: list[float], way: float, net: float, above
             f"({record.lr:.2g}) is too high."
         )
     return (
-        f"The loss goes up and down instead of down: over {len(losses)} epochs it travelled {way:.2g} and ended only "
-        f"{net:.2g} from where it began. The learning rate ({record.lr:.2g}) is too high: the steps jump over the "
+        f"The loss goes up and down instead of down: over {len(losses)} epochs it moved by {way:.2g} in all and ended "
+        f"only {net:.2g} from where it began. The learning rate ({record.lr:.2g}) is too high: the steps jump over the "
         "minimum, from one side of the valley to the other."
     )
 

@@ -40,9 +40,9 @@ def judge(record: RunRecord) -> Finding | None:
             "learning_rate": record.lr,
         },
         explanation=(
-            f"The gradients explode: in {len(over)} of {len(series)} steps their norm was far over the usual (up to "
-            f"{norm:.3g} at step {step}; the median is {typical:.3g}, the limit 100). One such step can undo all "
-            "that was learned before, and the next one may end in NaN."
+            f"The gradients explode: in {len(over)} of {len(series)} steps their norm (how long a step they ask for) "
+            f"was far over the usual (up to {norm:.3g} at step {step}; the median is {typical:.3g}, the limit 100). "
+            "One such step can undo all that was learned before, and the next one may end in NaN (not a number)."
         ),
         remedy=Remedy(
             text="Clip the gradient's norm at 1.0, lower the learning rate, and let batch norm rescale each layer.",

@@ -27,10 +27,10 @@ def judge(record: RunRecord) -> Finding | None:
             "learning_rate": record.lr,
         },
         explanation=(
-            f"{100 * shares[-1]:.0f} % of the ReLU units are dead: they give zero for every training sample that was "
-            "looked at (up to 512), so no gradient reaches them and they never come back. The network works with the "
-            "rest only. Too large steps early in training are the usual cause (the learning rate is "
-            f"{record.lr:.2g})."
+            f"{100 * shares[-1]:.0f} % of a layer's ReLU units (they pass on what is positive and give zero otherwise) "
+            "are dead: they give zero for every training sample that was looked at (up to 512), so no gradient reaches "
+            "them and they never come back. The network works with the rest only. Too large steps early in training "
+            f"are the usual cause (the learning rate is {record.lr:.2g})."
         ),
         remedy=Remedy(
             text="Lower the learning rate tenfold, and use LeakyReLU, which is never fully off.", patch=_patch(record)

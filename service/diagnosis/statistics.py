@@ -1,6 +1,7 @@
 """Small statistics over curves that several rules share."""
 
 import itertools
+import math
 import statistics
 from collections.abc import Sequence
 
@@ -45,6 +46,12 @@ def over_chance(accuracy: float, classes: int) -> float:
     """Accuracy rescaled so that guessing is 0 and perfect is 1."""
     chance = 1 / classes
     return max(0.0, (accuracy - chance) / (1 - chance))
+
+
+def decimal(value: float) -> str:
+    """Two significant digits without an exponent, for people: 0.000074."""
+    digits = 1 - math.floor(math.log10(abs(value))) if value else 0
+    return f"{value:.{max(0, digits)}f}"
 
 
 def margin(value: float, threshold: float) -> float:

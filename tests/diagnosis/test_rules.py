@@ -29,6 +29,7 @@ from service.diagnosis import (
     d16_suspicious_val,
 )
 from service.diagnosis.record import RunRecord
+from service.diagnosis.statistics import decimal
 from service.reports.result import Check
 from service.states import StopReason
 
@@ -202,6 +203,20 @@ def test_a_rising_loss_with_steady_accuracy_and_small_gaps_is_miscalibration(mak
 def test_a_flat_train_loss_near_guessing_is_no_learning(make_record: Make) -> None:
     assert d08_train_flat.judge(make_record(train=FLAT, val=FLAT)) is not None
     assert d08_train_flat.judge(make_record()) is None
+
+
+def test_a_flat_loss_names_what_in_the_spec_is_the_likeliest_cause(make_record: Make) -> None:
+    dropped = {"model": {"family": "mlp", "hidden": [64], "dropout": 0.9}}
+    finding = d08_train_flat.judge(make_record(train=FLAT, val=FLAT, spec=dropped))
+    assert finding is not None
+    assert "dropout switches off 90 % of the units in every step" in finding.explanation
+    unknown = d08_train_flat.judge(make_record(train=FLAT, val=FLAT))
+    assert unknown is not None
+    assert "is far off, or something is broken" in unknown.explanation
+
+
+def test_small_numbers_are_written_without_an_exponent() -> None:
+    assert [decimal(value) for value in (7.36e-5, 0.0049, 3.2, 41.3, 0.0)] == ["0.000074", "0.0049", "3.2", "41", "0"]
 
 
 def test_two_epochs_are_not_enough_for_a_flat_curve(make_record: Make) -> None:
