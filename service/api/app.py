@@ -32,6 +32,7 @@ from service.api.auth import check_exposure
 from service.api.deps import Services
 from service.api.envelope import Envelope, RequestStatistics
 from service.api.guards import LOOPBACK, Guards
+from service.api.shared_reads import SharedReads
 from service.api.streams import Tails
 from service.api.yaml_bodies import YamlBodies
 from service.settings import Settings
@@ -84,6 +85,7 @@ def create_app(settings: Settings, *, ring: Callable[[Iterable[str]], bool] | No
         middleware=[
             Middleware(Envelope, statistics),
             Middleware(Guards, hosts, settings.max_upload_bytes, settings.max_body_bytes),
+            Middleware(SharedReads),
             Middleware(YamlBodies),
         ],
     )
