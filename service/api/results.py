@@ -68,11 +68,12 @@ def get_trials(job_id: JobId, services: ServicesDep) -> TuneReport:
         job = jobs.get(session, job_id)
         result = reports.get(session, job_id, "result")
         trials = reports.named(session, job_id, "trial:")
+        weights = reports.get(session, job_id, "importances") or {"data": {}}
     if result is not None and _fits(TuneReport, result):
         return TuneReport.model_validate(result)
     if job.kind != "tune":
         raise NotReadyError(f"This {job.kind} job has no trials")
-    return _so_far(job.spec["metric"], [Trial.model_validate(each) for each in trials.values()])
+    return _so_far(job.spec["metric"], [Trial.model_validate(each) for each in trials.values()], weights["data"])
 
 
 @router.get("/sanity")
@@ -109,12 +110,12 @@ def _report(services: Services, job_id: str, name: str, model: type[Wanted]) -> 
     return model.model_validate(data)
 
 
-def _so_far(metric: str, trials: list[Trial]) -> TuneReport:
+def _so_far(metric: str, trials: list[Trial], importances: dict[str, float]) -> TuneReport:
     """A search that still runs."""
     done = [trial for trial in trials if trial.state == "complete" and trial.value is not None]
     pick = min if metric.endswith("loss") else max
     best = pick(done, key=lambda trial: trial.value or 0.0) if done else None
-    return TuneReport(metric=metric, data=sorted(trials, key=lambda t: t.number), best=best, importances={})
+    return TuneReport(metric=metric, data=sorted(trials, key=lambda t: t.number), best=best, importances=importances)
 
 
 def _fits(model: type[ReportPart], data: dict[str, object]) -> bool:

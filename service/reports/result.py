@@ -123,6 +123,12 @@ class Trial(ReportPart):
     """Who ran it: `main` is the job's own process, `runner-2` and so on those beside it."""
 
 
+class Importances(ReportPart):
+    """Each parameter's share in a search that still runs."""
+
+    data: dict[str, float]
+
+
 class TuneReport(ReportPart):
     """A search's outcome."""
 
@@ -142,5 +148,6 @@ Report = (
     | SanityReport
     | BatchSizeReport
     | Trial
+    | Importances
     | TuneReport
 )

@@ -55,6 +55,7 @@ Dimension = Annotated[
 class SearchFields(JobCommon):
     """What a search is: dotted paths of a `train` spec, and how their values are chosen and judged."""
 
+    kind: Literal["tune", "tune-runner"]
     train: TrainFields
     """The base spec: a `train` spec without its kind."""
     search_space: dict[str, Dimension] = Field(min_length=1, max_length=50)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from service.events import StepRecord
-from service.reports.result import LrCurve, LrPoint, SanityReport, Trial
+from service.reports.result import Importances, LrCurve, LrPoint, SanityReport, Trial
 from tests.api.world import CLASSES, World
 
 LEAST = {"kind": "train", "dataset": "digits"}
@@ -154,9 +154,11 @@ def test_trials_are_shown_while_the_search_runs(client: httpx.Client, world: Wor
             {"number": number, "state": state, "params": {}, "value": value, "duration_seconds": 1.0}
         )
         world.report(fence, f"trial:{number}", trial)
+    world.report(fence, "importances", Importances(data={"optimizer.lr": 1.0}))
     trials = client.get(f"/v1/jobs/{job_id}/trials").json()
     assert [trial["state"] for trial in trials["data"]] == ["complete", "complete", "running"]
     assert trials["best"]["number"] == 1
+    assert trials["importances"] == {"optimizer.lr": 1.0}
 
 
 def test_the_sanity_verdict(client: httpx.Client, world: World) -> None:

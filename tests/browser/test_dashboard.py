@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from service.events import StepRecord
-from service.reports.result import LrCurve, LrPoint
+from service.reports.result import Importances, LrCurve, LrPoint, Trial
 from tests.api.server import Server
 from tests.api.world import World, epoch_record
 from tests.browser.chromium import Chromium
@@ -55,6 +55,25 @@ def test_a_job_page_draws_live_curves(browser: Chromium, site: Server, life: Wor
     browser.wait("document.querySelectorAll('#charts circle').length === 15")
     life.end(fence)
     browser.wait("document.querySelector('.badge.succeeded') !== null")
+
+
+def test_a_search_shows_its_trials_while_it_runs(browser: Chromium, site: Server, life: World) -> None:
+    life.dataset()
+    space = {"optimizer.lr": {"type": "float", "low": 1e-4, "high": 1e-2}}
+    spec = {"kind": "tune", "train": {"dataset": "digits"}, "search_space": space}
+    job_id = httpx.post(f"{site.url}/v1/jobs", json=spec).json()["id"]
+    fence = life.claim(job_id).fence
+    for number, (state, value) in enumerate([("complete", 0.7), ("complete", 0.9), ("pruned", 0.2), ("running", None)]):
+        row = {"number": number, "state": state, "params": {"optimizer.lr": 0.001}, "value": value}
+        life.report(fence, f"trial:{number}", Trial.model_validate(row | {"duration_seconds": 1.5, "reason": "slow"}))
+    life.report(fence, "importances", Importances(data={"optimizer.lr": 1.0}))
+    browser.open(f"{site.url}/#/jobs/{job_id}")
+    browser.wait("document.querySelectorAll('#charts tbody tr').length === 4")
+    text = browser.text()
+    assert "optimizer.lr 0.001" in text
+    assert "best 0.9" in text
+    assert "100 %" in text
+    assert browser.run("document.querySelectorAll('#charts circle').length") == 3
 
 
 def test_an_ended_job_shows_results_and_files(browser: Chromium, site: Server, life: World) -> None:

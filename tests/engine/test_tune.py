@@ -19,7 +19,7 @@ from service.specs.train import TrainSpec
 from service.specs.tune import TuneRunnerSpec, TuneSpec
 from service.states import StopReason
 from tests.engine.runs import StopAt, ended_by, epochs_of, only, reports_of, train
-from worker.engine import pulse, run
+from worker.engine import pulse, run, trial_news
 from worker.engine.context import RunContext
 from worker.engine.models import zoo
 
@@ -90,6 +90,19 @@ def test_first_trials_are_the_lr_find_and_the_defaults(few_digits: Path, tmp_pat
     assert second.params == {"optimizer.lr": 2e-3, "model.hidden": [32], "batch_size": 64}
 
 
+def test_defaults_have_the_learning_rate_that_the_base_leaves_open(few_digits: Path, tmp_path: Path) -> None:
+    (first,) = result_of(tune(few_digits, tmp_path, make_spec(n_trials=1))).data
+    assert first.params == {"optimizer.lr": 1e-3}
+
+
+def test_what_matters_is_told_while_the_search_runs(
+    few_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial_news, "WEIGH_SECONDS", 0.0)
+    events = tune(few_digits, tmp_path, make_spec(train={"epochs": 1}, n_trials=6))
+    assert reports_of(events)["importances"].data == {"optimizer.lr": 1.0}
+
+
 def test_best_trial_is_what_a_train_job_of_its_spec_gives(few_digits: Path, tmp_path: Path) -> None:
     events = tune(few_digits, tmp_path / "tune", make_spec(n_trials=2, pruner="none", confirm_seeds=0))
     best = result_of(events).best
@@ -132,7 +145,7 @@ def test_every_pruner_runs(few_digits: Path, tmp_path: Path, pruner: str) -> Non
     spec = make_spec(train={"epochs": 4}, pruner=pruner, sampler="random", n_trials=8)
     found = result_of(tune(few_digits, tmp_path, spec))
     pruned = [trial for trial in found.data if trial.state == "pruned"]
-    assert all(trial.reason and "after epoch" in trial.reason for trial in pruned)
+    assert all(trial.reason and "after epoch" in trial.reason and "trials" in trial.reason for trial in pruned)
     assert not (pruner == "none" and pruned)
     assert pruned or pruner not in ("auto", "successive_halving")
 

@@ -12,6 +12,7 @@ from typing import assert_never
 from optuna.trial import Trial
 
 from service.specs.paths import get_path
+from service.specs.resolve import fill_training
 from service.specs.train import TrainFields
 from service.specs.tune import (
     CategoricalDimension,
@@ -61,7 +62,7 @@ def first_parameters(spec: SearchFields) -> list[dict[str, Scalar]]:
 
     Numbers outside of their range are moved to its nearest end; what has no value in the base is left to the sampler.
     """
-    base = dict(_base(spec.train, spec.search_space))
+    base = dict(_base(fill_training(spec.train), spec.search_space))
     found: list[dict[str, Scalar]] = []
     if isinstance(spec.lr_find, float) and "optimizer.lr" in spec.search_space:
         dimension = spec.search_space["optimizer.lr"]

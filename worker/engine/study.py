@@ -30,6 +30,11 @@ REDUCTION = 3
 HALVING_TRIALS, GP_TRIALS = 50, 250
 """Up to so many trials `auto` prunes by successive halving; below so many it samples numeric spaces by GP (METHOD)."""
 MOST_RETRIES = 2
+VERDICTS: dict[type[BasePruner], str] = {
+    SuccessiveHalvingPruner: "not among the best third of the trials that got so far (successive halving)",
+    HyperbandPruner: "not among the best third of its bracket's trials that got so far (hyperband)",
+    MedianPruner: "worse than the median of the earlier trials (median pruner)",
+}
 SQLITE = "sqlite:///"
 
 
@@ -165,6 +170,11 @@ class Search:
         self.refresh()
         running = sum(trial.state is TrialState.RUNNING for trial in self.trials)
         return self.wanted - len(self.finished()) - running
+
+    def verdict(self, value: float, epoch: int) -> str:
+        """Why the pruner ended a trial, in words."""
+        why = VERDICTS[type(self.study.pruner)]
+        return f"{self.spec.metric} {value:.4g} after epoch {epoch}: {why}"
 
     def visible(self) -> list[FrozenTrial]:
         """Trials that have begun, without those that were taken back at once."""

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from optuna.trial import FrozenTrial, TrialState
 
 from service.events import Event, Log, Progress, Reported, StepRecord
+from service.reports.result import Importances
 from worker.engine import tune_report
 from worker.engine.study import Search
 from worker.engine.trials import point
 
-LOOK_SECONDS = 1.0
+LOOK_SECONDS, WEIGH_SECONDS = 1.0, 30.0
 
 
 class TrialNews:
@@ -25,6 +26,7 @@ class TrialNews:
         self._states: dict[int, TrialState] = {}
         self._epochs: dict[int, int] = {}
         self._due = 0.0
+        self._weigh_at = time.monotonic() + WEIGH_SECONDS
 
     def saw(self, record: StepRecord) -> None:
         """A point of the curve of this runner's own trial, told as soon as it is known."""
@@ -47,6 +49,14 @@ class TrialNews:
         if self._done() != before:
             done = len(self.search.finished())
             yield Progress(min(done / self.search.wanted, 1.0), done, self.search.wanted)
+            yield from self._weigh()
+
+    def _weigh(self) -> Iterator[Event]:
+        """What has mattered so far, now and then: it takes longer than all the rest."""
+        if time.monotonic() < self._weigh_at:
+            return
+        yield Reported("importances", Importances(data=tune_report.importances(self.search)))
+        self._weigh_at = time.monotonic() + WEIGH_SECONDS
 
     def _done(self) -> int:
         return sum(state is not TrialState.RUNNING for state in self._states.values())

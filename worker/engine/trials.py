@@ -131,7 +131,7 @@ def _watched(search: Search, trial: Trial, run: TrainingState) -> Generator[Even
             if sum(vanished) > VANISHED_SHARE * len(vanished):
                 return Outcome(TrialState.PRUNED, reason=_collapsed(run, sum(vanished), len(vanished)))
             if event.epoch < run.spec.epochs and trial.should_prune():
-                return Outcome(TrialState.PRUNED, reason=f"{search.spec.metric} {value:.4g} after epoch {event.epoch}")
+                return Outcome(TrialState.PRUNED, reason=search.verdict(value, event.epoch))
             vanished.clear()
     if run.stop_reason not in train.CONCLUSIVE:
         return Outcome(TrialState.FAIL, interrupted=run.stop_reason or StopReason.CANCELLED)

@@ -53,7 +53,7 @@ def report(search: Search, notes: Sequence[str], val_samples: int) -> TuneReport
         data=[row(trial) for trial in search.visible()],
         best=row(best) if best else None,
         importances=importances(search),
-        notes=[*notes, *_noise(search, val_samples)],
+        notes=[*notes, *([] if search.spec.confirm_seeds else _noise(search, val_samples))],
     )
 
 
@@ -101,8 +101,9 @@ def _noise(search: Search, val_samples: int) -> list[str]:
     if best - second >= error:
         return []
     close = sum((trial.value or 0.0) > best - error for trial in ranked[1:])
+    others = "1 other trial lies" if close == 1 else f"{close} other trials lie"
     return [
-        f"{close} other trials lie within one standard error ({error:.2g}, of {val_samples} val samples) of the best: "
+        f"{others} within one standard error ({error:.2g}, of {val_samples} val samples) of the best: "
         "the order among them is noise; `confirm_seeds` 2 measures it"
     ]
 

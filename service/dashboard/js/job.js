@@ -5,6 +5,7 @@ import { confusionTable, reportTable } from "./confusion.js";
 import { findingCard } from "./findings.js";
 import { download, events, get, maybe, post } from "./http.js";
 import { summary } from "./jobs.js";
+import { trialsView } from "./trials.js";
 
 const TRAIN = "var(--train)";
 const VAL = "var(--val)";
@@ -79,8 +80,8 @@ function head(job, path) {
 
 async function charts(place, path, job) {
   if (job.kind === "lr-find") return lrChart(place, path);
-  if (job.kind === "tune") return trials(place, path);
-  if (job.kind === "sanity" || job.kind === "batch-size" || job.kind === "import") return simpleResult(place, job);
+  if (job.kind === "tune") return trialsView(place, path);
+  if (job.kind === "sanity" || job.kind === "batch-size" || job.kind === "import" || job.kind === "tune-runner") return simpleResult(place, job);
   const curves = await maybe(`${path}/curves`);
   if (!curves?.epochs.length) return stepChart(place, path);
   const of = (side, name) => curves.epochs.map((e) => [e.epoch, e[side][name] ?? NaN]);
@@ -110,18 +111,6 @@ async function lrChart(place, path) {
   const marks = [{ x: curve.suggested, label: `suggested ${curve.suggested.toExponential(1)}`, color: ACCENT }];
   fill(place, panel("Learning-rate range test", lineChart(series, marks, { log: true, xLabel: "learning rate" }),
     h("p", {}, `Quality ${curve.quality}. ${curve.reason}`)));
-}
-
-async function trials(place, path) {
-  const search = await maybe(`${path}/trials`);
-  if (!search) return;
-  const best = search.data.filter((t) => t.value !== null).map((t) => [t.number, t.value]);
-  const rows = search.data.map((t) => h("tr", {}, h("td", {}, t.number), h("td", {}, badge(t.state)), h("td", {}, number(t.value)),
-    h("td", {}, h("code", {}, JSON.stringify(t.params))), h("td", { class: "faint" }, t.reason || `${number(t.duration_seconds)} s`)));
-  const weights = Object.entries(search.importances).map(([name, value]) =>
-    [h("dt", {}, name), h("dd", {}, progress(value), ` ${Math.round(100 * value)} %`)]);
-  fill(place, h("div", { class: "columns" }, panel(search.metric, lineChart([{ name: "value", color: TRAIN, points: best }], [], { xLabel: "trial" })),
-    panel("What mattered", h("dl", {}, weights.flat()))), panel("Trials", table(["#", "State", "Value", "Parameters", ""], rows, "no trials yet")));
 }
 
 function simpleResult(place, job) {
