@@ -4,6 +4,8 @@ Headers are judged before data are read; arrays pass through files in the scratc
 """
 
 import math
+import tokenize
+import warnings
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -21,8 +23,11 @@ from worker.engine.data.sources.arrays import pack_features, pack_images, see
 from worker.engine.data.sources.labels import number_labels
 from worker.engine.data.sources.listing import MAX_BYTES, MAX_RATIO, printable
 
-FAULTS = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, RuntimeError, SyntaxError)
-"""A RuntimeError is an encrypted or patched member."""
+FAULTS = (
+    ArithmeticError, EOFError, KeyError, MemoryError, OSError, RuntimeError, SyntaxError, TypeError, ValueError,
+    tokenize.TokenError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""A RuntimeError is an encrypted or patched member; NumPy parses headers with Python's own parser."""
 RATIO_FLOOR_BYTES = 2**28
 """Arrays of zeros pack well; only much more than a picture of them is a bomb."""
 MAX_MEMBERS = 1000
@@ -98,7 +103,9 @@ def _array(file: IO[bytes], member: zipfile.ZipInfo, target: Path) -> Array:
     if version not in ((1, 0), (2, 0)):
         raise ImportRefusedError("npz-malformed", f"`{name}` is an array of format version {version}")
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, is_fortran, dtype = read(file)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about headers that Python 2 wrote
+        shape, is_fortran, dtype = read(file)
     if dtype.hasobject:
         raise ImportRefusedError("npz-pickle", f"`{name}` holds Python objects, which are never unpickled")
     if dtype.kind not in "iufbUS":
