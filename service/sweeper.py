@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
@@ -11,9 +12,11 @@ from sqlalchemy.orm import Session, aliased
 from service.errors import GateError, WorkerLostError
 from service.states import OWNED, TERMINAL, DatasetState, JobState, StopReason
 from service.store import idempotency, jobs, runners, settle, workers
+from service.store.ids import first_id
 from service.store.jobs import Fence, LostLeaseError
 from service.store.session import Store, now, upsert
 from service.store.tables import DatasetRow, DependencyRow, FileRow, JobRow, SweepRow
+from service.store.uploads import Uploads
 
 logger = logging.getLogger(__name__)
 RING_AT_MOST = 100
@@ -159,9 +162,15 @@ def collect(store: Store) -> int:
         busy = set(session.execute(select(JobRow.id).where(is_open)).scalars())
         importing = select(DatasetRow.id).join(JobRow, JobRow.id == DatasetRow.job_id).where(is_open)
         busy |= set(session.execute(importing).scalars())
+        imports = session.execute(select(JobRow.spec).where(JobRow.kind == "import", is_open)).scalars()
+        named |= {spec["source"]["artifact"] for spec in imports if spec["source"]["kind"] == "upload"}
     keys = [*store.artifacts.keys("jobs"), *store.artifacts.keys("datasets")]
     orphans = [key for key in keys if key not in named and key.split("/")[1] not in busy]
-    return sum(store.artifacts.delete(key) for key in orphans) + store.artifacts.forget_partial(PARTIAL_SECONDS)
+    begun = first_id(time.time() - PARTIAL_SECONDS)
+    uploads = [key for key in store.artifacts.keys("uploads") if key not in named and key.split("/")[1] < begun]
+    collected = sum(store.artifacts.delete(key) for key in [*orphans, *uploads])
+    partial = store.artifacts.forget_partial(PARTIAL_SECONDS)
+    return collected + partial + Uploads(store.settings.home).collect(PARTIAL_SECONDS)
 
 
 def run_forever(store: Store, ring: Callable[[Iterable[str]], bool], stop: threading.Event) -> None:

@@ -16,6 +16,7 @@ from service.specs.dataset import UploadSource
 from service.specs.model import TorchvisionSpec, WeightsFile
 from service.specs.part import FromJob
 from service.specs.tune import SearchFields
+from service.states import JobState, is_terminal
 from service.store import files, jobs, reports
 from service.store.artifacts import sha256_of
 from service.store.jobs import Claim, Fence
@@ -64,6 +65,17 @@ def discard(store: Store, fence: Fence) -> None:
             shutil.rmtree(attempt, ignore_errors=True)
     with suppress(OSError):
         folder.rmdir()
+
+
+def forget_upload(store: Store, claim: Claim) -> None:
+    """Deletes the file that an import was made of once that has ended: the packed dataset has taken its place, and of
+    a failed one nothing can be imported again. After a crash before this the sweeper collects it.
+    """
+    if isinstance(source := getattr(claim.spec, "source", None), UploadSource):
+        with store.read() as session:
+            has_ended = is_terminal(JobState(jobs.get(session, claim.fence.job_id).state))
+        if has_ended:
+            store.artifacts.delete(source.artifact)
 
 
 def _scratch(store: Store, fence: Fence) -> Path:

@@ -17,7 +17,7 @@ from service.states import JobState, StopReason
 from service.store import jobs, settle
 from service.store.jobs import Claim, LostLeaseError, Signal
 from service.store.session import Store
-from worker.inputs import discard, gather
+from worker.inputs import discard, forget_upload, gather
 from worker.lease import AWAY, Lease
 from worker.messages import Failed, Finished
 from worker.recorder import Recorder
@@ -52,12 +52,20 @@ class Supervisor:
         fence = self.claim.fence
         try:
             with self.lease:
-                return self._run()
+                free = self._run()
+                self._forget_upload()
+                return free
         except LostLeaseError:
             logger.warning("job %s: attempt %s is no longer ours", fence.job_id, fence.attempt)
             return []
         finally:
             discard(self.store, fence)
+
+    def _forget_upload(self) -> None:
+        try:
+            forget_upload(self.store, self.claim)
+        except AWAY as error:
+            logger.warning("job %s: its upload is left to the sweeper: %s", self.claim.fence.job_id, error)
 
     def _run(self) -> list[str]:
         try:

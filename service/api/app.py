@@ -27,6 +27,7 @@ from service.api import (
     records,
     results,
     steering,
+    transfers,
 )
 from service.api.auth import check_exposure
 from service.api.deps import Services
@@ -50,6 +51,7 @@ ROUTERS = (
     checkpoints.router,
     records.router,
     datasets.router,
+    transfers.router,
     catalog.router,
     operations.v1,
     keys.router,

@@ -7,24 +7,14 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from service.api.deps import ServicesDep
 from service.api.uploads import Form, receive_form, receive_json, receive_raw
 from service.errors import InvalidRequestError
-from service.specs.dataset import DATASET_NAME, DatasetRequest, ImportOptions, PublicSource
-from service.specs.part import Part
+from service.specs.dataset import DatasetRequest, PublicSource, UploadFields
 
-MAX_FILENAME = 255
 Body = TypeVar("Body", bound=BaseModel)
-
-
-class UploadFields(Part):
-    """The fields of the multipart form, less its file."""
-
-    name: str = Field(pattern=DATASET_NAME)
-    filename: str = Field(min_length=1, max_length=MAX_FILENAME)
-    options: ImportOptions = ImportOptions()
 
 
 @dataclass(frozen=True)

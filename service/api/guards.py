@@ -60,7 +60,8 @@ class Guards:
 
     def _limit(self, scope: Scope) -> int:
         is_upload = scope["path"].startswith("/v1/datasets") and scope["method"] in ("POST", "PUT")
-        return self.max_upload_bytes if is_upload else self.max_body_bytes
+        is_piece = scope["path"].startswith("/v1/uploads/") and scope["method"] == "PATCH"
+        return self.max_upload_bytes if is_upload or is_piece else self.max_body_bytes
 
 
 def _hostname(host: str) -> str:

@@ -1,5 +1,6 @@
 """Uploads, streamed to disk piece by piece: multipart forms and raw bodies, in bounded memory."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,11 +12,15 @@ from fastapi.exceptions import RequestValidationError
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 
 from service.errors import FieldError, InvalidRequestError
 from service.store.ids import new_id
+from service.store.uploads import sync
 
 PIECE_BYTES = 2**20
+IDLE_SECONDS = 60.0
+"""A connection that is silent for so long is taken for lost."""
 MAX_FIELD_BYTES = 64 * 2**10
 MAX_FIELDS = 20
 
@@ -51,6 +56,20 @@ async def receive_raw(request: Request, folder: Path) -> Path:
     return path
 
 
+async def append(request: Request, file: BinaryIO, size: int) -> None:
+    """The body at the end of a file that may grow to `size`; what arrives before a break stays, too much is refused."""
+    start = file.tell()
+
+    def write(piece: bytes) -> None:
+        if file.tell() + len(piece) > size:
+            file.truncate(start)
+            raise InvalidRequestError(f"more bytes than the {size:,} that the upload was to have; nothing was kept")
+        file.write(piece)
+
+    await _pour(request, write)
+    await run_in_threadpool(sync, file)
+
+
 async def receive_form(request: Request, folder: Path) -> Form:
     """The multipart form with its file in `folder`. What arrived of a form that is faulty or cut short is deleted."""
     boundary = parse_options_header(request.headers.get("content-type", ""))[1].get(b"boundary")
@@ -72,13 +91,18 @@ async def receive_form(request: Request, folder: Path) -> Form:
 
 
 async def _pour(request: Request, write: Callable[[bytes], object]) -> None:
-    """Hands the body on in pieces of about 1 MiB, each written in a worker thread."""
-    piece = bytearray()
-    async for chunk in request.stream():
-        piece += chunk
-        if len(piece) >= PIECE_BYTES:
-            await run_in_threadpool(write, bytes(piece))
-            piece.clear()
+    """Hands the body on in pieces of about 1 MiB, each written in a worker thread; 408 when it falls silent."""
+    piece, clock = bytearray(), asyncio.get_running_loop().time
+    try:
+        async with asyncio.timeout(IDLE_SECONDS) as patience:
+            async for chunk in request.stream():
+                piece += chunk
+                if len(piece) >= PIECE_BYTES:
+                    await run_in_threadpool(write, bytes(piece))
+                    piece.clear()
+                patience.reschedule(clock() + IDLE_SECONDS)
+    except TimeoutError as error:
+        raise HTTPException(408, f"Nothing has arrived for {IDLE_SECONDS:g} seconds") from error
     await run_in_threadpool(write, bytes(piece))
 
 

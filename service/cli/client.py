@@ -48,16 +48,21 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
+    def send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """One request; ApiError when the service refuses, httpx.TransportError when the connection breaks."""
+        response = self._http.request(method, path, **options)
+        if response.is_error:
+            raise ApiError(response)
+        return response
+
     def call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        """One request; ApiError when the service refuses, ClickException when it does not answer."""
+        """One request's JSON; ApiError when the service refuses, ClickException when it does not answer."""
         try:
-            response = self._http.request(method, path, **options)
+            response = self.send(method, path, **options)
         except httpx.TransportError as error:
             raise click.ClickException(
                 f"no service answers at {self.url} ({error}); start one with `trainwright up`"
             ) from error
-        if response.is_error:
-            raise ApiError(response)
         return cast(dict[str, Any], response.json()) if response.content else {}
 
     def get(self, path: str, **params: Any) -> dict[str, Any]:

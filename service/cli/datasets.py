@@ -1,12 +1,12 @@
 """`trainwright datasets ...`."""
 
-import json
 from pathlib import Path
 
 import click
 from rich.console import Console
 
 from service.cli.client import connect
+from service.cli.transfer import upload
 from service.cli.watching import table_of
 
 
@@ -30,11 +30,7 @@ def import_command(
     options = {"label_column": label_column, "drop_corrupt": drop_corrupt}
     name = name or Path(source).name.split(".")[0] or source
     if Path(source).is_file():
-        with Path(source).open("rb") as file:
-            fields = {"name": name, "options": json.dumps(options)}
-            row = client.call(
-                "POST", "/v1/datasets", data=fields, files={"file": (Path(source).name, file)}, timeout=None
-            )
+        row = upload(client, Path(source), {"name": name, "options": options})
     else:
         row = client.post(
             "/v1/datasets", {"name": name, "source": source_of(source, variant, download) | {"options": options}}

@@ -78,3 +78,18 @@ class DatasetReport(ReportPart):
     """Id of the import job: its events and logs."""
     created_at: datetime
     error: Problem | None
+
+
+class UploadReport(ReportPart):
+    """A file that comes in pieces."""
+
+    id: str
+    name: str
+    """Of the dataset that it will be."""
+    filename: str
+    size: int
+    sha256: str | None
+    offset: int
+    """Bytes that have arrived."""
+    dataset: str | None
+    """The dataset, once the last byte has arrived."""

@@ -11,6 +11,7 @@ from service.specs.part import Part
 from service.specs.training import JobCommon
 
 Share = Annotated[float, Field(ge=0, lt=1)]
+MAX_FILENAME = 255
 DATASET_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 
 
@@ -109,6 +110,23 @@ class DatasetRequest(Part):
 
     name: str = Field(pattern=DATASET_NAME)
     source: PublicSource
+
+
+class UploadFields(Part):
+    """What an uploaded file shall become."""
+
+    name: str = Field(pattern=DATASET_NAME)
+    filename: str = Field(min_length=1, max_length=MAX_FILENAME)
+    options: ImportOptions = ImportOptions()
+
+
+class UploadRequest(UploadFields):
+    """The JSON body of `POST /v1/uploads`: a file that will come in pieces."""
+
+    size: int = Field(ge=1)
+    """Bytes of the whole file."""
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    """Of the whole file, as hex: what has arrived is compared with it, and an upload that broke off is found by it."""
 
 
 class ImportSpec(JobCommon):

@@ -41,6 +41,13 @@ def get(session: Session, key: str) -> DatasetRow:
     return row
 
 
+def uploaded_from(session: Session, artifact: str) -> DatasetRow | None:
+    """The dataset that was made of this uploaded file."""
+    imports = select(DatasetRow, JobRow.spec).join(JobRow, JobRow.id == DatasetRow.job_id)
+    recent = imports.where(JobRow.kind == "import").order_by(DatasetRow.id.desc())
+    return next((row for row, spec in session.execute(recent) if spec["source"].get("artifact") == artifact), None)
+
+
 def list_page(session: Session, *, limit: int = 50, cursor: str | None = None) -> tuple[list[DatasetRow], str | None]:
     """Newest first; the cursor is the last id."""
     wanted = select(DatasetRow).order_by(DatasetRow.id.desc()).limit(limit + 1)

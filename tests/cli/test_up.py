@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import zipfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from service.cli.broker import MAX_SOCKET_PATH, broker_command
 from service.cli.embedded import end
 from tests.cli.service_process import ServiceProcess, command, environment
+from tests.data.imports import two_classes
 from tests.worker.deck import eventually
 from tests.worker.processes import ROOT, children_of, has_ended
 
@@ -101,3 +103,24 @@ def test_a_port_that_is_taken_is_said(home: Path) -> None:
 def test_a_home_too_long_for_a_socket_is_refused_with_advice() -> None:
     with pytest.raises(Exception, match="shorter --home"):
         broker_command(Path("/" + "x" * MAX_SOCKET_PATH))
+
+
+def test_an_upload_goes_on_when_the_api_is_killed_midway(service: ServiceProcess, tmp_path: Path) -> None:
+    files = two_classes() | {".padding": os.urandom(150 * 2**20)}
+    with zipfile.ZipFile(tmp_path / "big.zip", "w", zipfile.ZIP_STORED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    line = command("datasets", "import", str(tmp_path / "big.zip"))
+    surroundings = environment(service.home) | {"TRAINWRIGHT_URL": service.url}
+    with subprocess.Popen(line, cwd=ROOT, env=surroundings, stdout=subprocess.PIPE, text=True) as transfer:
+        eventually(lambda: _arrived(service.home) > 2**24)
+        os.kill(service.part("api"), signal.SIGKILL)
+        said, _ = transfer.communicate()
+    assert transfer.returncode == 0, said
+    assert "2 classes" in said
+    assert list((service.home / "uploads").glob("*.part")) == []
+    eventually(lambda: list((service.home / "artifacts" / "uploads").iterdir()) == [])
+
+
+def _arrived(home: Path) -> int:
+    return sum(path.stat().st_size for path in (home / "uploads").glob("*.part"))
