@@ -73,6 +73,7 @@ def test_a_search_shows_its_trials_while_it_runs(browser: Chromium, site: Server
     assert "optimizer.lr 0.001" in text
     assert "best 0.9" in text
     assert "100 %" in text
+    assert "Diagnosis" not in text
     assert browser.run("document.querySelectorAll('#charts circle').length") == 3
 
 

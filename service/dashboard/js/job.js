@@ -122,6 +122,7 @@ function simpleResult(place, job) {
 }
 
 async function findings(place, path, job) {
+  if (job.kind !== "train") return; // the rules judge trainings
   const report = await maybe(`${path}/findings`);
   if (!report) return;
   const cards = report.data.filter((f) => f.active).map((finding) => findingCard(finding, job.id));
