@@ -1,6 +1,9 @@
 """Importing, uploading, looking at and deleting datasets."""
 
 import io
+import signal
+import subprocess
+import sys
 from typing import Any
 
 import httpx
@@ -11,6 +14,7 @@ from PIL import Image
 from service.specs.dataset import ImportSpec, UploadSource
 from service.store import datasets, jobs
 from service.store.session import Store
+from service.sweeper import collect
 from tests.api.bell import Bell
 from tests.api.world import World
 
@@ -179,6 +183,56 @@ def test_a_deleted_dataset_takes_its_upload_along(client: httpx.Client, store: S
     client.post(f"/v1/jobs/{dataset['job']}/cancel")
     assert client.delete("/v1/datasets/a").status_code == 204
     assert uploads(store) == []
+
+
+def test_a_dataset_in_use_names_each_job_whatever_it_does(client: httpx.Client, world: World) -> None:
+    world.dataset()
+    waiting, running, paused = (
+        client.post("/v1/jobs", json={"kind": "train", "dataset": "digits"}).json()["id"] for _ in range(3)
+    )
+    world.claim(running)
+    with world.store.begin() as session:
+        jobs.request_pause(session, paused)
+    detail = client.delete("/v1/datasets/digits").json()["detail"]
+    assert all(job_id in detail for job_id in (waiting, running, paused))
+    assert client.get("/v1/datasets/digits/samples/0").status_code == 200, "nothing was deleted"
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from service.api.app import create_app
+from service.api.datasets import delete_dataset
+from service.settings import Settings
+
+services = create_app(Settings(home=Path(sys.argv[1])), ring=lambda ids: True).state.services
+delete, left = services.store.artifacts.delete, int(sys.argv[2])
+
+def delete_or_die(key):
+    global left
+    left -= 1
+    if left < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return delete(key)
+
+services.store.artifacts.delete = delete_or_die
+delete_dataset("doomed", services)
+"""
+
+
+@pytest.mark.parametrize("files_deleted", [0, 1])
+def test_a_kill_between_the_row_and_its_files_leaves_files_that_are_collected(
+    client: httpx.Client, world: World, files_deleted: int
+) -> None:
+    kept, doomed = world.dataset("kept"), world.dataset("doomed")
+    command = [sys.executable, "-c", KILLED, str(world.store.settings.home), str(files_deleted)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert client.get("/v1/datasets/doomed").status_code == 404
+    assert len(world.store.artifacts.keys(f"jobs/{doomed.id}")) == 3 - files_deleted
+    assert collect(world.store) == 3 - files_deleted
+    assert world.store.artifacts.keys(f"jobs/{doomed.id}") == []
+    assert len(world.store.artifacts.keys(f"jobs/{kept.id}")) == 3
+    assert client.get("/v1/datasets/kept/samples/1").status_code == 200
 
 
 def test_a_failed_dataset_cannot_be_trained_on(client: httpx.Client) -> None:
