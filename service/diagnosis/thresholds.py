@@ -104,6 +104,11 @@ USUAL_WEIGHT_DECAY: Final = {"sgd": 1e-4, "adam": 1e-4, "adamw": 1e-2}
 
 # What remedies aim at
 LEAST_DROPOUT: Final = 0.3
+USUAL_SMOOTHING: Final = 0.1
+LEAST_STEPS: Final = 20
+"""Optimizer steps that an epoch should have (METHOD, batch size); a moving average of the weights spans as many."""
+SMALL_BATCH: Final = 16
+"""Batches below this are not made smaller."""
 STRONG_WEIGHT_DECAY: Final = {"sgd": 5e-4, "adam": 1e-3, "adamw": 5e-2}
 """The upper ends of the chapter's ranges (section 2.3)."""
 

@@ -1,5 +1,6 @@
 """Patches by dotted path: what they change, and what they refuse."""
 
+import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -79,6 +80,22 @@ def test_the_patch_of_a_finding_makes_a_valid_spec(make_record: Make) -> None:
 
 
 def test_augmentation_comes_when_the_cheap_means_are_used_up(make_record: Make) -> None:
-    used = {"model": {"family": "mlp", "dropout": 0.4}, "optimizer": {"weight_decay": 0.1}}
+    used = {
+        "model": {"family": "mlp", "dropout": 0.4},
+        "optimizer": {"weight_decay": 0.1},
+        "loss": {"label_smoothing": 0.1},
+        "ema": {"decay": 0.99},
+    }
     assert regularised(make_record(spec=used)).keys() == {"augment"}
     assert regularised(make_record(spec=used | {"augment": "standard"})) == {}
+
+
+def test_short_epochs_get_smaller_batches_and_a_short_average(make_record: Make) -> None:
+    record = make_record()
+    assert record.epochs[0].step == 10
+    patch = regularised(record)
+    assert (patch["batch_size"], patch["ema"]) == (32, {"decay": 0.95})
+    long = dataclasses.replace(record, epochs=tuple(dataclasses.replace(e, step=500 * e.number) for e in record.epochs))
+    patch = regularised(long)
+    assert "batch_size" not in patch
+    assert patch["ema"] == {"decay": 0.998}

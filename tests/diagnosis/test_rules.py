@@ -165,7 +165,7 @@ def test_confirmed_overfitting_is_a_warning_with_a_regularising_patch(make_recor
     assert finding.severity == "warning"
     assert finding.evidence["best_epoch"] == 3
     assert finding.evidence["accuracy_gap_points"] == pytest.approx(20)
-    assert finding.remedy.patch.keys() == {"early_stopping", "model.dropout", "optimizer.weight_decay"}
+    assert finding.remedy.patch.keys() >= {"early_stopping", "model.dropout", "optimizer.weight_decay"}
     assert d07_miscalibrated.judge(record) is None
 
 
