@@ -163,6 +163,10 @@ def _detail(error: Mapping[str, Any]) -> str:
     context = error.get("ctx") or {}
     if error["type"] == "json_invalid":
         return f"the body is not JSON: {context.get('error', error['msg'])}"
+    if error["type"] == "model_type":
+        return "Input should be an object"
+    if error["type"] == "too_short" and not context.get("actual_length"):
+        return f"it is empty: give at least {context.get('min_length', 1)}"
     message = str(error["msg"]).removeprefix("Value error, ")
     expected = context.get("expected_tags") or (context.get("expected") if error["type"] == "literal_error" else None)
     given = context.get("tag", error.get("input"))

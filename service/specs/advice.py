@@ -24,6 +24,10 @@ def advise(part: TrainingPart, prefix: str, data: DatasetMeta | None, *, gpu: bo
         found.append(
             Advice(code="gpu-unused", pointer="/device", detail="a worker has a GPU and this job asks for the CPU")
         )
+    if part.precision in ("fp16", "bf16") and (part.device == "cpu" or not gpu):
+        where = "this job asks for the CPU" if part.device == "cpu" else "no worker has a GPU now"
+        detail = f"{where}, which computes in fp32 whatever is asked: {part.precision} is for a GPU"
+        found.append(Advice(code="precision-on-cpu", pointer="/precision", detail=detail))
     return [each.model_copy(update={"pointer": prefix + each.pointer}) for each in found]
 
 
@@ -93,15 +97,6 @@ def _reproducibility(part: TrainingPart, _: DatasetMeta | None) -> Iterator[Advi
             code="not-deterministic",
             pointer="/deterministic",
             detail="two runs of this spec with the same seed may differ slightly",
-        )
-
-
-def _precision(part: TrainingPart, _: DatasetMeta | None) -> Iterator[Advice]:
-    if part.device == "cpu" and part.precision in ("fp16", "bf16"):
-        yield Advice(
-            code="precision-on-cpu",
-            pointer="/precision",
-            detail=f"{part.precision} makes a GPU faster; on a CPU it is slower or less exact",
         )
 
 
@@ -201,7 +196,6 @@ RULES: tuple[Callable[[TrainingPart, DatasetMeta | None], Iterator[Advice]], ...
     _normalisation,
     _pretrained_normalisation,
     _reproducibility,
-    _precision,
     _dropout,
     _vanishing,
     _batch,

@@ -33,7 +33,7 @@ def refuse(
     spec: AnyJobSpec, part: TrainingPart, prefix: str, limits: Limits, data: DatasetMeta | None
 ) -> list[FieldError]:
     """Every reason why this spec can never run; `part` lies at `prefix` of it."""
-    errors = [*_model(part), *_optimizer(part), *_epochs(part, limits)]
+    errors = [*_model(part), *_batch(part), *_optimizer(part), *_epochs(part, limits)]
     if data is not None:
         errors += _data(part, data)
         errors += [] if errors else _size(part, limits, data)
@@ -53,6 +53,15 @@ def _model(part: TrainingPart) -> Iterator[FieldError]:
             yield from _torchvision(model)
         case _:
             pass
+
+
+def _batch(part: TrainingPart) -> Iterator[FieldError]:
+    """Layers with batch norm on single numbers cannot train on one sample; convolutions mostly can."""
+    has_norm = isinstance(part.model, MlpSpec | CnnSpec) and part.model.batch_norm and part.model.hidden
+    if has_norm and getattr(part, "batch_size", None) == 1:
+        yield FieldError(
+            pointer="/batch_size", detail="batch norm needs at least 2 samples: use more, or `batch_norm: false`"
+        )
 
 
 def _torchvision(model: TorchvisionSpec) -> Iterator[FieldError]:
@@ -144,7 +153,7 @@ def _reason(base: dict[str, Any], path: str, value: object) -> str | None:
 
 
 def _rules(part: TrainFields) -> list[FieldError]:
-    return [*_model(part), *_optimizer(part)]
+    return [*_model(part), *_batch(part), *_optimizer(part)]
 
 
 def _extremes(dimension: Dimension) -> list[object]:

@@ -20,6 +20,11 @@ class FloatDimension(Part):
     """Draw uniformly in the logarithm."""
     step: float | None = Field(default=None, gt=0)
 
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Self:
+        _check_range(self.low, self.high, log=self.log, has_step=self.step is not None)
+        return self
+
 
 class IntDimension(Part):
     """An integer between `low` and `high`."""
@@ -29,6 +34,11 @@ class IntDimension(Part):
     high: int
     log: bool = False
     step: int = Field(default=1, ge=1)
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Self:
+        _check_range(self.low, self.high, log=self.log, has_step=self.step != 1)
+        return self
 
 
 class CategoricalDimension(Part):
@@ -45,6 +55,22 @@ class LayersDimension(Part):
     depth: tuple[int, int] = (1, 4)
     width: tuple[int, int] = (64, 512)
     step: int = Field(default=64, ge=1)
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Self:
+        for name, (least, most) in (("depth", self.depth), ("width", self.width)):
+            if not 1 <= least <= most:
+                raise ValueError(f"{name} must be [least, most], from 1 on")
+        return self
+
+
+def _check_range(low: float, high: float, *, log: bool, has_step: bool) -> None:
+    if low > high:
+        raise ValueError("low must not be above high")
+    if log and low <= 0:
+        raise ValueError("a logarithmic range must start above 0")
+    if log and has_step:
+        raise ValueError("a logarithmic range cannot have a step")
 
 
 Dimension = Annotated[
@@ -70,13 +96,6 @@ class SearchFields(JobCommon):
     """An `lr-find` job whose suggestion is the first trial's learning rate (or that learning rate)."""
     confirm_seeds: int = Field(default=0, ge=0, le=10)
     """Run the best configuration again with this many other seeds and report the spread."""
-
-    @model_validator(mode="after")
-    def _ranges_are_ordered(self) -> Self:
-        for path, dimension in self.search_space.items():
-            if fault := _fault(dimension):
-                raise ValueError(f"search_space.{path}: {fault}")
-        return self
 
     @property
     def dataset(self) -> str:
@@ -104,19 +123,3 @@ class TuneRunnerSpec(SearchFields):
         """The job that runs trials of `spec` as the search's runner of this number."""
         own = {"kind": "tune-runner", "study": study, "number": number, "requires": []}
         return cls.model_validate(spec.model_dump(mode="json", exclude={"kind"}) | own)
-
-
-def _fault(dimension: Dimension) -> str | None:
-    match dimension:
-        case LayersDimension(depth=depth, width=width):
-            if depth[0] > depth[1] or depth[0] < 1:
-                return "depth must be [least, most] with at least 1 layer"
-            return "width must be [least, most] with at least 1 unit" if width[0] > width[1] or width[0] < 1 else None
-        case FloatDimension() | IntDimension():
-            if dimension.low > dimension.high:
-                return "low must not be above high"
-            if dimension.log and dimension.low <= 0:
-                return "a logarithmic range must start above 0"
-            if dimension.log and dimension.step not in (None, 1):
-                return "a logarithmic range cannot have a step"
-    return None

@@ -84,6 +84,7 @@ def test_a_default_spec_draws_no_advice() -> None:
         ({"batch_size": 512}, "batch-large"),
         ({"model": {"family": "mlp", "activation": "sigmoid"}}, "init-activation"),
         ({"augment": "light"}, "augment-flips-digits"),
+        ({"precision": "fp16"}, "precision-on-cpu"),
         ({"model": {"family": "torchvision", "weights": "IMAGENET1K_V1"}}, "transfer-mode"),
     ],
 )
@@ -102,6 +103,7 @@ def test_unusual_specs_draw_advice(spec: dict[str, Any], code: str) -> None:
         ({"model": {"family": "mlp", "hidden": [16384, 16384]}}, "/model"),
         ({"optimizer": {"name": "adam", "nesterov": True}}, "/optimizer/nesterov"),
         ({"loss": {"class_weights": [1.0, 2.0]}}, "/loss/class_weights"),
+        ({"batch_size": 1}, "/batch_size"),
     ],
 )
 def test_what_cannot_work_is_refused_with_its_pointer(spec: dict[str, Any], pointer: str) -> None:

@@ -27,8 +27,9 @@ def environment(home: Path) -> dict[str, str]:
 class ServiceProcess:
     """An embedded service on a HOME; ends with its context."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, **settings: str) -> None:
         self.home, self.port = home, free_port()
+        self._settings = {f"TRAINWRIGHT_{name.upper()}": value for name, value in settings.items()}
         self.url = f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
@@ -36,7 +37,7 @@ class ServiceProcess:
         self.process = subprocess.Popen(
             command("up", "--port", str(self.port)),
             cwd=ROOT,
-            env=environment(self.home),
+            env=environment(self.home) | self._settings,
             stdout=self._output,
             stderr=subprocess.STDOUT,
         )
@@ -67,8 +68,9 @@ class ServiceProcess:
         return eventually(look)
 
     def submit(self, **spec: object) -> str:
-        """A `train` job on the digits."""
-        response = self.client.post("/v1/jobs", json={"kind": "train", "dataset": "digits"} | spec)
+        """A job on the digits, a `train` job unless `kind` says otherwise."""
+        least = {"kind": "train"} if "train" in spec else {"kind": "train", "dataset": "digits"}
+        response = self.client.post("/v1/jobs", json=least | spec)
         assert response.status_code == 202, response.text
         job_id: str = response.json()["id"]
         return job_id

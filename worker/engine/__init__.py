@@ -7,6 +7,7 @@ training processes have everything from `preload`.
 from collections.abc import Iterator
 from typing import assert_never
 
+from service.errors import DataError
 from service.events import Event
 from service.specs import AnyStoredSpec
 from service.specs.batch_size import BatchSizeSpec
@@ -17,9 +18,22 @@ from service.specs.train import TrainSpec
 from service.specs.tune import TuneRunnerSpec, TuneSpec
 from worker.engine.context import RunContext
 
+TOO_FEW_SAMPLES = "Expected more than 1 value per channel"
+"""What torch's batch norm says of a batch of one sample."""
+
 
 def run(spec: AnyStoredSpec, context: RunContext) -> Iterator[Event]:
     """Runs one job and yields what happens; the last event is `Stopped` unless a RunError is raised."""
+    try:
+        yield from _run(spec, context)
+    except ValueError as error:
+        if TOO_FEW_SAMPLES not in str(error):
+            raise
+        detail = "batch norm needs at least 2 samples a step: use a larger batch_size, or a model without batch norm"
+        raise DataError(detail) from error
+
+
+def _run(spec: AnyStoredSpec, context: RunContext) -> Iterator[Event]:
     match spec:
         case TrainSpec():
             from worker.engine.train import run_train

@@ -67,7 +67,7 @@ def run_trial(
 ) -> Generator[Event, None, Outcome]:
     """Trains one trial; yields its metric as series `trial/<number>/...`. What is the trial's fault is an outcome.
 
-    Raises DataError or WeightsError in the `first` trial: it is the base spec's fault then, and every trial's.
+    Raises what the `first` trial raised: it is the base spec's fault then, and every trial's.
     """
     with nullcontext() if search.storage is None else Pulse(trial):
         return (yield from _run_trial(search, trial, values, context, dataset, first=first))
@@ -96,10 +96,12 @@ def _run_trial(
         return Outcome(TrialState.FAIL, reason=error.detail)
     except UpdateFinishedTrialError:
         return Outcome(None)
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError, ValueError) as error:
+        if is_out_of_memory(error):
+            return Outcome(TrialState.FAIL, reason=out_of_memory(batch_size).detail)
+        if first:
             raise
-        return Outcome(TrialState.FAIL, reason=out_of_memory(batch_size).detail)
+        return Outcome(TrialState.FAIL, reason=f"{type(error).__name__}: {error}")
 
 
 def start_run(
