@@ -11,7 +11,8 @@ def in_words(rule: str, state: JobState, gone: bool | None, before: float | None
         return f"The follow-up job ended as {state}, so it cannot be said whether the change helps."
     finding = f"{rule} is no longer found" if gone else f"{rule} is still found"
     if before is None or after is None:
-        return f"{'It helped' if gone else 'It did not help'}: {finding}."
+        reached = "" if after is None else f", and validation accuracy reached {100 * after:.1f} %"
+        return f"{'It helped' if gone else 'It did not help'}: {finding}{reached}."
     moved = _moved(before, after)
     if gone and after > before:
         return f"It helped: {finding}, and the best validation accuracy {moved}."

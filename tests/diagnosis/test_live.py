@@ -197,3 +197,8 @@ def test_what_a_remedy_did_is_told_in_words(
     state: JobState, gone: bool | None, after: float | None, words: str
 ) -> None:
     assert words in in_words("D9", state, gone, 0.8, after)
+
+
+def test_a_run_that_ended_no_epoch_is_compared_by_what_the_next_one_reached() -> None:
+    words = "It helped: D1 is no longer found, and validation accuracy reached 96.6 %."
+    assert in_words("D1", JobState.SUCCEEDED, True, None, 0.966) == words
