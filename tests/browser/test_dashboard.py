@@ -90,6 +90,20 @@ def test_an_ended_job_shows_results_and_files(browser: Chromium, site: Server, l
     assert "Diagnosis" in text
 
 
+def test_a_finding_leads_to_the_next_job_and_tells_what_became_of_it(
+    browser: Chromium, site: Server, life: World
+) -> None:
+    life.dataset()
+    job_id = submit(site, shuffle=False)
+    life.train(job_id)
+    browser.open(f"{site.url}/#/jobs/{job_id}")
+    browser.wait("document.querySelector('.finding button') !== null")
+    browser.run("document.querySelector('.finding button').click()")
+    browser.wait(f"location.hash.startsWith('#/jobs/') && !location.hash.endsWith('{job_id}')")
+    browser.open(f"{site.url}/#/jobs/{job_id}")
+    browser.wait("document.body.innerText.includes('whether it helps is told when it has ended')")
+
+
 def test_a_person_submits_a_job(browser: Chromium, site: Server, life: World) -> None:
     life.dataset()
     browser.open(f"{site.url}/#/new")
