@@ -52,7 +52,7 @@ class TrainFields(AugmentedPart):
     top_k: list[Annotated[int, Field(ge=1)]] = Field(default=[1, 5], min_length=1, max_length=10)
     """The k of each top-k accuracy in the reports."""
     compile: bool = False
-    """`torch.compile` the model; pays for long jobs on a GPU."""
+    """`torch.compile` the model; pays for long jobs on a GPU. A worker without a compiler says so and does without."""
     channels_last: bool | None = None
     """Memory format of convolutions; null means yes: it is faster on GPUs and CPUs alike."""
     diagnose: bool = True

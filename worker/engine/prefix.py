@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from service.events import Event, Log, Phase
+from worker.engine import compiling
 from worker.engine.data.activations import CachedBatches, PassingBatches, Room, Shelf, View
 from worker.engine.data.batches import Batch, Batches, BatchSource
 from worker.engine.models.staged import Staged
@@ -140,7 +141,7 @@ def _train_the_rest(run: TrainingState, rest: Staged, prefix: Callable[[Tensor],
     """
     whole, test = run.model, run.test
     run.model = rest
-    run.forward = torch.compile(rest) if run.spec.compile else rest
+    run.forward = compiling.compiled(rest, run.spec, run.precision.device)
     run.ema = Ema(rest, run.spec.ema) if run.spec.ema else None
     run.undo = Undo(rest, run.precision.device)
     run.probe = run.probe and _behind(run.probe, prefix, plain)

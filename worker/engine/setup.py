@@ -8,7 +8,7 @@ from service.specs.augmentation import operations
 from service.specs.part import FromJob
 from service.specs.train import TrainSpec
 from service.specs.training import AugmentedPart, LossSpec, TrainingPart
-from worker.engine import models, precision, probes, seeding
+from worker.engine import compiling, models, precision, probes, seeding
 from worker.engine.context import RunContext
 from worker.engine.data.batches import Batches
 from worker.engine.data.packed import PackedDataset
@@ -51,7 +51,7 @@ def build_run(spec: TrainSpec, context: RunContext, dataset: PackedDataset | Non
         meta=dataset.meta,
         precision=where,
         model=model,
-        forward=torch.compile(model) if spec.compile else model,
+        forward=compiling.compiled(model, spec, where.device),
         criterion=build_criterion(spec.loss, train.labels_N, len(dataset.meta.classes)),
         optimizer=build_optimizer(model, spec.optimizer),
         schedule=Schedule(spec.schedule, steps_per_epoch * spec.epochs, steps_per_epoch),
@@ -66,7 +66,7 @@ def build_run(spec: TrainSpec, context: RunContext, dataset: PackedDataset | Non
         undo=Undo(model, where.device),
         batch_size=batch_size,
         sizes=models.count_parameters(model),
-        notes=[*precision.notes(spec, where), *models.notes(model)],
+        notes=[*precision.notes(spec, where), *compiling.notes(spec, where.device), *models.notes(model)],
     )
 
 

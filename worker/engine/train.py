@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 
 import torch
+from torch._dynamo.exc import TorchDynamoException
 
+from service.errors import RunError
 from service.events import Event, Log, Phase, Reported, Resumed, Stopped
 from service.reports.result import TrainResult
 from service.specs.model import TorchvisionSpec
@@ -49,6 +51,8 @@ def run_train(spec: TrainSpec, context: RunContext) -> Iterator[Event]:
             yield from conclude(run)
         yield Stopped(run.stop_reason or StopReason.COMPLETED)
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if isinstance(error, TorchDynamoException):
+            raise RunError(f"torch.compile failed: {str(error).strip()[:300]}; set `compile` to false") from error
         if not is_out_of_memory(error):
             raise
         raise out_of_memory(fixed_batch_size(spec.batch_size)) from error
