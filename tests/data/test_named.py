@@ -17,6 +17,7 @@ from service.errors import ImportRefusedError
 from service.specs.dataset import DatasetRequest
 from tests.data import torchvision_files as files
 from tests.data.imports import Imported, encoded, picture, run_import
+from tests.data.service import ImportService
 from worker.engine.data.sources.known import KNOWN
 from worker.engine.vision import torchvision
 
@@ -351,3 +352,16 @@ def test_catalogue_and_table_name_the_same() -> None:
 def test_unknown_names_are_refused_at_once(fields: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         DatasetRequest.model_validate({"name": "a", "source": {"kind": "torchvision"} | fields})
+
+
+def test_a_known_dataset_is_imported_over_http(importer: ImportService) -> None:
+    files.dtd(importer.server.store.settings.home / "roots")
+    source = {"kind": "torchvision", "name": "DTD", "variant": "2"}
+    made = importer.client.post("/v1/datasets", json={"name": "textures", "source": source}).json()
+    ready = importer.run(made)
+    assert (ready["state"], ready["classes"]) == ("ready", ["banded", "woven"]), ready
+    assert ready["counts"] == {"train": 2, "val": 2, "test": 2}
+    missing = importer.client.post("/v1/datasets", json={"name": "x", "source": source | {"name": "Food101"}})
+    assert missing.json()["errors"][0]["pointer"] == "/source/variant"
+    unknown = importer.client.post("/v1/datasets", json={"name": "x", "source": source | {"name": "Foods101"}})
+    assert "did you mean `Food101`" in unknown.json()["detail"]
