@@ -1,7 +1,6 @@
 """Where files live: a folder (`file:`) or 1 MiB chunks in the database (`database:`), behind one small interface."""
 
 import hashlib
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from typing import Protocol
 from sqlalchemy import Engine, delete, exists, insert, select
 from sqlalchemy.orm import Session
 
+from service.durable import write_durably
 from service.errors import NotFoundError
 from service.settings import Settings
 from service.store.ids import first_id, new_id
@@ -81,13 +81,7 @@ class FolderStore:
     def put(self, key: str, path: Path) -> StoredFile:
         """See `ArtifactStore`: a rename where both lie on one file system, else a copy."""
         stored = StoredFile(key, path.stat().st_size, sha256_of(path))
-        target = self._path(key)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        shutil.move(path, temporary)
-        _sync(temporary)
-        os.replace(temporary, target)
-        _sync(target.parent)
+        write_durably(self._path(key), lambda temporary: shutil.move(path, temporary))
         return stored
 
     def read(self, key: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
@@ -227,20 +221,8 @@ def _pieces(path: Path, start: int, stop: int) -> Iterator[bytes]:
 
 
 def _write(destination: Path, pieces: Iterator[bytes]) -> Path:
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    temporary = destination.with_name(f".{destination.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        for piece in pieces:
-            file.write(piece)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, destination)
-    return destination
+    def write(path: Path) -> None:
+        with path.open("wb") as file:
+            file.writelines(pieces)
 
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    return write_durably(destination, write)

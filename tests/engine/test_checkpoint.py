@@ -7,34 +7,35 @@ import numpy as np
 import pytest
 import torch
 
+from service.durable import write_durably
 from tests.engine.runs import StopAt, last_state, spec_of, train
 from worker.engine import checkpoint, seeding
 
 
 def test_write_replaces_the_old_file_in_one_step(tmp_path: Path) -> None:
     path = tmp_path / "a"
-    checkpoint.write_durably(path, lambda file: file.write_text("old"))
+    write_durably(path, lambda file: file.write_text("old"))
 
     def write(file: Path) -> None:
         assert path.read_text() == "old"
         assert file.parent == path.parent
         file.write_text("new")
 
-    checkpoint.write_durably(path, write)
+    write_durably(path, write)
     assert path.read_text() == "new"
     assert [each.name for each in tmp_path.iterdir()] == ["a"]
 
 
 def test_write_that_fails_half_way_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
     path = tmp_path / "a"
-    checkpoint.write_durably(path, lambda file: file.write_text("old"))
+    write_durably(path, lambda file: file.write_text("old"))
 
     def write(file: Path) -> None:
         file.write_text("half")
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space"):
-        checkpoint.write_durably(path, write)
+        write_durably(path, write)
     assert path.read_text() == "old"
     assert [each.name for each in tmp_path.iterdir()] == ["a"]
 

@@ -1,8 +1,7 @@
-"""Files that survive a crash: written beside their place, synced, and put there by one rename."""
+"""Resume states and model files, written so that a crash never leaves half of one."""
 
 import json
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,27 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-
-def write_durably(path: Path, write: Callable[[Path], object]) -> Path:
-    """Calls `write` on a temporary file in the same folder, then fsync, rename, fsync of the folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        write(temporary)
-        _sync(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)  # a full disk leaves half a file
-    _sync(path.parent)
-    return path
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+from service.durable import write_durably
 
 
 def save(path: Path, state: dict[str, Any]) -> Path:

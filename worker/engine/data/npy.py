@@ -1,6 +1,5 @@
 """`.npy` files as rows on disk: made before their content is known, thinned out in place, read without loading."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -46,15 +45,6 @@ def grow_rows(path: Path, more: int) -> None:
     shape, dtype, offset = (len(rows) + more, *rows.shape[1:]), rows.dtype, _offset(path)
     del rows
     _resize(path, shape, dtype, offset)
-
-
-def sync(path: Path) -> None:
-    """Waits until the file is on the disk."""
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
 
 
 def _resize(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], offset: int) -> None:

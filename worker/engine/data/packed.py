@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.durable import sync
 from service.reports.dataset import SPLITS, DatasetMeta
-from worker.engine.data.npy import sync
 from worker.engine.data.rows import RowFile
 
 PACKED_FILES: tuple[str, ...] = ("meta.json", "x.npy", "y.npy", "split.npy")
