@@ -3,6 +3,7 @@
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -116,6 +117,22 @@ def test_model_file_alone_gives_the_reported_numbers(digits: Path, tmp_path: Pat
     test = plain_batches(spec, dataset, torch.device("cpu"), "test", 64)
     found = evaluate(model, test, Precision(torch.device("cpu")))
     assert found.accuracy == reports_of(events)["report:test"].accuracy
+
+
+@pytest.mark.parametrize(
+    ("model", "size"),
+    [
+        ({"family": "mlp"}, 256),
+        ({"family": "torchvision", "arch": "resnet18"}, 256),
+        ({"family": "torchvision", "arch": "resnet18", "image_size": 64}, 16),
+        ({"family": "torchvision", "arch": "vit_b_16", "image_size": 224}, 16),
+    ],
+)
+def test_enlarged_images_are_evaluated_in_the_trainings_batch_size(
+    few_digits: Path, tmp_path: Path, model: dict[str, Any], size: int
+) -> None:
+    dataset = open_dataset(RunContext(scratch=tmp_path, dataset=few_digits))
+    assert plain_batches(spec_of(model=model), dataset, torch.device("cpu"), "val", 16).batch_size == size
 
 
 def test_same_seed_gives_identical_series_and_another_seed_does_not(few_digits: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from worker.engine.undo import Undo
 
 SMALL_SAMPLE = 32 * 32 * 3
 EVALUATION_BATCH = 256
-"""Small samples are evaluated in batches of at least this many; large ones in the training's batch size."""
+"""Samples that the layers see small are evaluated in batches of at least this many, others in the training's size."""
 
 
 def open_dataset(context: RunContext) -> PackedDataset:
@@ -100,7 +100,7 @@ def plain_batches(
     spec: TrainingPart, dataset: PackedDataset, device: torch.device, split: str, batch_size: int
 ) -> Batches:
     """Batches for evaluation: in order, nothing random, the same normalisation."""
-    small = torch.Size(dataset.meta.shape).numel() <= SMALL_SAMPLE
+    small = models.input_elements(spec.model, dataset.meta.shape) <= SMALL_SAMPLE
     size = max(batch_size, EVALUATION_BATCH) if small else batch_size
     batches = Batches(dataset, split, size, device, normalize=spec.preprocess.normalize)
     return batches if split == "test" else _not_empty(batches, split)

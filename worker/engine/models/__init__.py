@@ -1,5 +1,6 @@
 """Networks by spec: one `match`, one builder a family."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import assert_never
@@ -11,6 +12,15 @@ from service.specs.model import CnnSpec, MlpSpec, ModelSpec, TorchvisionSpec
 from worker.engine.models.cnn import build_cnn
 from worker.engine.models.mlp import build_mlp
 from worker.engine.models.staged import Staged
+
+
+def input_elements(spec: ModelSpec, shape: Sequence[int]) -> int:
+    """Numbers of one sample as the layers see it, enlarged images included."""
+    if not isinstance(spec, TorchvisionSpec) or len(shape) != 3:
+        return math.prod(shape)
+    from worker.engine.models import transfer
+
+    return transfer.input_elements(spec, shape)
 
 
 def build(spec: ModelSpec, shape: Sequence[int], classes: int, weights: Path | None = None) -> nn.Module:

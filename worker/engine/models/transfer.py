@@ -92,6 +92,12 @@ def input_size(spec: TorchvisionSpec, known: Architecture, shape: Sequence[int])
     return round(height * scale), round(width * scale)
 
 
+def input_elements(spec: TorchvisionSpec, shape: Sequence[int]) -> int:
+    """Numbers of one image as the layers see it."""
+    height, width = input_size(spec, _known(spec.arch), shape)
+    return height * width * max(3, shape[2])
+
+
 def frozen_stages(spec: TorchvisionSpec, stages: Sequence[Stage]) -> int:
     """How many leading stages never train."""
     if spec.mode == "feature_extraction":
