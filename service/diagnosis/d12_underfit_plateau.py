@@ -2,7 +2,7 @@
 
 from service.diagnosis import thresholds as t
 from service.diagnosis.record import RunRecord, default_lr
-from service.diagnosis.remedy import Patch, capacity, higher_lr, lr_is_gone, unrestrained
+from service.diagnosis.remedy import Patch, capacity, default_lr_patch, higher_lr, lr_is_gone, unrestrained
 from service.diagnosis.rule import Rule
 from service.diagnosis.statistics import over_chance, slope
 from service.reports.finding import Finding, Remedy
@@ -37,8 +37,12 @@ def judge(record: RunRecord) -> Finding | None:
             "guessing_loss": record.guessing_loss,
             "fall_per_epoch_nats": fall * record.guessing_loss,
         },
-        explanation=_smothered_words(record) if smothered else _words(record, accuracies[-1], stands),
-        remedy=Remedy(text=_text(patch), patch=patch),
+        explanation=(
+            _smothered_words(record)
+            if smothered and patch != default_lr_patch(record)
+            else _words(record, accuracies[-1], stands, patch)
+        ),
+        remedy=Remedy(text=_text(record, patch), patch=patch),
     )
 
 
@@ -48,18 +52,27 @@ def is_smothered(record: RunRecord) -> bool:
     return while_training < t.LEARNED_OVER_CHANCE and record.clean_loss()[-1] > t.LEARNED * record.guessing_loss
 
 
-def _words(record: RunRecord, accuracy: float, stands: bool) -> str:
+def _words(record: RunRecord, accuracy: float, stands: bool, patch: Patch) -> str:
     return (
         f"The model underfits: after {len(record.epochs)} epochs it is right on only {100 * accuracy:.0f} % of the "
         f"samples it was trained on (chance is {100 / record.classes:.0f} %), and validation is no better, so this is "
         "not overfitting. "
         + ("The loss stands still. " if stands else "The loss is still falling, but too slowly for the epochs it had. ")
-        + (
-            "The schedule took the learning rate to practically 0 in most epochs, and nothing is learned at 0."
-            if lr_is_gone(record)
-            else "The network is too small, regularised too strongly, given a poor learning rate, or the data do not "
-            "tell the classes apart."
+        + _cause(record, patch)
+    )
+
+
+def _cause(record: RunRecord, patch: Patch) -> str:
+    if lr_is_gone(record):
+        return "The schedule took the learning rate to practically 0 in most epochs, and nothing is learned at 0."
+    if patch and patch == default_lr_patch(record):
+        return (
+            f"The learning rate, {record.lr:.3g}, is far above the usual {default_lr(record.spec.optimizer):.3g} of "
+            f"{record.spec.optimizer.name}: its steps are so large that they leap over what they look for."
         )
+    return (
+        "The network is too small, regularised too strongly, given a poor learning rate, or the data do not tell the "
+        "classes apart."
     )
 
 
@@ -79,12 +92,20 @@ def _gap(record: RunRecord, train_accuracy: float) -> float:
 
 
 def _patch(record: RunRecord) -> Patch:
-    """Takes away what holds the model back; when nothing does, gives it capacity, or a higher rate and more time."""
+    """Takes away what holds the model back, or steps that are far too large; when nothing does, gives it capacity, or a
+    higher rate and more time.
+    """
     more = capacity(record) if record.lr >= default_lr(record.spec.optimizer) else {}
-    return unrestrained(record) or more or higher_lr(record) | {"epochs": 2 * record.spec.epochs}
+    return (
+        unrestrained(record)
+        or default_lr_patch(record)
+        or more
+        or higher_lr(record) | {"epochs": 2 * record.spec.epochs}
+    )
 
 
-def _text(patch: Patch) -> str:
+def _text(record: RunRecord, patch: Patch) -> str:
+    is_lower = patch.get("optimizer.lr", record.lr) < record.lr
     parts = {
         "model.dropout": "less dropout",
         "optimizer.weight_decay": "less weight decay",
@@ -92,7 +113,7 @@ def _text(patch: Patch) -> str:
         "model.mode": "more trainable layers",
         "model.hidden": "a larger network",
         "model.channels": "a larger network",
-        "optimizer.lr": "a higher learning rate",
+        "optimizer.lr": "a lower learning rate" if is_lower else "a higher learning rate",
         "epochs": "more epochs",
         "schedule": "a learning rate that lasts to the end",
     }

@@ -328,6 +328,23 @@ def test_a_model_that_guesses_only_while_it_trains_is_smothered(make_record: Mak
     assert finding.remedy.patch == {"model.dropout": 0.2}
 
 
+def test_a_plateau_of_far_too_large_steps_is_no_lack_of_capacity(make_record: Make) -> None:
+    train, accuracy = [9e5, 8e4, *[2.4] * 8], [0.1, 0.12, *[0.14] * 8]
+    record = make_record(
+        train=train,
+        val=train,
+        train_accuracy=accuracy,
+        val_accuracy=accuracy,
+        spec={"optimizer": {"name": "adamw", "lr": 30}},
+    )
+    epochs = tuple(dataclasses.replace(epoch, lr=30.0) for epoch in record.epochs)
+    finding = d12_underfit_plateau.judge(dataclasses.replace(record, epochs=epochs))
+    assert finding is not None
+    assert "far above the usual 0.001 of adamw" in finding.explanation
+    assert finding.remedy.patch == {"optimizer.lr": 1e-3}
+    assert "a lower learning rate" in finding.remedy.text
+
+
 def test_a_plateau_without_a_learning_rate_is_underfitting_even_when_it_is_not_low(make_record: Make) -> None:
     train, accuracy = [1.5, 1.1, *[0.99] * 8], [0.6, 0.7, *[0.74] * 8]
     record = make_record(train=train, val=train, train_accuracy=accuracy, val_accuracy=accuracy)
