@@ -20,11 +20,11 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageChops, ImageOps
 
 FORMATS = ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM"]
 MAX_FILE_BYTES = 2**29
-BAND_PIXELS = 2**22
+BAND_PIXELS = 2**20
 """Large pictures are reduced band by band, so that no second full-size copy is made."""
 STREAM_PIXELS, STREAM_LIMIT = 2**24, 10**9
 """PNGs with more pixels are decoded a few rows at a time; and the most that they may have."""
@@ -32,6 +32,8 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_HEADER = struct.Struct(">IIBBBBB")
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """By a PNG's colour type: grey, RGB, palette, grey and alpha, RGBA."""
+STORED_BYTES = 2**16 - 1
+"""The most that a stored block of zlib's may hold."""
 THUMB = 32
 KEEP = {"L", "RGB"}
 
@@ -243,12 +245,12 @@ def eight_bits(image: Image.Image) -> Image.Image:
 
 
 def on_white(image: Image.Image) -> Image.Image:
-    """The picture without its transparency."""
+    """The picture without its transparency: colours that are multiplied by it, and white where it is clear."""
     if image.mode in KEEP:
         return image
-    full = image.convert("RGBA")
-    ground = Image.new("RGBA", full.size, (255, 255, 255, 255))
-    return Image.alpha_composite(ground, full).convert("RGB")
+    *colours, opacity = (image if image.mode == "RGBa" else image.convert("RGBa")).split()
+    clear = ImageChops.invert(opacity)
+    return Image.merge("RGB", [ImageChops.add(each, clear) for each in colours])
 
 
 class PngRows:
@@ -263,7 +265,7 @@ class PngRows:
         self.size = self.width, self.height = header[:2]
         self._fields = header[2:]
         self._tables, self._packed = self._chunks(data)
-        self._zlib, self._rows, self._above, self._y = zlib.decompressobj(), bytearray(), b"", 0
+        self._zlib, self._above, self._y = zlib.decompressobj(), b"", 0
         self._row_bytes = 1 + self.width * CHANNELS[header[3]]
         self.mode = plain(self._decoded(b"\0" * self._row_bytes, 1)).mode
 
@@ -296,15 +298,14 @@ class PngRows:
 
     def _take(self, rows: int) -> Image.Image:
         """The next rows."""
-        needed = rows * self._row_bytes
-        while len(self._rows) < needed:
+        missing, parts = rows * self._row_bytes, [self._above]
+        while missing:
             piece = self._zlib.unconsumed_tail or next(self._packed, None)
             if piece is None:
                 raise Refused("cannot be decoded: image file is truncated")
-            self._rows += self._zlib.decompress(piece, 2**22)
-        filtered = bytes(self._rows[:needed])
-        del self._rows[:needed]
-        band = self._decoded(self._above + filtered, rows + bool(self._above))
+            parts.append(self._zlib.decompress(piece, missing))
+            missing -= len(parts[-1])
+        band = self._decoded(b"".join(parts), rows + bool(self._above))
         if self._above:
             band = band.crop((0, 1, self.width, rows + 1))
         self._above = b"\0" + band.crop((0, rows - 1, self.width, rows)).tobytes()
@@ -313,10 +314,21 @@ class PngRows:
 
     def _decoded(self, filtered: bytes, rows: int) -> Image.Image:
         header = chunk(b"IHDR", PNG_HEADER.pack(self.width, rows, *self._fields))
-        data = header + self._tables + chunk(b"IDAT", zlib.compress(filtered, 0)) + chunk(b"IEND", b"")
-        with Image.open(io.BytesIO(PNG_SIGNATURE + data), formats=["PNG"]) as band:
+        data = b"".join((PNG_SIGNATURE, header, self._tables, chunk(b"IDAT", stored(filtered)), chunk(b"IEND", b"")))
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as band:
             band.load()
             return band
+
+
+def stored(data: bytes) -> bytes:
+    """A zlib stream that holds the data as they are (RFC 1950, 1951): `zlib.compress` at level 0 takes longer."""
+    view = memoryview(data)
+    blocks: list[bytes | memoryview] = [b"\x78\x01"]
+    for start in range(0, len(data), STORED_BYTES):
+        part = view[start : start + STORED_BYTES]
+        is_last = start + len(part) == len(data)
+        blocks += (struct.pack("<BHH", is_last, len(part), len(part) ^ 0xFFFF), part)
+    return b"".join((*blocks, struct.pack(">I", zlib.adler32(data))))
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
