@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_sample_images
@@ -14,6 +15,7 @@ from service.errors import ImportRefusedError
 from service.specs.dataset import ImportOptions
 from tests.data.imports import encoded, import_path, picture, two_classes, write_folder
 from worker.engine.data import decoder, images
+from worker.engine.data.batches import Batches
 from worker.engine.data.images import Decoded, Decoders, Faulty, Outcome, Picture, Plan
 from worker.engine.data.npy import create_rows, open_rows
 from worker.engine.data.sources.pictures import choose_shape
@@ -234,6 +236,27 @@ def test_photographs_are_packed_as_torchvision_would_show_them(tmp_path: Path, k
         difference = (normalise(tensor(crop(packed))) - expected).abs().mean()
         assert difference < 0.02 * expected.abs().mean()
         assert difference < 0.02
+
+
+def test_validation_sees_imported_photographs_as_torchvision_would_show_them(tmp_path: Path) -> None:
+    """From the files to the batches of every split: Resize, CenterCrop and ImageNet's Normalize, within 2 %."""
+    photos = [Image.fromarray(array) for array in load_sample_images().images]
+    cuts = {
+        f"{name}/{left:03d}.jpg": photo.crop((left, left // 2, left + 500, left // 2 + 370))
+        for name, photo in zip(("china", "flower"), photos, strict=True)
+        for left in range(0, 140, 14)
+    }
+    files = {name: encoded(photo, "JPEG", quality=92) for name, photo in cuts.items()}
+    imported = import_path(write_folder(tmp_path / "photographs", files), image_size=224)
+    normalise = torchvision.transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    resize, crop = torchvision.transforms.Resize(224), torchvision.transforms.CenterCrop(224)
+    tensor = torchvision.transforms.ToTensor()
+    shown = [normalise(tensor(crop(resize(Image.open(io.BytesIO(files[name])))))) for name in sorted(files)]
+    for split in ("train", "val", "test"):
+        batches = Batches(imported.dataset, split, 64, torch.device("cpu"), normalize="imagenet")
+        [batch] = batches.epoch(1)
+        for index, image_CHW in zip(batches.indices_N, batch.inputs, strict=True):
+            assert (image_CHW - shown[index]).abs().mean() < 0.02 * shown[index].abs().mean()
 
 
 def test_large_photographs_are_close_to_torchvision_too(tmp_path: Path) -> None:
