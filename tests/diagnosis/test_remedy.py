@@ -95,6 +95,9 @@ def test_short_epochs_get_smaller_batches_and_a_short_average(make_record: Make)
     assert record.epochs[0].step == 10
     patch = regularised(record)
     assert (patch["batch_size"], patch["ema"]) == (32, {"decay": 0.95})
+    ragged = make_record(counts={"train": 1410, "val": 180, "test": 180})
+    assert ragged.samples("train") == 44 * 32 + 2
+    assert "batch_size" not in regularised(ragged)
     long = dataclasses.replace(record, epochs=tuple(dataclasses.replace(e, step=500 * e.number) for e in record.epochs))
     patch = regularised(long)
     assert "batch_size" not in patch
