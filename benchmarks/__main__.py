@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-NAMES = ("engine", "prefix", "lr_find", "latency", "tune", "store", "api", "duplicates")
+NAMES = ("engine", "prefix", "lr_find", "latency", "tune", "store", "api", "duplicates", "import_speed")
 RESULTS = Path(__file__).parent / "results" / "bench.md"
 HEAD = "| what | measured | target | | note |\n|---|---|---|---|---|"
 
