@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from service.api.deps import ServicesDep
 from service.api.uploads import Form, receive_form, receive_json, receive_raw
-from service.errors import InvalidRequestError
+from service.errors import FieldError, InvalidRequestError
 from service.specs.dataset import DatasetRequest, PublicSource, UploadFields
 
 Body = TypeVar("Body", bound=BaseModel)
@@ -44,7 +44,10 @@ async def _receive(request: Request, services: ServicesDep) -> Described | Uploa
 
 async def _receive_raw(dataset: str, request: Request, services: ServicesDep) -> Upload:
     query = request.query_params
-    given = {"name": dataset, "filename": query.get("filename", ""), "options": _options(query.get("options"))}
+    if not query.get("filename"):
+        detail = f"say the file's name, as in PUT /v1/datasets/{dataset}?filename=data.csv"
+        raise InvalidRequestError(detail, [FieldError(pointer="/filename", detail=detail)])
+    given = {"name": dataset, "filename": query["filename"], "options": _options(query.get("options"))}
     fields = _validate(UploadFields, given)
     return Upload(fields, await receive_raw(request, services.settings.home / "uploads"))
 

@@ -37,7 +37,8 @@ async def services(request: Request) -> Services:
 ServicesDep = Annotated[Services, Depends(services)]
 JobId = Annotated[str, Path(max_length=100, description="Id of a job.")]
 Limit = Annotated[int, Query(ge=1, le=500, description="Items of a page.")]
-Cursor = Annotated[str | None, Query(max_length=100, description="`next_cursor` of the page before.")]
+CURSOR = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+Cursor = Annotated[str | None, Query(pattern=CURSOR, description="`next_cursor` of the page before.")]
 
 
 def answer(

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Query, Response
+from pydantic import AfterValidator
 
 from service.api.auth import MAY_READ, MAY_TRAIN
 from service.api.deps import Cursor, JobId, Limit, ServicesDep, also, answer
@@ -12,14 +13,23 @@ from service.api.views import job_report, job_reports
 from service.reports.job import JobReport
 from service.reports.page import Page
 from service.reports.resolution import DryRunReport
-from service.specs import JobSpec
+from service.specs import INTERNAL_KINDS, KINDS, JobSpec
 from service.specs.changes import JobChanges
 from service.specs.examples import EXAMPLES
 from service.states import JobState
 from service.store import datasets, files, jobs, studies
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
+
+
+def _is_a_kind(value: str) -> str:
+    if value not in (*KINDS, *INTERNAL_KINDS):
+        raise ValueError(f"`{value}` is none of: {', '.join((*KINDS, *INTERNAL_KINDS))}")
+    return value
+
+
 SpecBody = Annotated[JobSpec, Body(discriminator="kind", openapi_examples=EXAMPLES)]
+Kind = Annotated[str, AfterValidator(_is_a_kind)]
 DryRun = Annotated[bool, Query(description="Only say what would be stored, what is unusual, and what it will cost.")]
 
 
@@ -45,7 +55,7 @@ def list_jobs(
     services: ServicesDep,
     state: Annotated[JobState | None, Query()] = None,
     kind: Annotated[
-        str | None, Query(max_length=20, description="`import` and `tune-runner` jobs are listed only when asked for.")
+        Kind | None, Query(description="`import` and `tune-runner` jobs are listed only when asked for.")
     ] = None,
     label: Annotated[str | None, Query(max_length=301, description="`key` or `key=value`.")] = None,
     dataset: Annotated[str | None, Query(max_length=100, description="Id or name of a dataset.")] = None,

@@ -1,6 +1,5 @@
 """Every error as `application/problem+json` (RFC 9457), with JSON pointers to what is wrong."""
 
-import difflib
 import logging
 import re
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from service.api import wording
 from service.api.envelope import SECURITY_HEADERS
 from service.errors import (
     AuthError,
@@ -104,7 +104,7 @@ def field_errors(errors: Sequence[Any], body: object, *, located_in_body: bool =
         details.setdefault(pointer, [])
         if is_tail_tag:
             strays.add(pointer)
-        if (detail := _detail(error)) not in details[pointer]:
+        if (detail := wording.detail(error)) not in details[pointer]:
             details[pointer].append(detail)
     return [
         FieldError(pointer=pointer, detail="; or: ".join(texts))
@@ -156,25 +156,6 @@ def _walk(location: Sequence[Any], body: object, is_missing: bool) -> tuple[list
 def _join(parts: Sequence[Any]) -> str:
     """RFC 6901."""
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
-
-
-def _detail(error: Mapping[str, Any]) -> str:
-    """Pydantic's message, with the nearest allowed value when a name was mistyped."""
-    context = error.get("ctx") or {}
-    if error["type"] == "json_invalid":
-        return f"the body is not JSON: {context.get('error', error['msg'])}"
-    if error["type"] == "model_type":
-        return "Input should be an object"
-    if error["type"] == "too_short" and not context.get("actual_length"):
-        return f"it is empty: give at least {context.get('min_length', 1)}"
-    message = str(error["msg"]).removeprefix("Value error, ")
-    expected = context.get("expected_tags") or (context.get("expected") if error["type"] == "literal_error" else None)
-    given = context.get("tag", error.get("input"))
-    if isinstance(expected, str) and isinstance(given, str):
-        choices = [choice.strip().strip("'") for choice in expected.replace(" or ", ", ").split(",")]
-        if near := difflib.get_close_matches(given, choices, n=1, cutoff=0.5):
-            return f"{message}; did you mean `{near[0]}`?"
-    return message
 
 
 def _on_trainwright_error(request: Request, error: Exception) -> Response:

@@ -26,7 +26,7 @@ def advise(part: TrainingPart, prefix: str, data: DatasetMeta | None, *, gpu: bo
         )
     if part.precision in ("fp16", "bf16") and (part.device == "cpu" or not gpu):
         where = "this job asks for the CPU" if part.device == "cpu" else "no worker has a GPU now"
-        detail = f"{where}, which computes in fp32 whatever is asked: {part.precision} is for a GPU"
+        detail = f"{where}: a CPU computes in fp32 whatever is asked, {part.precision} is for a GPU"
         found.append(Advice(code="precision-on-cpu", pointer="/precision", detail=detail))
     return [each.model_copy(update={"pointer": prefix + each.pointer}) for each in found]
 

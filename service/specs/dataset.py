@@ -22,6 +22,14 @@ class SplitSpec(Part):
     test: Share = 0.1
     seed: int = Field(default=42, ge=0, lt=2**31)
 
+    @field_validator("test")
+    @classmethod
+    def _leaves_a_train_split(cls, value: float, info: ValidationInfo) -> float:
+        val: float = info.data.get("val", 0.0)
+        if val + value >= 1:
+            raise ValueError(f"val {val:g} and test {value:g} leave nothing to train on: together they must be below 1")
+        return value
+
 
 class ImportOptions(Part):
     """How raw data becomes a dataset."""

@@ -84,6 +84,10 @@ def test_a_taken_name_is_a_conflict(client: httpx.Client) -> None:
             {"name": "a", "source": {"kind": "path", "path": "x", "options": {"split": {"val": 2}}}},
             "/source/options/split/val",
         ),
+        (
+            {"name": "a", "source": {"kind": "path", "path": "x", "options": {"split": {"val": 0.6, "test": 0.6}}}},
+            "/source/options/split/test",
+        ),
         ({"name": "a", "source": {"kind": "upload", "filename": "x", "artifact": "jobs/x"}}, "/source/kind"),
     ],
 )
@@ -91,6 +95,13 @@ def test_faulty_requests_point_at_the_field(client: httpx.Client, body: dict[str
     response = client.post("/v1/datasets", json=body)
     assert response.status_code == 422, response.text
     assert [error["pointer"] for error in response.json()["errors"]] == [pointer]
+
+
+def test_faults_of_a_source_say_what_may_stand_there(client: httpx.Client) -> None:
+    nameless = client.post("/v1/datasets", json={"name": "a b", "source": {"path": "x"}}).json()
+    assert [error["pointer"] for error in nameless["errors"]] == ["/name", "/source/kind"]
+    assert "letters, digits" in nameless["errors"][0]["detail"]
+    assert "one of 'builtin', 'torchvision', 'path'" in nameless["errors"][1]["detail"]
 
 
 def test_a_form_is_streamed_into_the_artifact_store(client: httpx.Client, store: Store, bell: Bell) -> None:
@@ -116,6 +127,7 @@ def test_a_raw_body_can_be_uploaded_too(client: httpx.Client, store: Store) -> N
     assert b"".join(store.artifacts.read(source_of(store, "big").artifact)) == b"x" * 3_000_000
     nameless = client.put("/v1/datasets/other", content=b"x", headers=headers)
     assert nameless.json()["errors"][0]["pointer"] == "/filename"
+    assert "/v1/datasets/other?filename=data.csv" in nameless.json()["detail"]
 
 
 def test_a_repeated_upload_with_a_key_makes_one_dataset(client: httpx.Client, store: Store) -> None:

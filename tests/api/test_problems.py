@@ -27,7 +27,9 @@ def problem(response: httpx.Response, status: int) -> dict[str, Any]:
         ({"model": {"family": "mlp", "hiden": [1]}}, "/model/hiden", "did you mean `hidden`?"),
         ({"model": {"family": "mpl"}}, "/model/family", "did you mean `mlp`?"),
         ({"model": {"family": "mlp", "hidden": [8, 0]}}, "/model/hidden/1", "greater than or equal to 1"),
-        ({"model": {"hidden": [8]}}, "/model/family", "discriminator"),
+        ({"model": {"hidden": [8]}}, "/model/family", "required: one of 'mlp', 'cnn', 'torchvision'"),
+        ({"augment": [{"p": 0.5}]}, "/augment/0/op", "'horizontal_flip', 'vertical_flip'"),
+        ({"batch_size": []}, "/batch_size", 'like {"from_job": "<id>"}'),
         ({"optimizer": {"lr": "fast"}}, "/optimizer/lr", "valid number"),
         ({"optimizer": {"lr": {"from": "x"}}}, "/optimizer/lr/from", "did you mean `from_job`?"),
         ({"optimizer": {"lr": -1}}, "/optimizer/lr", "greater than 0"),
@@ -65,6 +67,12 @@ def test_a_missing_field_is_named(client: httpx.Client) -> None:
     assert body["errors"] == [{"pointer": "/dataset", "detail": "Field required"}]
 
 
+def test_a_missing_kind_is_told_with_what_it_may_be(client: httpx.Client) -> None:
+    body = problem(client.post("/v1/jobs", json={"dataset": "digits"}), 422)
+    assert [error["pointer"] for error in body["errors"]] == ["/kind"]
+    assert "one of 'train', 'lr-find'" in body["errors"][0]["detail"]
+
+
 @pytest.mark.parametrize("content", ["{", "", "[1, 2", "nul", '{"a": 1}}', "[" * 100_000, b"\xff\xfe"])
 def test_malformed_json_is_a_422(client: httpx.Client, content: str | bytes) -> None:
     response = client.post("/v1/jobs", content=content, headers={"content-type": "application/json"})
@@ -97,7 +105,13 @@ def test_unknown_jobs_are_404(client: httpx.Client, path: str) -> None:
 
 @pytest.mark.parametrize(
     ("query", "pointer"),
-    [("limit=0", "/query/limit"), ("limit=x", "/query/limit"), ("state=done", "/query/state")],
+    [
+        ("limit=0", "/query/limit"),
+        ("limit=x", "/query/limit"),
+        ("state=done", "/query/state"),
+        ("kind=trian", "/query/kind"),
+        ("cursor=abc", "/query/cursor"),
+    ],
 )
 def test_query_parameters_are_named(client: httpx.Client, query: str, pointer: str) -> None:
     assert problem(client.get(f"/v1/jobs?{query}"), 422)["errors"][0]["pointer"] == pointer
