@@ -10,6 +10,7 @@ from service.diagnosis.record import RunRecord, default_lr, median
 from service.errors import FieldError, SpecError
 from service.specs import JOB_SPEC, AnyJobSpec
 from service.specs.model import CnnSpec, MlpSpec, TorchvisionSpec
+from service.specs.resolve import lowered_lr
 
 Patch = dict[str, Any]
 
@@ -42,9 +43,8 @@ def _set(data: dict[str, Any], path: str, value: Any) -> None:
 
 
 def lower_lr(record: RunRecord, divisor: float) -> Patch:
-    """The learning rate divided; where even that is far above the optimizer's usual one, the usual one."""
-    lr, usual = record.lr / divisor, default_lr(record.spec.optimizer)
-    return {"optimizer.lr": _rounded(usual if lr > 3 * usual else lr)}
+    """The learning rate divided, see `lowered_lr`."""
+    return {"optimizer.lr": lowered_lr(record.spec.optimizer, record.lr, divisor)}
 
 
 def higher_lr(record: RunRecord, factor: float = 10.0) -> Patch:

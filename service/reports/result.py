@@ -42,6 +42,10 @@ class TrainResult(ReportPart):
     """Metrics of the best epoch, by bare name: `loss` and `accuracy` of val."""
     test: dict[str, float]
     parameters: Parameters
+    batch_size: int | None = None
+    """Trained with, where the spec says `auto` or names another job."""
+    lr: float | None = None
+    """Full learning rate trained with, where the spec names another job."""
     seconds: float
     samples_per_second: float
     resume: Literal["exact", "approximate"] = "exact"

@@ -167,7 +167,11 @@ def _augmentation(part: TrainingPart, data: DatasetMeta | None) -> Iterator[Advi
             pointer="/augment",
             detail="the images are grey: changes of hue and saturation do nothing",
         )
-    if all(name.isdigit() for name in data.classes) and names & {"horizontal_flip", "vertical_flip"}:
+    if (
+        data.shape[2] == 1
+        and all(name.isdigit() for name in data.classes)
+        and names & {"horizontal_flip", "vertical_flip"}
+    ):
         yield Advice(
             code="augment-flips-digits",
             pointer="/augment",

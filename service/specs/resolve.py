@@ -116,3 +116,9 @@ def _fill_early_stopping(spec: EarlyStoppingSpec) -> EarlyStoppingSpec:
 def _sentence(errors: list[FieldError]) -> str:
     first = f"{errors[0].pointer}: {errors[0].detail}"
     return first if len(errors) == 1 else f"{first} (and {len(errors) - 1} more)"
+
+
+def lowered_lr(optimizer: OptimizerSpec, lr: float, divisor: float) -> float:
+    """The learning rate divided; where even that is far above the optimizer's usual one, the usual one."""
+    usual = BASE_LR[optimizer.name]
+    return float(f"{usual if lr / divisor > 3 * usual else lr / divisor:.2g}")

@@ -70,6 +70,11 @@ def test_early_stopping_mode_follows_the_metric() -> None:
     assert spec.early_stopping.mode == "max"
 
 
+def test_flips_are_doubted_for_grey_digits_only() -> None:
+    colour = meta().model_copy(update={"shape": [8, 8, 3]})
+    assert "augment-flips-digits" not in codes(resolved(colour, augment="light"))
+
+
 def test_a_default_spec_draws_no_advice() -> None:
     assert codes(resolved(meta())) == set()
 

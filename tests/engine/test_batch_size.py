@@ -204,6 +204,8 @@ class TestAuto:
         assert any("batch_size auto: 64" in event.message for event in only(events, Log))
         assert runs.steps_of(events) == runs.steps_of(fixed)
         assert checkpoint.load(last_state(events).path)["batch_size"] == 64
+        result = reports_of(events)["result"]
+        assert (result.batch_size, result.lr) == (64, 1e-3)
 
     def test_a_resumed_run_keeps_its_size(self, digits: Path, tmp_path: Path) -> None:
         """Whatever fits by then: the checkpoint decides, and nothing is measured again."""

@@ -100,6 +100,13 @@ def test_a_network_that_is_too_small_fails_at_every_rate(digits: Path, tmp_path:
     assert [attempt["lr"] for attempt in found.attempts] == pytest.approx([1e-3, 1e-4, 1e-2])
 
 
+def test_gradients_that_vanish_on_the_way_are_named(digits: Path, tmp_path: Path) -> None:
+    model = {"family": "mlp", "hidden": [16] * 20, "batch_norm": False, "activation": "sigmoid"}
+    found = result_of(events_of(digits, tmp_path, model=model, max_steps=5))
+    assert not found.passed
+    assert any("hardly any gradient reaches" in cause and "batch norm" in cause for cause in found.causes)
+
+
 def test_dropout_weight_decay_and_clipping_are_off(digits: Path, tmp_path: Path) -> None:
     """The first steps are those of a bare loop: nothing but the batch, the network and the optimizer."""
     model = {"family": "mlp", "hidden": [32], "dropout": 0.5, "batch_norm": False}

@@ -198,6 +198,11 @@ def test_small_images_for_pretrained_weights_are_noted(few_digits: Path, weights
     assert any("start weights small.safetensors" in note for note in result.notes)
 
 
+def test_weights_of_a_job_may_come_from_images_as_small(weights: Path) -> None:
+    spec = model_spec(weights={"from_job": "x"})
+    assert [note for note in build_transfer(spec, [8, 8, 1], 3, weights).notes if "image_size" in note] == []
+
+
 def test_epochs_are_recorded(few_digits: Path, weights: Path, tmp_path: Path) -> None:
     events = train(few_digits, tmp_path, spec_of(model=model_spec(mode="partial").model_dump()), weights=weights)
     assert [event.epoch for event in only(events, EpochRecord)] == [1, 2, 3]

@@ -30,6 +30,7 @@ def check_up(model: nn.Module, batch: Batch, classes: int, precision: Precision)
                 logits_BK = model(batch.inputs).float()
             leak = _leak(model, batch.inputs)
         loss, without_gradient = _first_step(model, batch, precision)
+        weakest, where = _weakest_gradient(model)
     finally:
         model.zero_grad(set_to_none=True)
         model.load_state_dict(buffers, strict=False)
@@ -73,6 +74,8 @@ def check_up(model: nn.Module, batch: Batch, classes: int, precision: Precision)
             "output_max": float(logits_BK.max()),
             "initial_loss": loss,
             "guessing_loss": math.log(classes),
+            "weakest_gradient": weakest,
+            "weakest_gradient_of": where,
         },
     )
 
@@ -161,6 +164,12 @@ def _first_step(model: nn.Module, batch: Batch, precision: Precision) -> tuple[f
     torch.autograd.backward(loss)
     unreached = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
     return float(loss.detach()), unreached
+
+
+def _weakest_gradient(model: nn.Module) -> tuple[float, str]:
+    """Least norm of the gradient of a weight matrix, and its name; a bias before BatchNorm rightly gets none."""
+    norms = [(float(p.grad.norm()), name) for name, p in model.named_parameters() if p.grad is not None and p.ndim > 1]
+    return min(norms, default=(math.inf, ""))
 
 
 def _leak(model: nn.Module, inputs: Tensor) -> bool:

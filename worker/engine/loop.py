@@ -93,7 +93,7 @@ def _finish_epoch(run: TrainingState) -> Iterator[Event]:
 def _divergence(run: TrainingState, validation: Evaluation) -> DivergedError:
     return DivergedError(
         f"the loss on val is {validation.loss} after epoch {run.epoch} (step {run.step}) while the training loss was "
-        f"finite. Try a learning rate of {run.lr / 10:.3g}; if it persists, look for val samples that are not finite."
+        f"finite. Try `optimizer.lr` {run.calmer_lr:g}; if it persists, look for val samples that are not finite."
     )
 
 

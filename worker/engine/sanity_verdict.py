@@ -10,6 +10,8 @@ from service.specs.sanity import SanitySpec
 from worker.engine.data.batches import Batch
 
 EVAL_THRESHOLD = 0.90
+LEAST_GRADIENT = 1e-7
+"""Norm of a weight matrix's gradient below which it counts as vanished."""
 LEARNT_STEPS = 3
 """Steps in a row above the threshold after which the batch counts as learnt."""
 
@@ -79,6 +81,12 @@ def _causes(spec: SanitySpec, attempts: list[Attempt], checkup: CheckupReport, b
         causes.append(f"only {trainable:,} of {total:,} parameters train: unfreeze more")
     if spec.dropout and better is None:
         causes.append("dropout was left on: without it a batch is learnt faster")
+    weakest = checkup.statistics.get("weakest_gradient")
+    if better is None and isinstance(weakest, float) and weakest < LEAST_GRADIENT:
+        causes.append(
+            f"hardly any gradient reaches {checkup.statistics['weakest_gradient_of']} (norm {weakest:.1e}): it "
+            "vanishes on its way back through the layers; ReLU, `he` weights, batch norm or fewer layers let it through"
+        )
     if better is None and max(each.accuracy for each in attempts) < 0.5:
         causes.append("at none of the learning rates does the loss fall much: look at the labels and the capacity")
     return causes or [

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from service.events import Progress
 from service.reports.dataset import DatasetMeta
 from service.reports.result import Parameters
+from service.specs.resolve import lowered_lr
 from service.specs.train import TrainSpec
 from service.states import StopReason
 from worker.engine import seeding
 from worker.engine.context import RunContext
 from worker.engine.data.batches import BatchSource
 from worker.engine.data.source import Normalisation
-from worker.engine.optim import EarlyStopping, Ema, Schedule
+from worker.engine.optim import EarlyStopping, Ema, Schedule, base_lr
 from worker.engine.precision import Precision
 from worker.engine.probes import Probe
 from worker.engine.undo import Undo
@@ -127,6 +128,11 @@ class TrainingState:
     def lr(self) -> float:
         """Learning rate of the first parameter group."""
         return float(self.optimizer.param_groups[0]["lr"])
+
+    @property
+    def calmer_lr(self) -> float:
+        """The spec's learning rate for another try after this one diverged."""
+        return lowered_lr(self.spec.optimizer, base_lr(self.spec.optimizer), 10)
 
     @property
     def trainable(self) -> list[nn.Parameter]:

@@ -90,6 +90,7 @@ def _divergence(run: TrainingState, loss: float, grad_norm: float, number: int) 
     what = f"the gradient's norm is {grad_norm}" if overflow else f"the loss is {loss}"
     return DivergedError(
         f"{what} at step {number} (epoch {run.epoch}, batch {run.batch + 1}), learning rate {run.lr:.3g}. The state "
-        f"of step {run.step} is kept in the last checkpoint. Try a learning rate of {run.lr / 10:.3g} and `clip_norm` "
-        "1.0; if the batch's data are not finite, look at the dataset's profile."
+        f"of step {run.step} is kept in the last checkpoint. Try `optimizer.lr` {run.calmer_lr:g}"
+        + ("" if (run.spec.clip_norm or math.inf) <= 1 else " and `clip_norm` 1.0")
+        + "; if the batch's data are not finite, look at the dataset's profile."
     )

@@ -17,6 +17,7 @@ from worker.engine.checkup import check_up
 from worker.engine.context import RunContext
 from worker.engine.evaluate import classification_report, confusion_report, evaluate_until
 from worker.engine.memory import is_out_of_memory, out_of_memory
+from worker.engine.optim import base_lr
 from worker.engine.setup import build_run, fixed_batch_size
 from worker.engine.state import TrainingState
 
@@ -134,6 +135,8 @@ def _result(run: TrainingState, test: dict[str, float]) -> TrainResult:
         best=run.best.metrics,
         test=test,
         parameters=run.sizes,
+        batch_size=run.batch_size,
+        lr=base_lr(run.spec.optimizer),
         seconds=seconds,
         samples_per_second=samples / max(seconds, 1e-9),
         resume="exact" if run.resume_exact and run.precision.device.type == "cpu" else "approximate",

@@ -11,6 +11,7 @@ from service.architectures import Architecture
 from service.errors import DataError
 from service.specs.model import TorchvisionSpec
 from service.specs.optimizer import OptimizerSpec
+from service.specs.part import FromJob
 from service.specs.resolve import BACKBONE_SHARE, layer_decay
 from worker.engine.models import weights, zoo
 from worker.engine.models.staged import Stage, Staged, Step
@@ -69,7 +70,9 @@ def build_transfer(
     model = TransferNetwork(network, [_input(shape, size), *body], spec)
     start = weights.read(spec, file)
     if start is not None:
-        model.notes += [weights.load(model, start, spec), *_small(known, size)]
+        model.notes += [weights.load(model, start, spec)]
+        # A job's weights may well come from images of this very size.
+        model.notes += [] if isinstance(spec.weights, FromJob) else _small(known, size)
     return model
 
 
