@@ -3,13 +3,26 @@
 import copy
 import difflib
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
+
+from service.specs.model import ModelSpec
+from service.specs.optimizer import ScheduleSpec
+from service.specs.part import Part
+
+
+def _forms(union: Any, tag: str) -> dict[str, type[Part]]:
+    return {get_args(each.model_fields[tag].annotation)[0]: each for each in get_args(get_args(union)[0])}
+
+
+# Fields whose value decides which other fields stand beside them.
+FORMS = {"schedule.name": _forms(ScheduleSpec, "name"), "model.family": _forms(ModelSpec, "family")}
 
 
 def set_path(spec: Mapping[str, Any], path: str, value: object) -> dict[str, Any]:
     """A copy of `spec` with `value` at the dotted `path` (`optimizer.lr`, `augment.0.p`).
 
-    A null on the way becomes an object. Raises KeyError, in words, when the path leads nowhere.
+    A null on the way becomes an object; fields that a new form of an object does not have go with the old one.
+    Raises KeyError, in words, when the path leads nowhere.
     """
     result = copy.deepcopy(dict(spec))
     *parents, last = path.split(".")
@@ -20,8 +33,19 @@ def set_path(spec: Mapping[str, Any], path: str, value: object) -> dict[str, Any
         place[_index(place, last, path)] = value
         return result
     _require(result, place, last, path)
+    for name in _left_behind(place, path, value):
+        del place[name]
     place[last] = value
     return result
+
+
+def _left_behind(place: dict[str, Any], path: str, value: object) -> list[str]:
+    """Fields that another form does not know, or that are mere defaults of the form so far."""
+    forms = FORMS.get(path, {})
+    old, new = forms.get(str(place.get(path.rpartition(".")[2]))), forms.get(str(value))
+    if old is None or new is None or old is new:
+        return []
+    return [each for each in place if each not in new.model_fields or place[each] == old.model_fields[each].default]
 
 
 def get_path(spec: Mapping[str, Any], path: str) -> Any:

@@ -134,6 +134,9 @@ def _search_space(spec: TuneSpec) -> Iterator[FieldError]:
         if path in UNSEARCHABLE:
             yield FieldError(pointer=pointer, detail=f"`{path}` is the same for all trials of a search")
             continue
+        if outer := next((each for each in spec.search_space if path.startswith(f"{each}.")), None):
+            yield FieldError(pointer=pointer, detail=f"`{outer}` is searched too and would replace it: leave one out")
+            continue
         reasons = (_reason(base, path, value) for value in _extremes(dimension))
         if reason := next((reason for reason in reasons if reason), None):
             yield FieldError(pointer=pointer, detail=reason)

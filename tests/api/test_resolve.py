@@ -170,3 +170,15 @@ def test_dotted_paths_set_values_in_copies() -> None:
     assert spec["ema"] is None
     with pytest.raises(KeyError, match=r"did you mean `optimizer\.lr`"):
         set_path(spec, "optimizer.l", 1)
+
+
+def test_another_form_keeps_what_was_asked_for_and_it_knows() -> None:
+    spec = {
+        "schedule": {"name": "cosine", "min_factor": 0.1, "warmup": 0.05},
+        "model": {"family": "mlp", "hidden": [8], "dropout": 0.0, "batch_norm": False},
+    }
+    assert set_path(spec, "schedule.name", "one-cycle")["schedule"] == {"name": "one-cycle"}
+    cnn = {"family": "cnn", "hidden": [8], "batch_norm": False}
+    assert set_path(spec, "model.family", "cnn")["model"] == cnn
+    assert set_path(spec, "model.family", "torchvision")["model"] == {"family": "torchvision"}
+    assert set_path(spec, "schedule.name", "cosine")["schedule"] == spec["schedule"]

@@ -49,6 +49,11 @@ def tune(train: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
     [
         (tune(search_space={}), "/search_space", "it is empty: give at least 1"),
         (
+            tune(search_space={"optimizer": {"type": "categorical", "choices": [None]}, "optimizer.lr": LR}),
+            "/search_space/optimizer.lr",
+            "`optimizer` is searched too",
+        ),
+        (
             tune(search_space={"batch_size": {"type": "categorical", "choices": []}}),
             "/search_space/batch_size/choices",
             "it is empty: give at least 1",

@@ -36,7 +36,7 @@ LAST_STAGES = {
     "vit_b_32": [f"encoder.layers.encoder_layer_{n}" for n in (9, 10, 11)],
     "wide_resnet50_2": ["layer4"],
 }
-SIZES = {"inception_v3": 96, "maxvit_t": 224, "swin_v2_t": 256, "vit_b_32": 224}
+SIZES = {"inception_v3": 96, "maxvit_t": 224, "vit_b_32": 224}
 """Pixels of the images in these tests, where 64 will not do."""
 # Built and run for real: one of each way to compose, the light ones.
 COMPOSED = [
