@@ -100,6 +100,13 @@ def test_says_so_when_not_even_one_sample_trains(digits: Path, tmp_path: Path) -
         events_of(digits, tmp_path, model=model, memory_limit_bytes=128 * MEBI, candidates=[2])
 
 
+def test_batch_norm_makes_two_the_least_size(digits: Path, tmp_path: Path) -> None:
+    """Weights and gradients do not fit: of one sample BatchNorm complains before the memory ends."""
+    fields = {"candidates": [2], "memory_limit_bytes": 64 * MEBI, "model": {"family": "mlp", "hidden": [3072, 3072]}}
+    with pytest.raises(OutOfMemoryError, match="not even batch_size 2 trains"):
+        events_of(digits, tmp_path, **fields)
+
+
 def test_a_fault_that_is_not_about_memory_is_told(digits: Path, tmp_path: Path) -> None:
     loss = {"class_weights": [1.0, 2.0]}  # two weights for ten classes
     with pytest.raises(RunError, match="class_weights"):

@@ -69,12 +69,19 @@ class Finder:
         size = min(candidates)
         while not self.fitting and size > 1:
             size //= 2
-            yield from self.fits(size)
+            try:
+                yield from self.fits(size)
+            except RunError:
+                if size > 1:
+                    raise
+                break  # BatchNorm cannot train on one sample: the size before was the least
             if self.stopped:
                 return
         if not self.fitting:
-            reason = self.rows[1].reason
-            raise OutOfMemoryError(f"not even batch_size 1 trains ({reason}); try a smaller model or smaller images")
+            least = self.rows[min(self.rows)]
+            raise OutOfMemoryError(
+                f"not even batch_size {least.batch_size} trains ({least.reason}); try a smaller model or smaller images"
+            )
 
     def upward(self, candidates: Sequence[int]) -> Search:
         """Doubles while the largest size trains, then looks between it and the first that does not."""
