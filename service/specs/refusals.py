@@ -16,7 +16,7 @@ from service.specs.model import CnnSpec, MlpSpec, TorchvisionSpec
 from service.specs.paths import set_path
 from service.specs.train import TrainFields
 from service.specs.training import AugmentedPart, TrainingPart
-from service.specs.tune import CategoricalDimension, Dimension, LayersDimension, TuneSpec
+from service.specs.tune import CategoricalDimension, Dimension, FloatDimension, IntDimension, LayersDimension, TuneSpec
 
 UNSEARCHABLE: tuple[str, ...] = ("dataset", "name", "labels", "priority", "requires")
 
@@ -128,6 +128,10 @@ def _data(part: TrainingPart, data: DatasetMeta) -> Iterator[FieldError]:
 
 def _search_space(spec: TuneSpec) -> Iterator[FieldError]:
     """Each path must exist in a train spec, and the ends of each range must be valid there."""
+    numbers = [each for each in spec.search_space.values() if isinstance(each, FloatDimension | IntDimension)]
+    if spec.sampler == "cmaes" and len(numbers) < 2:
+        detail = "`cmaes` searches over two numbers or more, and this space has fewer: use `auto`, `tpe` or `grid`"
+        yield FieldError(pointer="/sampler", detail=detail)
     base = spec.train.model_dump(mode="json")
     for path, dimension in spec.search_space.items():
         pointer = "/search_space/" + path.replace("~", "~0").replace("/", "~1")

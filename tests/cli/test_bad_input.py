@@ -48,6 +48,7 @@ def tune(train: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
     ("spec", "pointer", "detail"),
     [
         (tune(search_space={}), "/search_space", "it is empty: give at least 1"),
+        (tune(sampler="cmaes"), "/sampler", "use `auto`, `tpe` or `grid`"),
         (
             tune(search_space={"optimizer": {"type": "categorical", "choices": [None]}, "optimizer.lr": LR}),
             "/search_space/optimizer.lr",
