@@ -163,6 +163,21 @@ def damaged(good: bytes) -> Iterator[bytes]:
         yield bytes(broken)
 
 
+@pytest.mark.parametrize("content", [b"", b"\xff" * 100, b"hello"], ids=["empty", "noise", "text"])
+def test_a_suffix_makes_no_weights_file(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "bad.safetensors").write_bytes(content)
+    with pytest.raises(WeightsError, match=r"bad\.safetensors was refused"):
+        build(tmp_path / "bad.safetensors")
+
+
+def test_weights_that_are_not_finite_are_refused_by_name(tmp_path: Path) -> None:
+    broken = zoo.build(SMALL).state_dict()
+    broken["conv5.0.weight"][0, 0, 0, 0] = torch.nan
+    save_file(broken, tmp_path / "nan.safetensors")
+    with pytest.raises(WeightsError, match=r"NaN or infinite in conv5\.0\.weight"):
+        build(tmp_path / "nan.safetensors")
+
+
 @pytest.mark.parametrize("kind", ["safetensors", "zip", "legacy"])
 def test_damaged_files_are_refused_in_words(tmp_path: Path, kind: str) -> None:
     path, state = tmp_path / "file", {"a": torch.arange(20.0), "b": torch.zeros(3, 3)}

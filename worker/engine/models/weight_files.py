@@ -34,6 +34,7 @@ UNREADABLE = (
     LookupError,
     OSError,
     RuntimeError,
+    SafetensorError,  # torch.load goes by the suffix too
     TypeError,
     ValueError,
 )

@@ -56,6 +56,8 @@ def load(model: Staged, start: StartWeights, spec: TorchvisionSpec) -> str:
     faults += [name for name in unused if not name.startswith(HELPERS) and not name.endswith(UNIMPORTANT)]
     if faults:
         raise WeightsError(_misfit(start, spec, len(matched), len(wanted), faults))
+    if broken := [name for name in matched if not bool(torch.isfinite(given[name]).all())]:
+        raise WeightsError(f"{start.source} holds numbers that are NaN or infinite in {_list(broken)}")
     for name in matched:
         own[name].copy_(given[name])
     said = [
