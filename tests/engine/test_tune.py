@@ -90,6 +90,15 @@ def test_first_trials_are_the_lr_find_and_the_defaults(few_digits: Path, tmp_pat
     assert second.params == {"optimizer.lr": 2e-3, "model.hidden": [32], "batch_size": 64}
 
 
+def test_every_file_has_a_path_of_its_own_however_late_it_is_taken(few_digits: Path, tmp_path: Path) -> None:
+    """Two trials, each the best so far, both after the same step."""
+    space = {"optimizer.lr": LR | {"low": 1e-7}}
+    spec = make_spec(space, train={"epochs": 1, "optimizer": {"lr": 1e-2}}, lr_find=1e-7, n_trials=2, pruner="none")
+    saved = [event for event in only(tune(few_digits, tmp_path, spec), FileSaved) if event.role == "best"]
+    assert [event.step for event in saved] == [saved[0].step] * 2
+    assert len({event.path for event in saved}) == 2
+
+
 def test_defaults_have_the_learning_rate_that_the_base_leaves_open(few_digits: Path, tmp_path: Path) -> None:
     (first,) = result_of(tune(few_digits, tmp_path, make_spec(n_trials=1))).data
     assert first.params == {"optimizer.lr": 1e-3}

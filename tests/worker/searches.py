@@ -1,11 +1,22 @@
 """Searches of tiny networks on the digits, on each kind of database."""
 
+import os
+import signal
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
-from service.store import jobs, reports
+import optuna
+from optuna.trial import TrialState
+
+from service.store import jobs, reports, studies
 from service.store.session import Store
 from tests.worker.attempts import Attempt
-from tests.worker.deck import Deck, eventually
+from tests.worker.deck import Deck, Found, eventually
+from worker.engine import study
 
 LR = {"type": "categorical", "choices": [1e-6, 1e-2]}
 
@@ -50,3 +61,53 @@ def completed(deck: Deck, job_id: str, runner: str, more_than: int = 0) -> list[
         return found if len(found) > more_than else None
 
     return eventually(look, lambda: f"{trials(deck, job_id)} {deck.states(job_id)} {deck.job(job_id).error}")
+
+
+def stopped_in_a_trial(deck: Deck, job_id: str, runner: str, pid: int) -> int:
+    """Stops (SIGSTOP) the runner's process while it has a trial under way; returns the trial's number."""
+    _in_slices(pid, lambda: _has_runner(deck, job_id) and _is_unlocked(studies.address(deck.store, job_id)))
+    url = studies.address(deck.store, job_id)
+    storage = study._open(url)
+    found = optuna.load_study(study_name=job_id, storage=storage)
+
+    def look() -> tuple[int] | None:
+        for trial in found.get_trials(states=[TrialState.RUNNING]):
+            if trial.user_attrs.get("runner") == runner and "values" in trial.user_attrs and _is_unlocked(url):
+                return (trial.number,)
+        return None
+
+    (number,) = _in_slices(pid, look)
+    storage.remove_session()
+    storage.engine.dispose()
+    return number
+
+
+def _in_slices(pid: int, look: Callable[[], Found | None]) -> Found:
+    """What `look` finds while the process stands still; it runs for some milliseconds between two looks."""
+
+    def slice_() -> Found | None:
+        os.kill(pid, signal.SIGCONT)
+        time.sleep(0.01)
+        os.kill(pid, signal.SIGSTOP)
+        eventually(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T")
+        return look()
+
+    return eventually(slice_)
+
+
+def _has_runner(deck: Deck, job_id: str) -> bool:
+    with deck.store.read() as session:
+        return session.execute(jobs.runners_of(job_id)).first() is not None
+
+
+def _is_unlocked(url: str) -> bool:
+    """Whether another process may write: SQLite has one lock, and a stopped process keeps it."""
+    if not url.startswith(study.SQLITE):
+        return True
+    with closing(sqlite3.connect(url.removeprefix(study.SQLITE), timeout=0, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        connection.execute("ROLLBACK")
+    return True

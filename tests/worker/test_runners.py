@@ -11,7 +11,7 @@ from service.store import studies
 from service.store.session import Store
 from tests.worker.attempts import Attempt
 from tests.worker.deck import Deck
-from tests.worker.searches import imported, runner_of, search, trials
+from tests.worker.searches import imported, runner_of, search, stopped_in_a_trial, trials
 
 
 @pytest.fixture
@@ -34,12 +34,11 @@ def other_host(deck: Deck) -> Iterator[Store]:
 
 def test_the_best_trial_of_a_runner_becomes_the_searchs_own(deck: Deck, other_host: Store) -> None:
     """The search hangs in its first trial, the worst, until the runner has run all others."""
-    job_id = search(deck, n_trials=6, epochs=20)
+    job_id = search(deck, n_trials=6, epochs=40)
     with Attempt(deck.store, job_id) as own:
         child = own.child()
+        assert stopped_in_a_trial(deck, job_id, "main", child) == 0
         runner = runner_of(deck, job_id)
-        deck.seen(job_id, "result", name="trial:0")
-        os.kill(child, signal.SIGSTOP)
         Attempt(other_host, runner, "w2").run()
         assert deck.job(runner).state == JobState.SUCCEEDED, deck.job(runner).error
         os.kill(child, signal.SIGCONT)
@@ -48,7 +47,7 @@ def test_the_best_trial_of_a_runner_becomes_the_searchs_own(deck: Deck, other_ho
     assert row.state == JobState.SUCCEEDED, row.error
     found = trials(deck, job_id)
     assert [trial["runner"] for trial in found] == ["main"] + ["runner-2"] * 5
-    assert all(len(deck.series(job_id)[f"trial/{trial['number']}/val/accuracy"]) == 20 for trial in found)
+    assert all(len(deck.series(job_id)[f"trial/{trial['number']}/val/accuracy"]) == 40 for trial in found)
     best = deck.report(job_id)["best"]
     assert best["runner"] == "runner-2"
     assert deck.report(job_id, "best")["best"]["accuracy"] == best["value"]

@@ -1,5 +1,6 @@
 """The files of a run: resume state, best weights, model file; each is complete and synced when it is announced."""
 
+import uuid
 from collections.abc import Iterator
 
 from service.events import Event, FileSaved
@@ -17,10 +18,12 @@ def save_last(run: TrainingState) -> FileSaved:
 def save_best(run: TrainingState) -> FileSaved:
     """Writes the best epoch's weights as a model file that can be downloaded while the run goes on.
 
-    Its path is its own, like that of every resume state: whoever takes the files over may be late.
+    Its path is its own, like that of every resume state: whoever takes the files over may be late, and another trial of
+    a search may be at its best in the same step.
     """
     weights = run.whole(run.best.weights)
-    path = checkpoint.save_model(run.context.scratch / f"best-{run.best.step:08d}.safetensors", weights, about(run))
+    name = f"best-{run.best.step:08d}-{uuid.uuid4().hex[:12]}.safetensors"
+    path = checkpoint.save_model(run.context.scratch / name, weights, about(run))
     run.saved_best = run.best.step
     return FileSaved("best", "best.safetensors", path, run.best.step, run.best.epoch, run.best.metrics)
 
