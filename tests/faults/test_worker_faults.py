@@ -17,6 +17,7 @@ from service.store.tables import JobRow
 from tests.worker.attempts import Attempt
 from tests.worker.deck import Deck, eventually
 from tests.worker.processes import WorkerProcess, has_ended, training_process_of
+from tests.worker.searches import in_slices, is_unlocked
 
 SHORT = {"epochs": 12, "early_stopping": None, "checkpoint": {"every_steps": 20}}
 LONG = SHORT | {"epochs": 2000}
@@ -80,12 +81,12 @@ def test_a_worker_that_is_told_to_end_hands_its_job_on(deck: Deck) -> None:
 
 
 def test_a_worker_that_slept_past_its_lease_writes_nothing_and_goes_on_serving(deck: Deck) -> None:
-    job_id = deck.submit(**SHORT | {"epochs": 60})
+    job_id = deck.submit(**SHORT | {"epochs": 200})
     with WorkerProcess(deck.store) as sleeper:
         deck.ring(job_id)
         deck.seen(job_id, "checkpoint", role="last")
         child = training_process_of(sleeper.pid)
-        sleeper.process.send_signal(signal.SIGSTOP)
+        in_slices(sleeper.pid, lambda: is_unlocked(deck.store.settings.database))  # else nobody could write
         with WorkerProcess(deck.store) as other:
             eventually(lambda: deck.job(job_id).attempt == 2)
             other_child = training_process_of(other.pid)

@@ -65,24 +65,24 @@ def completed(deck: Deck, job_id: str, runner: str, more_than: int = 0) -> list[
 
 def stopped_in_a_trial(deck: Deck, job_id: str, runner: str, pid: int) -> int:
     """Stops (SIGSTOP) the runner's process while it has a trial under way; returns the trial's number."""
-    _in_slices(pid, lambda: _has_runner(deck, job_id) and _is_unlocked(studies.address(deck.store, job_id)))
+    in_slices(pid, lambda: _has_runner(deck, job_id) and is_unlocked(studies.address(deck.store, job_id)))
     url = studies.address(deck.store, job_id)
     storage = study._open(url)
     found = optuna.load_study(study_name=job_id, storage=storage)
 
     def look() -> tuple[int] | None:
         for trial in found.get_trials(states=[TrialState.RUNNING]):
-            if trial.user_attrs.get("runner") == runner and "values" in trial.user_attrs and _is_unlocked(url):
+            if trial.user_attrs.get("runner") == runner and "values" in trial.user_attrs and is_unlocked(url):
                 return (trial.number,)
         return None
 
-    (number,) = _in_slices(pid, look)
+    (number,) = in_slices(pid, look)
     storage.remove_session()
     storage.engine.dispose()
     return number
 
 
-def _in_slices(pid: int, look: Callable[[], Found | None]) -> Found:
+def in_slices(pid: int, look: Callable[[], Found | None]) -> Found:
     """What `look` finds while the process stands still; it runs for some milliseconds between two looks."""
 
     def slice_() -> Found | None:
@@ -100,7 +100,7 @@ def _has_runner(deck: Deck, job_id: str) -> bool:
         return session.execute(jobs.runners_of(job_id)).first() is not None
 
 
-def _is_unlocked(url: str) -> bool:
+def is_unlocked(url: str) -> bool:
     """Whether another process may write: SQLite has one lock, and a stopped process keeps it."""
     if not url.startswith(study.SQLITE):
         return True

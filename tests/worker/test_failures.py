@@ -80,7 +80,7 @@ def dataset_of(deck: Deck) -> str:
 
 
 def test_inputs_that_are_gone_fail_the_job_before_a_process_starts(deck: Deck) -> None:
-    found = deck.submit(epochs=1)
+    found = deck.submit(kind="sanity", max_steps=10)
     Attempt(deck.store, found).run()
     job_id = deck.submit(optimizer={"name": "adam", "lr": {"from_job": found}})
     assert "suggested" in failed(deck, job_id)["detail"]
