@@ -93,6 +93,7 @@ def lightning_epochs(
 
 def fastai_epochs(model: nn.Module, data: Arrays, *, batch_size: int, epochs: int, augment: bool, workers: int) -> None:
     """Trains with `fastai.learner.Learner`."""
+    import fastai.callback.progress  # noqa: F401  (brings `Learner.no_bar`)
     from fastai.callback.core import Callback
     from fastai.data.core import DataLoaders
     from fastai.learner import Learner
