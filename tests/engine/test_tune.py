@@ -1,11 +1,8 @@
 """The `tune` job: shared data and process, pruned, diverged, killed and impossible trials; the best is the job's."""
 
 import math
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import optuna
 import pytest
 import torch
 from optuna.trial import TrialState
@@ -13,50 +10,14 @@ from safetensors.torch import save_file
 from torch import nn
 
 from service.errors import RunError
-from service.events import EpochRecord, Event, FileSaved, Log, Progress, Reported, RunnersWanted, StepRecord
-from service.reports.result import TrainResult, TuneReport
+from service.events import EpochRecord, FileSaved, Log, Progress, StepRecord
+from service.reports.result import TrainResult
 from service.specs.train import TrainSpec
-from service.specs.tune import TuneRunnerSpec, TuneSpec
 from service.states import StopReason
 from tests.engine.runs import StopAt, ended_by, epochs_of, only, reports_of, train
-from worker.engine import pulse, run, trial_news
-from worker.engine.context import RunContext
+from tests.engine.searches import BASE, HIDDEN, LR, SMALL, events_of, make_spec, result_of, study_at, study_url, tune
+from worker.engine import trial_news
 from worker.engine.models import zoo
-
-SMALL = "shufflenet_v2_x0_5"
-LR = {"type": "float", "low": 1e-4, "high": 1e-1, "log": True}
-HIDDEN = {"type": "layers", "depth": [1, 3], "width": [16, 64], "step": 16}
-BASE: dict[str, Any] = {"dataset": "digits", "epochs": 2, "batch_size": 64, "model": {"family": "mlp", "hidden": [32]}}
-
-
-def make_spec(space: dict[str, Any] | None = None, train: dict[str, Any] | None = None, **fields: Any) -> TuneSpec:
-    return TuneSpec.model_validate(
-        {"kind": "tune", "train": BASE | (train or {}), "search_space": space or {"optimizer.lr": LR}, "n_trials": 4}
-        | fields
-    )
-
-
-def tune(data: Path, scratch: Path, spec: TuneSpec, **context: Any) -> list[Event]:
-    return list(events_of(data, scratch, spec, **context))
-
-
-def events_of(data: Path, scratch: Path, spec: TuneSpec, **context: Any) -> Iterator[Event]:
-    scratch.mkdir(exist_ok=True)
-    return run(spec, RunContext(scratch=scratch, dataset=data, **context))
-
-
-def result_of(events: list[Event]) -> TuneReport:
-    found = reports_of(events)["result"]
-    assert isinstance(found, TuneReport)
-    return found
-
-
-def study_url(folder: Path) -> str:
-    return f"sqlite:///{folder}/study.db"
-
-
-def study_at(folder: Path) -> optuna.Study:
-    return optuna.load_study(study_name="tune", storage=study_url(folder))
 
 
 def test_search_reports_every_trial_and_the_best_ones_results(few_digits: Path, tmp_path: Path) -> None:
@@ -282,127 +243,6 @@ def test_best_trial_that_was_trained_elsewhere_is_trained_again(few_digits: Path
     assert any("is trained again here" in event.message for event in only(again, Log))
     assert result_of(again).data == result_of(done).data
     assert reports_of(again)["report:test"] == reports_of(done)["report:test"]
-
-
-def beside(data: Path, folder: Path, spec: TuneSpec, number: int, **context: Any) -> Iterator[Event]:
-    """A runner beside the job's own process, on the same study."""
-    scratch = folder / f"runner-{number}"
-    scratch.mkdir()
-    runner = TuneRunnerSpec.of(spec, "tune", number)
-    return run(
-        runner,
-        RunContext(scratch=scratch, dataset=data, study_url=study_url(folder), runner=f"runner-{number}", **context),
-    )
-
-
-def until(events: Iterator[Event], wanted: Callable[[Event], bool]) -> list[Event]:
-    """Events up to the first that is wanted, with it."""
-    said: list[Event] = []
-    for event in events:
-        said.append(event)
-        if wanted(event):
-            return said
-    raise AssertionError(said)
-
-
-def test_runners_share_one_study(few_digits: Path, tmp_path: Path) -> None:
-    """The job's own process and two beside it, in turn: each trial is run once, and the job tells all of them."""
-    spec = make_spec(n_trials=6, pruner="none", train={"epochs": 1}, parallelism=3)
-    own = events_of(few_digits, tmp_path / "main", spec, study_url=study_url(tmp_path))
-    events = until(own, lambda event: isinstance(event, RunnersWanted))
-    assert [event.count for event in only(events, RunnersWanted)] == [2]
-    runners = {"main": own} | {f"runner-{n}": beside(few_digits, tmp_path, spec, n) for n in (2, 3)}
-    said: dict[str, list[Event]] = {name: [] for name in runners}
-    while runners:
-        for name, runner in list(runners.items()):
-            event = next(runner, None)
-            if event is None:
-                del runners[name]
-            else:
-                said[name].append(event)
-    events += said.pop("main")
-    found = result_of(events)
-    assert [trial.number for trial in found.data] == list(range(6))
-    assert {trial.runner for trial in found.data} == {"main", *said}
-    assert len({trial.params["optimizer.lr"] for trial in found.data}) == 6
-    assert all(reports_of(events)[f"trial:{trial.number}"] == trial for trial in found.data)
-    points = [name for event in only(events, StepRecord) for name in event.values]
-    assert sorted(points) == [f"trial/{n}/val/accuracy" for n in range(6)]
-    for each in said.values():
-        assert not only(each, StepRecord) + only(each, Reported)
-        assert ended_by(each) is StopReason.COMPLETED
-
-
-def test_best_trial_of_another_runner_becomes_the_jobs_own(few_digits: Path, tmp_path: Path) -> None:
-    spec = make_spec(n_trials=3, pruner="none", parallelism=2)
-    saved: dict[str, Path] = {}
-    own = events_of(
-        few_digits,
-        tmp_path / "main",
-        spec,
-        study_url=study_url(tmp_path),
-        trial_state=lambda number: saved.get(f"trial-{number:05d}.pt"),
-    )
-    events = until(own, lambda event: isinstance(event, RunnersWanted))
-    saved |= {event.name: event.path for event in only(beside(few_digits, tmp_path, spec, 2), FileSaved)}
-    events += own
-    best = result_of(events).best
-    assert best is not None
-    assert best.runner == "runner-2"
-    assert not any("is trained again here" in event.message for event in only(events, Log))
-    assert reports_of(events)["best"].best["accuracy"] == best.value
-    assert [event.name for event in only(events, FileSaved)] == [
-        f"trial-{best.number:05d}.pt",
-        "best.safetensors",
-        "model.safetensors",
-    ]
-
-
-class Meanwhile:
-    """A `context.stop` that never stops, and in which the events of another process go by when it is asked again."""
-
-    def __init__(self, others: Iterator[Event], asked: int = 4) -> None:
-        self.left, self.others, self.events = asked, others, list[Event]()
-
-    def __call__(self) -> None:
-        self.left -= 1
-        if self.left == 0:
-            self.events += self.others
-
-
-def test_trial_of_a_runner_that_falls_silent_is_run_again(
-    few_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The runner hangs in its first trial until the search is over, and comes back to life."""
-    monkeypatch.setattr(pulse, "GRACE_SECONDS", 0.1)
-    spec = make_spec(n_trials=2, pruner="none", parallelism=2)
-    own = events_of(few_digits, tmp_path / "main", spec, study_url=study_url(tmp_path))
-    until(own, lambda event: isinstance(event, RunnersWanted))
-    meanwhile = Meanwhile(own)
-    late = list(beside(few_digits, tmp_path, spec, 2, stop=meanwhile))
-    found = result_of(meanwhile.events)
-    assert [(trial.runner, trial.state) for trial in found.data] == [
-        ("runner-2", "failed"),
-        ("main", "complete"),
-        ("main", "complete"),
-    ]
-    assert found.data[0].reason == "its runner fell silent; it is run again"
-    assert found.data[2].params == found.data[0].params
-    assert ended_by(late) is StopReason.COMPLETED
-    assert not only(late, FileSaved)
-    assert len(study_at(tmp_path).trials) == 3
-
-
-def test_search_that_is_over_ends_the_trials_of_others(few_digits: Path, tmp_path: Path) -> None:
-    space = {"gradients.every": {"type": "int", "low": 1, "high": 90}}  # changes nothing that is measured
-    spec = make_spec(space, train={"epochs": 1}, sampler="random", n_trials=30, parallelism=2)
-    own = events_of(few_digits, tmp_path / "main", spec, study_url=study_url(tmp_path))
-    until(own, lambda event: isinstance(event, Progress))
-    meanwhile = Meanwhile(own)
-    late = list(beside(few_digits, tmp_path, spec, 2, stop=meanwhile))
-    (theirs,) = [trial for trial in result_of(meanwhile.events).data if trial.runner == "runner-2"]
-    assert (theirs.state, theirs.reason) == ("pruned", "the search was over")
-    assert ended_by(late) is StopReason.COMPLETED
 
 
 def test_pretrained_trials_share_the_frozen_prefix(few_digits: Path, tmp_path: Path) -> None:
