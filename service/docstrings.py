@@ -16,9 +16,7 @@ from pydantic import BaseModel
 
 def describe_fields(schema: dict[str, Any], model: type[BaseModel]) -> None:
     """Writes each field's docstring into its property: the `json_schema_extra` of a model's configuration."""
-    texts = {
-        name: text for base in reversed(model.__mro__) if base is not object for name, text in _docstrings(base).items()
-    }
+    texts = {name: text for base in reversed(model.__mro__) for name, text in _docstrings(base).items()}
     for name, field in model.model_fields.items():
         described = schema.get("properties", {}).get(field.alias or name)
         if described is not None and name in texts:

@@ -89,7 +89,7 @@ def _bind(session: Session, spec: AnyStoredSpec) -> AnyStoredSpec:
         if inner := _values(session, spec.train):
             changes["train"] = spec.train.model_dump() | inner
         if isinstance(spec.lr_find, FromJob):
-            changes["lr_find"] = _value(session, spec.lr_find.from_job, "suggested", "lr")
+            changes["lr_find"] = _value(session, spec.lr_find.from_job, "suggested")
     else:
         changes = _values(session, spec)
     return STORED_SPEC.validate_python(spec.model_dump() | changes) if changes else spec
@@ -101,21 +101,20 @@ def _values(session: Session, part: object) -> dict[str, Any]:
     optimizer = getattr(part, "optimizer", None)
     if optimizer is not None and isinstance(optimizer.lr, FromJob):
         source = optimizer.lr.from_job
-        changes["optimizer"] = optimizer.model_dump() | {"lr": _value(session, source, "suggested", "lr")}
+        changes["optimizer"] = optimizer.model_dump() | {"lr": _value(session, source, "suggested")}
     batch_size = getattr(part, "batch_size", None)
     if isinstance(batch_size, FromJob):
-        changes["batch_size"] = _value(session, batch_size.from_job, "recommended", "batch_size")
+        changes["batch_size"] = _value(session, batch_size.from_job, "recommended")
     return changes
 
 
-def _value(session: Session, job_id: str, *names: str) -> float | int:
-    """A number from a job's result: the first of `names` that it has."""
+def _value(session: Session, job_id: str, name: str) -> float | int:
+    """A number from a job's result."""
     result = reports.get(session, job_id, "result") or reports.get(session, job_id, "lr-curve") or {}
-    for name in names:
-        if isinstance(result.get(name), int | float):
-            value: float | int = result[name]
-            return value
-    raise RunError(f"job {job_id} has no result named {' or '.join(names)}")
+    value = result.get(name)
+    if not isinstance(value, int | float):
+        raise RunError(f"job {job_id} has no result named {name}")
+    return value
 
 
 def _training(spec: AnyStoredSpec) -> object:

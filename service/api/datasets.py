@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Response
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from service.api.auth import MAY_READ, MAY_TRAIN
@@ -135,11 +134,13 @@ def get_sample(dataset: DatasetKey, number: Annotated[int, Path(ge=0, lt=2**31)]
 def _import_upload(services: Services, upload: Upload, key: str | None) -> Response:
     """Moves the file into the artifact store, then makes the dataset; what is not needed in the end is deleted."""
     name = upload.fields.name
-    with services.store.read() as session:
-        is_taken = session.execute(select(DatasetRow.id).where(DatasetRow.name == name)).first() is not None
-    if is_taken and key is None:
-        upload.file.unlink(missing_ok=True)
-        raise ConflictError(f"a dataset named `{name}` exists already")
+    if key is None:  # with a key it may be this upload's own dataset
+        try:
+            with services.store.read() as session:
+                datasets.check_name(session, name)
+        except ConflictError:
+            upload.file.unlink(missing_ok=True)
+            raise
     stored = services.store.artifacts.put(f"uploads/{new_id()}", upload.file)
     source = UploadSource(
         kind="upload", filename=upload.fields.filename, artifact=stored.key, options=upload.fields.options

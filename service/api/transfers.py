@@ -7,7 +7,6 @@ import shutil
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request, Response
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from service.api.auth import MAY_READ, MAY_TRAIN
@@ -21,7 +20,6 @@ from service.specs.dataset import UploadRequest, UploadSource
 from service.store import datasets
 from service.store.artifacts import sha256_of
 from service.store.ids import new_id
-from service.store.tables import DatasetRow
 from service.store.uploads import Upload, Uploads
 
 router = APIRouter(prefix="/uploads", tags=["datasets"])
@@ -146,8 +144,7 @@ def _check_content(uploads: Uploads, upload: Upload) -> None:
 
 def _check_name(services: Services, name: str) -> None:
     with services.store.read() as session:
-        if session.execute(select(DatasetRow.id).where(DatasetRow.name == name)).first() is not None:
-            raise ConflictError(f"a dataset named `{name}` exists already; choose another name or delete it first")
+        datasets.check_name(session, name)
 
 
 def _dataset(session: Session, request: UploadRequest, artifact: str) -> Made:

@@ -17,8 +17,7 @@ from service.store.tables import DatasetRow, JobRow
 
 def create(session: Session, name: str, source: DatasetSource) -> DatasetRow:
     """A dataset that is importing, with the queued job that imports it; ConflictError when the name is taken."""
-    if session.execute(select(DatasetRow.id).where(DatasetRow.name == name)).first():
-        raise ConflictError(f"a dataset named `{name}` exists already; choose another name or delete it first")
+    check_name(session, name)
     dataset_id = new_id()
     job = jobs.create(
         session,
@@ -29,6 +28,12 @@ def create(session: Session, name: str, source: DatasetSource) -> DatasetRow:
     session.add(row)
     session.flush()
     return row
+
+
+def check_name(session: Session, name: str) -> None:
+    """ConflictError when a dataset has this name."""
+    if session.execute(select(DatasetRow.id).where(DatasetRow.name == name)).first():
+        raise ConflictError(f"a dataset named `{name}` exists already; choose another name or delete it first")
 
 
 def get(session: Session, key: str) -> DatasetRow:

@@ -145,14 +145,16 @@ def test_what_is_not_finite_is_filled_from_train_and_told(tmp_path: Path) -> Non
 class Trap:
     """Unpickled, it would leave a mark."""
 
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return (Path.touch, (Path("/tmp/trainwright-was-here"),))  # type: ignore[return-value]
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.touch, (self.mark,)
 
 
 def test_python_objects_are_never_unpickled(tmp_path: Path) -> None:
-    mark = Path("/tmp/trainwright-was-here")
-    mark.unlink(missing_ok=True)
-    assert refusal(tmp_path, X=np.array([Trap()] * 60, dtype=object), y=LABELS) == "npz-pickle"
+    mark = tmp_path / "mark"
+    assert refusal(tmp_path, X=np.array([Trap(mark)] * 60, dtype=object), y=LABELS) == "npz-pickle"
     assert not mark.exists()
 
 

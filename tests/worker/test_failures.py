@@ -4,7 +4,7 @@ import numpy as np
 
 from service.events import StepRecord
 from service.states import JobState
-from service.store import datasets, files, jobs, settle
+from service.store import files, jobs, settle
 from service.store.jobs import Fence
 from service.store.session import Store
 from tests.engine.large_store import LIMIT_BYTES, make_store
@@ -80,8 +80,8 @@ def dataset_of(deck: Deck) -> str:
 
 
 def test_inputs_that_are_gone_fail_the_job_before_a_process_starts(deck: Deck) -> None:
-    with deck.store.read() as session:
-        found = datasets.get(session, "digits").job_id
+    found = deck.submit(epochs=1)
+    Attempt(deck.store, found).run()
     job_id = deck.submit(optimizer={"name": "adam", "lr": {"from_job": found}})
     assert "suggested" in failed(deck, job_id)["detail"]
 
