@@ -16,6 +16,7 @@ from typing import IO, Any, BinaryIO
 
 from pydantic import BaseModel, ConfigDict
 
+from service.durable import write_durably
 from service.errors import ConflictError, NotFoundError
 from service.specs.dataset import UploadRequest
 from service.store.ids import new_id
@@ -82,12 +83,7 @@ class Uploads:
 
     def note(self, upload: Upload) -> None:
         """Writes down what is known of it, whole or not at all."""
-        path = self.folder / f"{upload.id}.json"
-        temporary = path.with_suffix(".tmp")
-        with temporary.open("w") as file:
-            file.write(upload.model_dump_json())
-            sync(file)
-        os.replace(temporary, path)
+        write_durably(self.folder / f"{upload.id}.json", lambda file: file.write_text(upload.model_dump_json()))
 
     @contextmanager
     def writing(self, upload: Upload) -> Iterator[BinaryIO]:
