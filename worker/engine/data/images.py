@@ -8,9 +8,9 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,18 @@ DECODER = Path(__file__).with_name("decoder.py")
 MEMORY_BYTES = 640 * 2**20
 LARGE_MEMORY_BYTES = 1280 * 2**20
 MAX_PIXELS = 50 * 10**6
-"""Pictures with more pixels wait and are decoded one at a time."""
+"""Pictures with more pixels are decoded one at a time, beside the others, with more memory."""
 LARGE_MAX_PIXELS = 200 * 10**6
 LARGE_PATIENCE = 5
 """They may take so many times as long."""
 SECONDS = 60.0
 """For one picture."""
+KEEPS_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**26), "MALLOC_TRIM_THRESHOLD_": str(2**28)}
+"""glibc's malloc would hand the pixels of each picture back to the kernel, and have them cleared for the next."""
 IN_FLIGHT = 4
 """Tasks that a decoder holds, so that it never waits for the next."""
+LONG_BYTES = 10**5
+"""Larger files come first, the largest at first: else one of them may be left over while all other cores idle."""
 
 
 class Decoded(BaseModel):
@@ -110,102 +114,105 @@ class Plan:
 
 
 @dataclass
+class _Lane:
+    """Processes with the same limits, and what waits for them."""
+
+    memory_bytes: int
+    processes: int
+    decoders: "list[Decoder]" = field(default_factory=list)
+    waiting: deque[int] = field(default_factory=deque)
+    head: bytes = b""
+    """The plan, as they are told it."""
+    seconds: float = SECONDS
+
+    @property
+    def is_busy(self) -> bool:
+        return bool(self.waiting) or any(decoder.pending for decoder in self.decoders)
+
+
+@dataclass
 class Decoder:
     """One process, what it was asked and has not answered."""
 
     process: subprocess.Popen[bytes]
+    lane: _Lane
     pending: deque[int] = field(default_factory=deque)
     buffer: bytes = b""
     since: float = 0.0
 
 
+Answer = tuple[_Lane, int, Outcome | _Large]
+
+
 class Decoders:
-    """A decoder process on each core, for several passes over pictures."""
+    """A decoder process on each core, for several passes over pictures; one that dies or hangs costs its picture."""
 
     def __init__(self, processes: int | None = None) -> None:
-        self.processes = processes or len(os.sched_getaffinity(0))
-        self._pool = _Pool(MEMORY_BYTES)
+        self._usual = _Lane(MEMORY_BYTES, processes or len(os.sched_getaffinity(0)))
+        self._large = _Lane(LARGE_MEMORY_BYTES, 1)
+        self._selector = selectors.DefaultSelector()
+        self._pictures: Sequence[Picture] = ()
 
     def __enter__(self) -> "Decoders":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._pool.close()
+        for lane in (self._usual, self._large):
+            self._close(lane)
+        self._selector.close()
 
     def decode(self, pictures: Sequence[Picture], plan: Plan) -> Iterator[tuple[int, Outcome] | None]:
         """What became of each picture, as they are done; None now and then while it takes long.
 
-        Nothing that a picture holds raises here. Large ones come last, one at a time.
+        Nothing that a picture holds raises here.
         """
-        large: list[int] = []
-        for done in self._pool.run(pictures, range(len(pictures)), plan, self.processes, MAX_PIXELS):
-            if done is None or not isinstance(done[1], _Large):
-                yield _settled(done)
-            else:
-                large.append(done[0])
-        pool = _Pool(LARGE_MEMORY_BYTES)
-        try:
-            patient = replace(plan, seconds=LARGE_PATIENCE * plan.seconds)
-            yield from map(_settled, pool.run(pictures, large, patient, 1, None))
-        finally:
-            pool.close()
-
-
-Answer = tuple[int, Outcome | _Large]
-
-
-class _Pool:
-    """Decoders with the same memory limit; one that dies or hangs costs its picture and is replaced."""
-
-    def __init__(self, memory_bytes: int) -> None:
-        self.memory_bytes = memory_bytes
-        self.decoders: list[Decoder] = []
-        self.selector = selectors.DefaultSelector()
-        self.pictures: Sequence[Picture] = ()
-        self.head, self.seconds = b"", SECONDS
-
-    def run(
-        self, pictures: Sequence[Picture], wanted: Sequence[int], plan: Plan, processes: int, max_pixels: int | None
-    ) -> Iterator[Answer | None]:
-        """One pass."""
-        waiting = deque(wanted)
-        self.pictures, self.seconds = pictures, plan.seconds
-        self.head = json.dumps(plan.message(max_pixels)).encode() + b"\n"
-        for decoder in self.decoders:
-            self._send(decoder, self.head)
-        while len(self.decoders) < min(processes, -(-len(waiting) // IN_FLIGHT)):
-            self._start()
-        while waiting or self.is_busy:
-            self._feed(waiting)
-            yield from self._answers()
+        self._pictures = pictures
+        order = sorted(range(len(pictures)), key=lambda index: -_long(pictures[index]))
+        self._begin(self._usual, order, plan.message(MAX_PIXELS), plan.seconds)
+        self._begin(self._large, (), plan.message(None), LARGE_PATIENCE * plan.seconds)
+        while self._usual.is_busy or self._large.is_busy:
+            self._feed(self._usual)
+            self._feed(self._large)
+            for lane, index, outcome in self._answers():
+                if not isinstance(outcome, _Large):
+                    yield index, outcome
+                elif lane is self._usual:
+                    self._large.waiting.append(index)
+                else:
+                    yield index, Faulty(outcome.reason)
             yield None
+        self._close(self._large)
 
-    @property
-    def is_busy(self) -> bool:
-        return any(decoder.pending for decoder in self.decoders)
+    def _begin(self, lane: _Lane, order: Iterable[int], message: dict[str, Any], seconds: float) -> None:
+        lane.waiting, lane.head, lane.seconds = deque(order), json.dumps(message).encode() + b"\n", seconds
+        for decoder in lane.decoders:
+            self._send(decoder, lane.head)
 
-    def _start(self) -> Decoder:
+    def _feed(self, lane: _Lane) -> None:
+        while len(lane.decoders) < min(lane.processes, -(-len(lane.waiting) // IN_FLIGHT)):
+            self._start(lane)
+        for decoder in lane.decoders:
+            while lane.waiting and len(decoder.pending) < IN_FLIGHT:
+                self._ask(decoder, lane.waiting.popleft())
+
+    def _start(self, lane: _Lane) -> Decoder:
         process = subprocess.Popen(
-            [sys.executable, "-I", str(DECODER), str(self.memory_bytes)],
+            [sys.executable, "-I", str(DECODER), str(lane.memory_bytes)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            env=os.environ | KEEPS_MEMORY,
         )
-        decoder = Decoder(process)
-        self._send(decoder, self.head)
+        decoder = Decoder(process, lane)
+        self._send(decoder, lane.head)
         assert process.stdout is not None
         os.set_blocking(process.stdout.fileno(), False)
-        self.selector.register(process.stdout, selectors.EVENT_READ, decoder)
-        self.decoders.append(decoder)
+        self._selector.register(process.stdout, selectors.EVENT_READ, decoder)
+        lane.decoders.append(decoder)
         return decoder
 
-    def _feed(self, waiting: deque[int]) -> None:
-        for decoder in self.decoders:
-            while waiting and len(decoder.pending) < IN_FLIGHT:
-                self._ask(decoder, waiting.popleft())
-
     def _answers(self) -> Iterator[Answer]:
-        for key, _ in self.selector.select(timeout=1.0):
+        for key, _ in self._selector.select(timeout=1.0):
             decoder: Decoder = key.data
             piece = os.read(key.fd, 2**16)
             if not piece:
@@ -214,21 +221,17 @@ class _Pool:
             *lines, decoder.buffer = (decoder.buffer + piece).split(b"\n")
             decoder.since = time.monotonic()
             for line in lines[: len(decoder.pending)]:
-                yield decoder.pending.popleft(), _parse(line)
-        for decoder in list(self.decoders):
-            if decoder.pending and time.monotonic() - decoder.since > self.seconds:
-                yield from self._bury(decoder, f"decoding it takes longer than {self.seconds:g} s")
-
-    def close(self) -> None:
-        for decoder in self.decoders:
-            self._end(decoder)
-        self.selector.close()
+                yield decoder.lane, decoder.pending.popleft(), _parse(line)
+        for decoder in (*self._usual.decoders, *self._large.decoders):
+            seconds = decoder.lane.seconds
+            if decoder.pending and time.monotonic() - decoder.since > seconds:
+                yield from self._bury(decoder, f"decoding it takes longer than {seconds:g} s")
 
     def _ask(self, decoder: Decoder, index: int) -> None:
         if not decoder.pending:
             decoder.since = time.monotonic()
         decoder.pending.append(index)
-        self._send(decoder, json.dumps(self.pictures[index].task(index)).encode() + b"\n")
+        self._send(decoder, json.dumps(self._pictures[index].task(index)).encode() + b"\n")
 
     def _send(self, decoder: Decoder, line: bytes) -> None:
         assert decoder.process.stdin is not None
@@ -238,22 +241,27 @@ class _Pool:
 
     def _bury(self, decoder: Decoder, reason: str | None) -> Iterator[Answer]:
         """Ends a decoder that is dead or has to be; the picture it was at is refused, the others get another one."""
-        self.decoders.remove(decoder)
+        decoder.lane.decoders.remove(decoder)
         code = self._end(decoder)
         if not decoder.pending:
             return
-        yield decoder.pending.popleft(), Faulty(reason or _death(code))
+        yield decoder.lane, decoder.pending.popleft(), Faulty(reason or _death(code))
         if decoder.pending:
-            successor = self._start()
+            successor = self._start(decoder.lane)
             for index in decoder.pending:
                 self._ask(successor, index)
+
+    def _close(self, lane: _Lane) -> None:
+        for decoder in lane.decoders:
+            self._end(decoder)
+        lane.decoders.clear()
 
     def _end(self, decoder: Decoder) -> int:
         process = decoder.process
         assert process.stdin is not None
         assert process.stdout is not None
         with suppress(KeyError):
-            self.selector.unregister(process.stdout)
+            self._selector.unregister(process.stdout)
         if decoder.pending and process.poll() is None:
             process.kill()
         with suppress(BrokenPipeError):
@@ -267,12 +275,13 @@ class _Pool:
         return process.returncode
 
 
-def _settled(done: Answer | None) -> tuple[int, Outcome] | None:
-    """The last word on a picture."""
-    if done is None:
-        return None
-    index, outcome = done
-    return index, Faulty(outcome.reason) if isinstance(outcome, _Large) else outcome
+def _long(picture: Picture) -> int:
+    """The file's size if it is large, else 0; a file that cannot be seen now is found out by its decoder."""
+    size = picture.size
+    if size < 0:
+        with suppress(OSError):
+            size = Path(picture.path).stat().st_size
+    return size if size > LONG_BYTES else 0
 
 
 def _parse(line: bytes) -> Outcome | _Large:
