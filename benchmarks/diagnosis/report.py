@@ -39,14 +39,22 @@ def cured(seen: Sequence[Seen]) -> tuple[int, int]:
     return sum(each.cure is not None and each.cure.worked for each in tried), len(tried)
 
 
+def hardest(seen: Sequence[Seen]) -> tuple[float, str]:
+    """The fault whose remedies mend the smallest share of its runs: that share, and its name."""
+    shares = ((cured(runs), case.name) for case, runs in _by_case(seen))
+    return min((worked / tried, name) for (worked, tried), name in shares if tried)
+
+
 def measures(seen: Sequence[Seen]) -> list[Measure]:
     """The numbers that are held against targets."""
     worked, tried = cured(seen)
+    least, name = hardest(seen)
     made, healthy = len(mistakes(seen)), len(controls(seen))
     return [
         Measure("recall over faults", recall(seen), 0.95, "", note=f"{made} mistakes"),
         Measure("healthy runs with a warning", false_alarms(seen), 0.03, "", at_least=False, note=f"{healthy} runs"),
         Measure("remedies that mend the run", worked / max(1, tried), 0.80, "", note=f"{worked} of {tried} runs"),
+        Measure("the same, for the fault that is hardest to mend", least, 0.80, "", note=name),
     ]
 
 

@@ -132,17 +132,19 @@ def _seen(job: Job, outcome: Outcome) -> Seen:
 
 
 def cure(fault: Fault, setup: Setup, outcome: Outcome) -> Cure | None:
-    """Applies the first warning's patch, looks again, and goes on while a warning remains; None when none was told."""
+    """Applies the first warning's patch, looks again, and goes on until the run is mended; None when none was told."""
     named = frozenset().union(*fault.named_by)
-    before, rounds = outcome.accuracy, 0
-    while rounds < ROUNDS and (finding := _first_patch(outcome.findings)) is not None:
+    before, mended = outcome.accuracy, None
+    for rounds in range(1, ROUNDS + 1):
+        if (finding := _first_patch(outcome.findings)) is None:
+            break
         setup = _applied(setup, finding)
-        outcome, rounds = execute(setup), rounds + 1
-    if not rounds:
-        return None
-    return Cure(
-        rounds, not named & outcome.warnings, before, outcome.accuracy if math.isfinite(outcome.accuracy) else 0.0
-    )
+        outcome = execute(setup)
+        after = outcome.accuracy if math.isfinite(outcome.accuracy) else 0.0
+        mended = Cure(rounds, not named & outcome.warnings, before, after)
+        if mended.worked:
+            break
+    return mended
 
 
 def _first_patch(findings: tuple[Finding, ...]) -> Finding | None:

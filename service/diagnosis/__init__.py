@@ -1,7 +1,7 @@
 """What is wrong with a run, on what evidence, and what to submit next: pure rules over a run record.
 
-Adding a rule is one file with a `RULE`, and one line here. A rule earlier in the tuple speaks first; one that outranks
-another explains it.
+Adding a rule is one file with a `RULE`, and one line here. A rule earlier in the tuple speaks first: what is wrong with
+the set-up comes before what the curves say, which it distorts. A rule that outranks another explains it.
 """
 
 from importlib import import_module
@@ -17,6 +17,8 @@ def _rule_of(name: str) -> Rule:
 RULES: tuple[Rule, ...] = tuple(
     _rule_of(name)
     for name in (
+        "c01_checkup",
+        "c02_not_shuffled",
         "d01_nonfinite",
         "d02_input_scale",
         "d03_pipeline_mismatch",
@@ -33,8 +35,6 @@ RULES: tuple[Rule, ...] = tuple(
         "d14_exploding",
         "d15_dead_relu",
         "d16_suspicious_val",
-        "c01_checkup",
-        "c02_not_shuffled",
         "c03_gpu_unused",
     )
 )

@@ -41,6 +41,7 @@ def judge(record: RunRecord) -> Finding | None:
             f"off: the worst has mean {means[worst]:.3g} and standard deviation {stds[worst]:.3g}, where mean 0 and "
             "standard deviation 1 are wanted. Off-scale inputs make the loss fall slowly or not at all, because one "
             "learning rate cannot suit weights that see large and small numbers."
+            + (" Batch norm behind the first layer makes up for part of it." if _has_batch_norm(record) else "")
         ),
         remedy=_remedy(record),
     )
@@ -82,6 +83,10 @@ def _pretrained_on_imagenet(record: RunRecord) -> bool:
         and model.weights is not None
         and (record.spec.preprocess.normalize == "imagenet")
     )
+
+
+def _has_batch_norm(record: RunRecord) -> bool:
+    return getattr(record.spec.model, "batch_norm", False)
 
 
 def _remedy(record: RunRecord) -> Remedy:

@@ -27,7 +27,7 @@ def judge(record: RunRecord) -> Finding | None:
             text=(
                 "Begin to regularise: dropout of 0.2-0.5 (random units are switched off while training), more weight "
                 "decay (large weights cost), label smoothing (the right answer counts 90 %), a moving average of the "
-                "weights (`ema`), early stopping; then augmentation (each image slightly changed every time)."
+                "weights (`ema`), early stopping, augmentation (each image slightly changed every time)."
             ),
             patch=regularised(record),
         ),

@@ -36,8 +36,8 @@ def judge(record: RunRecord) -> Finding | None:
                 f"Use the weights of epoch {seen.best_epoch} and regularise the next run: dropout 0.2-0.5 (random "
                 "units are switched off while training), weight decay (large weights cost), label smoothing (the right "
                 "answer counts 90 %, so that the model need not be certain), a moving average of the weights (`ema`), "
-                "early stopping (training ends when validation no longer improves); then augmentation (each image "
-                "slightly changed every time), more data, and at last a smaller network."
+                "early stopping (training ends when validation no longer improves), augmentation (each image slightly "
+                "changed every time); then more data, and at last a smaller network."
             ),
             patch=regularised(record),
         ),

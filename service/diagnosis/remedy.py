@@ -9,10 +9,13 @@ from service.diagnosis import thresholds as t
 from service.diagnosis.record import RunRecord, default_lr, median
 from service.errors import FieldError, SpecError
 from service.specs import JOB_SPEC, AnyJobSpec
+from service.specs.augmentation import Affine, operations
 from service.specs.model import CnnSpec, MlpSpec, TorchvisionSpec
 from service.specs.resolve import lowered_lr
 
 Patch = dict[str, Any]
+SLIGHT = Affine(op="affine", degrees=5, translate=(0.05, 0.05), shear=0)
+"""Shifts and rotations that keep images what they are."""
 
 
 def patched_spec(spec: AnyJobSpec, patch: Patch) -> AnyJobSpec:
@@ -78,8 +81,9 @@ def clip_is_choking(record: RunRecord) -> bool:
 def regularised(record: RunRecord) -> Patch:
     """The means against overfitting that this spec does not use yet, the cheap ones first.
 
-    On development seeds dropout, weight decay and early stopping alone mended 5 of 11 runs; with label smoothing, a
-    moving average of the weights and enough steps an epoch too, 21 of 27; with augmentation at once 4 of 11. [dev]
+    Few samples (50) and labels that are wrong in 40 % learned by heart, on development seeds, judged on 1,000 further
+    samples: with dropout 0.3 and no augmentation 24 of 36 runs got better, by 1.6 points on average; with dropout 0.2
+    and slight augmentation 28, by 2.4. Stronger augmentation (10 degrees, 10 %, shear) made plain networks worse. [dev]
     """
     spec, patch = record.spec, Patch()
     if spec.early_stopping is None:
@@ -93,7 +97,9 @@ def regularised(record: RunRecord) -> Patch:
         patch["loss.label_smoothing"] = t.USUAL_SMOOTHING
     if spec.ema is None and record.epochs:
         patch["ema"] = {"decay": round(1 - 1 / max(t.LEAST_STEPS, record.epochs[0].step), 4)}
-    return patch | _smaller_batches(record) if patch else _augmented(record)
+    if patch:
+        patch |= _smaller_batches(record)
+    return patch | _augmented(record)
 
 
 def _smaller_batches(record: RunRecord) -> Patch:
@@ -109,10 +115,8 @@ def _smaller_batches(record: RunRecord) -> Patch:
 
 
 def _augmented(record: RunRecord) -> Patch:
-    """Small shifts and rotations, which keep most images what they are."""
-    if not _is_image(record) or record.spec.augment not in (None, "none", []):
-        return {}
-    return {"augment": [{"op": "affine", "degrees": 10, "translate": [0.1, 0.1], "shear": 5}]}
+    is_plain = _is_image(record) and not operations(record.spec.augment)
+    return {"augment": [SLIGHT.model_dump(mode="json", exclude_defaults=True)]} if is_plain else {}
 
 
 def normalising_layers(record: RunRecord) -> Patch:
@@ -132,7 +136,7 @@ def unrestrained(record: RunRecord) -> Patch:
         patch["model.dropout"] = 0.2
     if (spec.optimizer.weight_decay or 0.0) > t.LARGEST_WEIGHT_DECAY:
         patch["optimizer.weight_decay"] = t.USUAL_WEIGHT_DECAY[spec.optimizer.name]
-    if spec.augment not in (None, "none", "light", []):
+    if operations(spec.augment) not in ((), (SLIGHT,), operations("light")):
         patch["augment"] = "none"
     if isinstance(spec.model, TorchvisionSpec) and spec.model.mode != "full":
         patch["model.mode"] = "full" if spec.model.mode == "partial" else "partial"

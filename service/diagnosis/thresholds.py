@@ -103,7 +103,7 @@ SMALL_WIDTH: Final = 32
 USUAL_WEIGHT_DECAY: Final = {"sgd": 1e-4, "adam": 1e-4, "adamw": 1e-2}
 
 # What remedies aim at
-LEAST_DROPOUT: Final = 0.3
+LEAST_DROPOUT: Final = 0.2
 USUAL_SMOOTHING: Final = 0.1
 LEAST_STEPS: Final = 20
 """Optimizer steps that an epoch should have (METHOD, batch size); a moving average of the weights spans as many."""

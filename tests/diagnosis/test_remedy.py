@@ -7,7 +7,7 @@ import pytest
 
 from service.diagnosis import d06_overfit_confirmed
 from service.diagnosis.record import RunRecord
-from service.diagnosis.remedy import clipping, higher_lr, lower_lr, patched_spec, regularised
+from service.diagnosis.remedy import clipping, higher_lr, lower_lr, patched_spec, regularised, unrestrained
 from service.errors import SpecError
 from service.specs.train import TrainSpec
 
@@ -79,7 +79,11 @@ def test_the_patch_of_a_finding_makes_a_valid_spec(make_record: Make) -> None:
     assert patched.early_stopping is not None
 
 
-def test_augmentation_comes_when_the_cheap_means_are_used_up(make_record: Make) -> None:
+def test_against_overfitting_comes_whatever_the_spec_does_not_use_yet(make_record: Make) -> None:
+    patch = regularised(make_record())
+    assert patch["augment"] == [{"op": "affine", "degrees": 5.0, "translate": [0.05, 0.05], "shear": 0.0}]
+    assert {"model.dropout", "optimizer.weight_decay", "loss.label_smoothing", "ema"} < patch.keys()
+    assert "augment" not in unrestrained(make_record(spec={"augment": patch["augment"]}))
     used = {
         "model": {"family": "mlp", "dropout": 0.4},
         "optimizer": {"weight_decay": 0.1},
