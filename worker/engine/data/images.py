@@ -26,7 +26,7 @@ LARGE_PATIENCE = 5
 """They may take so many times as long."""
 SECONDS = 60.0
 """For one picture."""
-KEEPS_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**26), "MALLOC_TRIM_THRESHOLD_": str(2**28)}
+KEEPS_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**28)}
 """glibc's malloc would hand the pixels of each picture back to the kernel, and have them cleared for the next."""
 IN_FLIGHT = 4
 """Tasks that a decoder holds, so that it never waits for the next."""
