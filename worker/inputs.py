@@ -22,7 +22,7 @@ from service.store.artifacts import sha256_of
 from service.store.jobs import Claim, Fence
 from service.store.session import Store
 from service.store.tables import FileRow
-from worker.engine.context import RunContext
+from worker.engine.context import RunContext, in_words
 from worker.sharing import share
 
 
@@ -138,7 +138,8 @@ def _weights_path(store: Store, spec: AnyStoredSpec) -> Path | None:
         return None
     path = Path(model.weights.path).resolve()
     if not any(path.is_relative_to(root.resolve()) for root in store.settings.data_roots):
-        raise WeightsError(f"{model.weights.path} is not under a data root of this worker (TRAINWRIGHT_DATA_ROOTS)")
+        where = in_words(store.settings.data_roots)
+        raise WeightsError(f"{model.weights.path} is not under a data root ({where})")
     if not path.is_file():
         raise WeightsError(f"{model.weights.path} does not exist on this worker")
     return path

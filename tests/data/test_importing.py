@@ -72,3 +72,8 @@ def test_path_outside_the_data_roots_is_refused_even_through_a_link(tmp_path: Pa
         with pytest.raises(ImportRefusedError) as caught:
             imported(tmp_path / "scratch", {"kind": "torchvision", "name": "MNIST", "path": str(path)}, allowed)
         assert caught.value.reason == "path-not-allowed"
+        assert f"TRAINWRIGHT_DATA_ROOTS: {allowed})" in str(caught.value)
+    with pytest.raises(ImportRefusedError, match=r"not under .*: /data,/more \(no folder\)\)"):
+        imported(tmp_path / "scratch", {"kind": "path", "path": "/data/photographs"}, Path("/data,/more"))
+    with pytest.raises(ImportRefusedError, match="TRAINWRIGHT_DATA_ROOTS: none"):
+        imported(tmp_path / "scratch", {"kind": "path", "path": "/data/photographs"})

@@ -48,3 +48,9 @@ class RunContext:
     """The state that another runner saved of the trial of this number, fetched to this host."""
     stop: Callable[[], StopReason | None] = field(default=_never)
     """Asked at every step boundary; a reason makes the run save a last checkpoint and end."""
+
+
+def in_words(data_roots: tuple[Path, ...]) -> str:
+    """The worker's data roots, for those who named a path elsewhere: a comma for a colon shows, and a folder's typo."""
+    named = (str(root) if root.is_dir() else f"{root} (no folder)" for root in data_roots)
+    return f"this worker's TRAINWRIGHT_DATA_ROOTS: {', '.join(named) or 'none'}"

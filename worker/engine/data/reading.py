@@ -14,7 +14,7 @@ from service.specs.dataset import (
     TorchvisionSource,
     UploadSource,
 )  # fmt: skip
-from worker.engine.context import RunContext
+from worker.engine.context import RunContext, in_words
 from worker.engine.data.raw import RawData
 from worker.engine.data.sources.builtin import load_digits
 from worker.engine.data.sources.folder import list_folder
@@ -60,7 +60,8 @@ def allowed(path: Path, context: RunContext) -> Path:
     except (OSError, RuntimeError) as error:
         raise ImportRefusedError("path-not-allowed", f"{path} cannot be followed") from error
     if not any(resolved.is_relative_to(root.resolve()) for root in context.data_roots):
-        raise ImportRefusedError("path-not-allowed", f"{path} is not under a data root (TRAINWRIGHT_DATA_ROOTS)")
+        where = in_words(context.data_roots)
+        raise ImportRefusedError("path-not-allowed", f"{path} is not under a data root ({where})")
     if not resolved.is_dir() and not resolved.is_file():
         raise ImportRefusedError("files-not-found", f"{path} is no file and no folder")
     return resolved
