@@ -174,7 +174,7 @@ class Supervisor:
             if failed is None:
                 return settle.end(session, row.id, JobState.SUCCEEDED, fence=fence, stop_reason=reason)
             if failed.retryable and row.lost_attempts + 1 < self.store.settings.max_attempts:
-                settle.requeue(session, fence, lost=True)
+                settle.requeue(session, fence, lost=True, why=failed.problem.detail)
                 return [row.id]
             return settle.end(session, row.id, JobState.FAILED, fence=fence, error=failed.problem)
 

@@ -49,7 +49,7 @@ class Profile(ReportPart):
     ignored: list[dict[str, str]] = []
     """Files that are not data (hidden, macOS, wrong place): {file, reason}."""
     duplicates: dict[str, int] = {}
-    """exact, near, cross_split, contradicting: number of samples concerned."""
+    """exact, near (exact ones too), cross_split, contradicting: number of samples concerned."""
     duplicate_groups: list[list[str]] = []
     """Names of files or rows in the same group, the largest groups first (at most 100)."""
     findings: list[Finding] = []

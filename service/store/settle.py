@@ -7,7 +7,8 @@ from sqlalchemy.orm import Session
 
 from service.errors import GateError, Problem
 from service.states import TERMINAL, DatasetState, JobState, StopReason
-from service.store import jobs, reports
+from service.store import events, jobs, reports
+from service.store.events import NewEvent
 from service.store.jobs import Fence
 from service.store.tables import DatasetRow, DependencyRow, JobRow
 
@@ -86,7 +87,11 @@ def fail_dataset(session: Session, job_id: str) -> None:
         session.flush()
 
 
-def requeue(session: Session, fence: Fence, *, lost: bool) -> bool:
+def requeue(session: Session, fence: Fence, *, lost: bool, why: str = "its worker was lost") -> bool:
     """Gives an attempt back: the job waits again and goes on from its last checkpoint; `lost` counts as a try."""
     values: dict[str, Any] = {"lost_attempts": JobRow.lost_attempts + 1} if lost else {}
-    return jobs.transition(session, fence.job_id, JobState.QUEUED, fence=fence, rung_at=None, **values)
+    moved = jobs.transition(session, fence.job_id, JobState.QUEUED, fence=fence, rung_at=None, **values)
+    if moved and lost:
+        message = f"attempt {fence.attempt} broke off ({why}); another one goes on from the last checkpoint"
+        events.append(session, fence.job_id, [NewEvent("log", {"level": "warning", "message": message}, "warning")])
+    return moved

@@ -106,6 +106,7 @@ def test_a_killed_process_is_tried_again_from_its_checkpoint_with_the_same_resul
         os.kill(child, signal.SIGKILL)
     assert attempt.free == [killed]
     assert deck.job(killed).lost_attempts == 1
+    assert "SIGKILL" in deck.events(killed, "log")[-1].data["message"]
     Attempt(deck.store, killed).run()
     assert deck.seen(killed, "resumed").data["step"] >= 20
     assert deck.series(killed) == deck.series(whole)
