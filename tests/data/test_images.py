@@ -228,9 +228,14 @@ def test_larger_pngs_that_are_odd_or_broken_are_left_to_pillow(tmp_path: Path) -
     exif = Image.Exif()
     exif[0x0112] = 6
     late = data[:-12] + decoder.chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0")) + data[-12:]
-    [turned] = decode(tmp_path, [late])
-    assert isinstance(turned, Decoded)
-    assert (turned.size, turned.turned) == ((400, 300), True)
+    xmp = b'XML:com.adobe.xmp\0\0\0\0\0<x tiff:Orientation="6"/>'
+    for odd in (late, data[:-12] + decoder.chunk(b"iTXt", xmp) + data[-12:]):
+        [turned] = decode(tmp_path, [odd])
+        assert isinstance(turned, Decoded)
+        assert (turned.size, turned.turned) == ((400, 300), True)
+    few = decoder.PNG_HEADER.pack(300, 300, 8, 0, 0, 0, 0)
+    [short] = decode(tmp_path, [png(few, zlib.compress(bytes(301 * 290)) + bytes(2**24))])
+    assert isinstance(short, Decoded), "Pillow leaves missing rows black"
     middle = len(data) // 2
     for broken in (data[:middle] + bytes(999) + data[middle + 999 :], data[:middle]):
         with pytest.raises(OSError, match=r"data stream|truncated") as pillow:

@@ -38,6 +38,8 @@ CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 STORED_BYTES = 2**16 - 1
 """The most that a stored block of zlib's may hold."""
 EMPTY_LAST_BLOCK = struct.pack("<BHH", 1, 0, 0xFFFF)
+TURNS = (b"eXIf", b"XML:com.adobe.xmp", b"Raw profile type")
+"""What a PNG's orientation may stand in."""
 UNCHECKED = bytes(4)
 """In place of the pixels' CRC, which Pillow passes over."""
 THUMB = 32
@@ -285,9 +287,10 @@ class PngRows:
 
     @staticmethod
     def can_read(data: bytes) -> bool:
-        """Whether it has eight bits a channel, is not interlaced, and has no EXIF data that may ask for a turn."""
+        """Whether it has eight bits a channel, is not interlaced, and nothing behind its pixels may ask for a turn."""
         _, _, depth, colour, _, _, interlaced = PNG_HEADER.unpack_from(data, 16)
-        return data[12:16] == b"IHDR" and depth == 8 and colour in CHANNELS and not interlaced and b"eXIf" not in data
+        is_plain = data[12:16] == b"IHDR" and depth == 8 and colour in CHANNELS and not interlaced
+        return is_plain and not any(tag in data[max(data.rfind(b"IDAT"), 0) :] for tag in TURNS)
 
     @staticmethod
     def _chunks(data: bytes) -> tuple[bytes, Iterator[memoryview]]:
@@ -295,6 +298,8 @@ class PngRows:
         view, place, tables, packed = memoryview(data), 8, b"", []
         while place + 8 <= len(data):
             length, kind = struct.unpack_from(">I4s", data, place)
+            if kind == b"IEND":
+                break
             if kind in (b"PLTE", b"tRNS"):
                 tables += data[place : place + 12 + length]
             elif kind == b"IDAT":
@@ -316,7 +321,7 @@ class PngRows:
         missing, parts = rows * self._row_bytes, [self._above]
         while missing:
             piece = self._zlib.unconsumed_tail or next(self._packed, None)
-            if piece is None:
+            if piece is None or self._zlib.eof:
                 raise Refused("cannot be decoded: image file is truncated")
             parts.append(self._zlib.decompress(piece, missing))
             missing -= len(parts[-1])
