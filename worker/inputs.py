@@ -22,7 +22,7 @@ from service.store.artifacts import sha256_of
 from service.store.jobs import Claim, Fence
 from service.store.session import Store
 from service.store.tables import FileRow
-from worker.engine.context import RunContext, in_words
+from worker.engine.context import RunContext, refusal
 from worker.sharing import share
 
 
@@ -137,9 +137,8 @@ def _weights_path(store: Store, spec: AnyStoredSpec) -> Path | None:
     if not isinstance(model, TorchvisionSpec) or not isinstance(model.weights, WeightsFile):
         return None
     path = Path(model.weights.path).resolve()
-    if not any(path.is_relative_to(root.resolve()) for root in store.settings.data_roots):
-        where = in_words(store.settings.data_roots)
-        raise WeightsError(f"{model.weights.path} is not under a data root ({where})")
+    if (why := refusal(Path(model.weights.path), store.settings.data_roots)) is not None:
+        raise WeightsError(why)
     if not path.is_file():
         raise WeightsError(f"{model.weights.path} does not exist on this worker")
     return path

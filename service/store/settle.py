@@ -92,6 +92,6 @@ def requeue(session: Session, fence: Fence, *, lost: bool, why: str = "its worke
     values: dict[str, Any] = {"lost_attempts": JobRow.lost_attempts + 1} if lost else {}
     moved = jobs.transition(session, fence.job_id, JobState.QUEUED, fence=fence, rung_at=None, **values)
     if moved and lost:
-        message = f"attempt {fence.attempt} broke off ({why}); another one goes on from the last checkpoint"
+        message = f"attempt {fence.attempt} broke off ({why}); another one follows"
         events.append(session, fence.job_id, [NewEvent("log", {"level": "warning", "message": message}, "warning")])
     return moved

@@ -3,17 +3,13 @@
 import dataclasses
 import math
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import service.diagnosis
 from service.diagnosis import RULES
 from service.diagnosis.fourteen import FOURTEEN
 from service.diagnosis.judge import diagnose, hopeless, is_worse
-from service.diagnosis.record import RunRecord
-
-Make = Callable[..., RunRecord]
-FLAT = [2.30, 2.31, 2.29, 2.30, 2.30, 2.31, 2.30, 2.30, 2.30, 2.30]
+from tests.diagnosis.curves import FLAT, Make
 
 
 def test_a_healthy_run_has_no_findings(make_record: Make) -> None:

@@ -1,17 +1,15 @@
 """Patches by dotted path: what they change, and what they refuse."""
 
 import dataclasses
-from collections.abc import Callable
 
 import pytest
 
 from service.diagnosis import d06_overfit_confirmed
-from service.diagnosis.record import RunRecord
 from service.diagnosis.remedy import clipping, higher_lr, lower_lr, patched_spec, regularised, unrestrained
 from service.errors import SpecError
 from service.specs.train import TrainSpec
+from tests.diagnosis.curves import Make
 
-Make = Callable[..., RunRecord]
 SPEC = TrainSpec(kind="train", dataset="digits")
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
 
 import pytest
 
@@ -24,14 +23,7 @@ from service.diagnosis import (
 from service.diagnosis.record import RunRecord
 from service.diagnosis.statistics import decimal
 from service.states import StopReason
-
-Make = Callable[..., RunRecord]
-FLAT = [2.30, 2.31, 2.29, 2.30, 2.30, 2.31, 2.30, 2.30, 2.30, 2.30]
-CHANCE = [0.1] * 10
-MEMORISED = [0.8, 0.4, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.008, 0.006]
-MEMORISED_ACCURACY = [0.7, 0.85, 0.93, 0.97, 0.99, 1.0, 1.0, 1.0, 1.0, 1.0]
-RISING = [0.9, 0.7, 0.62, 0.65, 0.70, 0.76, 0.82, 0.88, 0.95, 1.02]
-STEADY_ACCURACY = [0.7, 0.75, 0.80, 0.80, 0.80, 0.80, 0.80, 0.80, 0.80, 0.80]
+from tests.diagnosis.curves import CHANCE, FLAT, MEMORISED, MEMORISED_ACCURACY, RISING, STEADY_ACCURACY, Make
 
 
 def test_nonfinite_loss_names_the_step_and_the_last_finite_loss(make_record: Make) -> None:

@@ -1,7 +1,5 @@
 """The rules of layers, splits and set-up on literal curves (D13 and on, C1 to C3)."""
 
-from collections.abc import Callable
-
 from service.diagnosis import (
     c01_checkup,
     c02_not_shuffled,
@@ -11,16 +9,8 @@ from service.diagnosis import (
     d15_dead_relu,
     d16_suspicious_val,
 )
-from service.diagnosis.record import RunRecord
 from service.reports.result import Check
-
-Make = Callable[..., RunRecord]
-FLAT = [2.30, 2.31, 2.29, 2.30, 2.30, 2.31, 2.30, 2.30, 2.30, 2.30]
-CHANCE = [0.1] * 10
-MEMORISED = [0.8, 0.4, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.008, 0.006]
-MEMORISED_ACCURACY = [0.7, 0.85, 0.93, 0.97, 0.99, 1.0, 1.0, 1.0, 1.0, 1.0]
-RISING = [0.9, 0.7, 0.62, 0.65, 0.70, 0.76, 0.82, 0.88, 0.95, 1.02]
-STEADY_ACCURACY = [0.7, 0.75, 0.80, 0.80, 0.80, 0.80, 0.80, 0.80, 0.80, 0.80]
+from tests.diagnosis.curves import FLAT, MEMORISED, Make
 
 
 def test_vanishing_names_the_layer_and_leaves_biases_out(make_record: Make) -> None:

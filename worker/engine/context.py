@@ -50,7 +50,12 @@ class RunContext:
     """Asked at every step boundary; a reason makes the run save a last checkpoint and end."""
 
 
-def in_words(data_roots: tuple[Path, ...]) -> str:
-    """The worker's data roots, for those who named a path elsewhere: a comma for a colon shows, and a folder's typo."""
+def refusal(path: Path, data_roots: tuple[Path, ...]) -> str | None:
+    """Why a path may not be read, with the roots by name (a comma for a colon shows, and a folder's typo); None under
+    one of them.
+    """
+    resolved = path.resolve()
+    if any(resolved.is_relative_to(root.resolve()) for root in data_roots):
+        return None
     named = (str(root) if root.is_dir() else f"{root} (no folder)" for root in data_roots)
-    return f"this worker's TRAINWRIGHT_DATA_ROOTS: {', '.join(named) or 'none'}"
+    return f"{path} is not under a data root (this worker's TRAINWRIGHT_DATA_ROOTS: {', '.join(named) or 'none'})"

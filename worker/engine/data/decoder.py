@@ -2,8 +2,8 @@
 
 Standard library, Pillow and zlib-ng only: it starts in milliseconds, and speaks JSON, so that a picture that takes it
 over cannot take over its parent. On stdin comes a plan: paths `x` and `thumbs` of the packed arrays with the offsets of
-their rows, `height`, `width`, `channels`, `probe` (headers only), and how many pixels are too many beside other
-processes (`max_pixels`; `alone` when there are none) and at all (`limit`). Then one task a line:
+their rows, `height`, `width`, `channels`, `probe` (headers only), and how many pixels are too many for a process like
+this (`max_pixels`; no number when it is `alone` with the large ones) and at all (`limit`). Then one task a line:
 `[row, path, start, length, method, size, crc]` (`method` 0 stored, 8 deflated). Each is answered by one line, in
 order; the decoded picture lies in `row` of `x` (uint8 H,W,C) and, 32 x 32 and grey, of `thumbs`.
 """
@@ -44,9 +44,8 @@ UNCHECKED = bytes(4)
 """In place of the pixels' CRC, which Pillow passes over."""
 THUMB = 32
 GAP = 2.0
-"""Pictures at least twice this times too large are first shrunk by a whole factor that leaves them this times too large
-or more, by means of blocks: many times as fast, and photographs change by less than 1 % of what is left of them after
-ImageNet's normalisation (at 1.5 by up to 1.8 %)."""
+"""Pictures are first shrunk by blocks, which is many times as fast, to no less than so many times their last size.
+Photographs change by less than 1 % of what ImageNet's normalisation leaves of them (with 1.5 by up to 1.8 %)."""
 
 
 class Refused(Exception):
@@ -142,7 +141,7 @@ def decode(row: int, data: bytes, plan: dict[str, Any]) -> dict[str, Any]:
         if pixels > limit:
             raise Refused(f"{size[0]} x {size[1]} pixels are more than {limit // 10**6} million")
         if not plan["alone"] and not plan["probe"] and pixels > plan["limit" if fast else "max_pixels"]:
-            raise Large("more pixels than are decoded beside others")
+            raise Large("more pixels than a process of this size decodes")
         picture = image if plan["probe"] else loaded(image, data, fast=fast)
         turned = orientation(image)
         upright = size[::-1] if turned >= 5 else size
@@ -271,7 +270,7 @@ def on_white(image: Image.Image) -> Image.Image:
 
 
 class PngRows:
-    """A PNG whose rows are decoded a few at a time, from the top, as `plain` pictures: no full-size copy is made.
+    """A PNG whose rows are decoded from the top, as many at a time as are asked for, as `plain` pictures.
 
     Pillow decodes a small PNG for each band: the band's own filtered rows, and before them, unfiltered, the row above
     that their filters refer to.
@@ -289,8 +288,10 @@ class PngRows:
     def can_read(data: bytes) -> bool:
         """Whether it has eight bits a channel, is not interlaced, and nothing behind its pixels may ask for a turn."""
         _, _, depth, colour, _, _, interlaced = PNG_HEADER.unpack_from(data, 16)
-        is_plain = data[12:16] == b"IHDR" and depth == 8 and colour in CHANNELS and not interlaced
-        return is_plain and not any(tag in data[max(data.rfind(b"IDAT"), 0) :] for tag in TURNS)
+        if data[12:16] != b"IHDR" or depth != 8 or colour not in CHANNELS or interlaced:
+            return False
+        behind = data[data.rfind(b"IDAT") :]
+        return not any(tag in behind for tag in TURNS)
 
     @staticmethod
     def _chunks(data: bytes) -> tuple[bytes, Iterator[memoryview]]:

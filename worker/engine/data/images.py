@@ -178,7 +178,7 @@ class Decoders:
                     yield index, outcome
                 elif lane is self._usual:
                     self._large.waiting.append(index)
-                else:
+                else:  # only a decoder that went astray says so again
                     yield index, Faulty(outcome.reason)
             yield None
         self._close(self._large)

@@ -14,7 +14,7 @@ from service.specs.dataset import (
     TorchvisionSource,
     UploadSource,
 )  # fmt: skip
-from worker.engine.context import RunContext, in_words
+from worker.engine.context import RunContext, refusal
 from worker.engine.data.raw import RawData
 from worker.engine.data.sources.builtin import load_digits
 from worker.engine.data.sources.folder import list_folder
@@ -56,12 +56,11 @@ def allowed(path: Path, context: RunContext) -> Path:
     if "\0" in str(path):
         raise ImportRefusedError("path-not-allowed", "a path has no NUL")
     try:
-        resolved = path.resolve()
+        resolved, why = path.resolve(), refusal(path, context.data_roots)
     except (OSError, RuntimeError) as error:
         raise ImportRefusedError("path-not-allowed", f"{path} cannot be followed") from error
-    if not any(resolved.is_relative_to(root.resolve()) for root in context.data_roots):
-        where = in_words(context.data_roots)
-        raise ImportRefusedError("path-not-allowed", f"{path} is not under a data root ({where})")
+    if why is not None:
+        raise ImportRefusedError("path-not-allowed", why)
     if not resolved.is_dir() and not resolved.is_file():
         raise ImportRefusedError("files-not-found", f"{path} is no file and no folder")
     return resolved
