@@ -47,6 +47,7 @@ Thresholds were tuned on the development models and seeds only. A mistake counts
 warning or critical bears one of the rules that name it; a healthy run counts as a false alarm with any such finding. A
 remedy counts when, after at most {ROUNDS} applied patches, no finding that named the fault is left and validation
 accuracy is higher than before (on 1,000 samples where a remedy is worth a point or two only, else on 300).
+Inputs that were not normalised are given to networks without batch norm, which would make up for it.
 
 | what | measured | target | | |
 |---|---|---|---|---|
