@@ -12,7 +12,7 @@ from sqlalchemy import insert, select
 
 from benchmarks.measure import Measure
 from service.cli.client import Client
-from service.cli.embedded import Embedded, free_port
+from service.embedded.embedded import Embedded, free_port
 from service.settings import load_settings
 from service.store.ids import new_id
 from service.store.session import Store

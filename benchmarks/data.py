@@ -6,7 +6,7 @@ import numpy as np
 
 from service.reports.dataset import DatasetMeta
 from worker.engine.data.packed import write_packed
-from worker.engine.data.sources.idx import read_idx
+from worker.importing.arrays.idx import read_idx
 
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 CLASSES = ["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from benchmarks.data import fashion_mnist
 from benchmarks.measure import Measure
-from worker.engine.data.duplicates import find_duplicates, thumbnails
+from worker.importing.duplicates import find_duplicates, thumbnails
 
 SIZES = (25_000, 50_000, 100_000)
 COPIED = 0.05

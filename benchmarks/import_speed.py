@@ -14,8 +14,8 @@ from sklearn.datasets import load_sample_images
 
 from benchmarks.measure import Measure, interleaved
 from service.specs.dataset import ImportOptions, ImportSpec, PathSource
-from worker.engine import run
 from worker.engine.context import RunContext
+from worker.importing.pipeline import run_import
 
 OPENCLIPART = Path("/usr/share/openclipart/png")
 EVERY = 8
@@ -105,5 +105,5 @@ def import_whole(folder: Path) -> None:
     source = PathSource(kind="path", path=str(folder), options=ImportOptions(drop_corrupt=True, image_size=SIDE))
     spec = ImportSpec(kind="import", dataset="benchmark", source=source)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        for _ in run(spec, RunContext(scratch=Path(scratch), data_roots=(folder,))):
+        for _ in run_import(spec, RunContext(scratch=Path(scratch), data_roots=(folder,))):
             pass

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.measure import Measure
 from service.cli.client import ENDED, Client
-from service.cli.embedded import Embedded, free_port
+from service.embedded.embedded import Embedded, free_port
 from service.settings import load_settings
 
 JOBS = 15

@@ -22,8 +22,10 @@ from service.reports.result import LrCurve
 from service.specs import STORED_SPEC
 from service.specs.lr_find import LrFindSpec
 from service.specs.train import TrainSpec
-from worker.engine import models, precision, run, setup
+from worker.engine import models, run
 from worker.engine.context import RunContext
+from worker.engine.runtime import precision
+from worker.engine.training import setup
 
 RESULT = Path(__file__).parent / "results" / "lr_find.md"
 MODELS: dict[str, dict[str, object]] = {

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from service.specs.optimizer import OptimizerSpec
-from worker.engine.optim import build_optimizer
+from worker.engine.training.optimizers import build_optimizer
 
 mpl.use("Agg")
 LR_MIN, LR_MAX, STEPS = 1e-7, 1.0, 100

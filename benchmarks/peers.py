@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 from torch import nn
 
-from worker.engine import vision  # the import that makes torchvision load on every build of torch
+from worker.engine.runtime import torchvision_shim  # the import that makes torchvision load on every build of torch
 
-_ = vision
+_ = torchvision_shim
 
 from torchvision import transforms  # noqa: E402
 

@@ -9,14 +9,15 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session, aliased
 
+from service.datasets.uploads import Uploads
 from service.errors import GateError, WorkerLostError
+from service.jobs import completion, runners
 from service.states import OWNED, TERMINAL, DatasetState, JobState, StopReason
-from service.store import idempotency, jobs, runners, settle, workers
+from service.store import idempotency, jobs, workers
 from service.store.ids import first_id
 from service.store.jobs import Fence, LostLeaseError
 from service.store.session import Store, now, upsert
 from service.store.tables import DatasetRow, DependencyRow, FileRow, JobRow, SweepRow
-from service.store.uploads import Uploads
 
 logger = logging.getLogger(__name__)
 RING_AT_MOST = 100
@@ -78,7 +79,9 @@ def _give_back(session: Session, fence: Fence, max_attempts: int) -> list[str]:
     try:
         match row.state:
             case JobState.CANCELLING:
-                return settle.end(session, row.id, JobState.CANCELLED, fence=fence, stop_reason=StopReason.CANCELLED)
+                return completion.end(
+                    session, row.id, JobState.CANCELLED, fence=fence, stop_reason=StopReason.CANCELLED
+                )
             case JobState.PAUSING:
                 jobs.transition(session, row.id, JobState.PAUSED, fence=fence, stop_reason=StopReason.PAUSED)
                 return []
@@ -86,9 +89,9 @@ def _give_back(session: Session, fence: Fence, max_attempts: int) -> list[str]:
                 error = WorkerLostError(
                     f"the worker was lost in {row.lost_attempts + 1} attempts; the last checkpoint is kept"
                 )
-                return settle.end(session, row.id, JobState.FAILED, fence=fence, error=error.problem())
+                return completion.end(session, row.id, JobState.FAILED, fence=fence, error=error.problem())
             case _:
-                return [row.id] if settle.requeue(session, fence, lost=True) else []
+                return [row.id] if completion.requeue(session, fence, lost=True) else []
     except LostLeaseError:
         return []  # it ended meanwhile
 
@@ -111,7 +114,7 @@ def _settle_all(store: Store) -> list[str]:
             if found is None:
                 error = GateError(f"the job {need} that this job needs was deleted").problem()
                 jobs.transition(session, waiting, JobState.FAILED, error=error)
-            free += settle.settle(session, waiting if found is None else need)
+            free += completion.settle(session, waiting if found is None else need)
     with store.begin() as session:
         _settle_datasets(session)
     return free
@@ -127,7 +130,7 @@ def _settle_datasets(session: Session) -> None:
         .where(or_(importer.id.is_(None), importer.state.in_([JobState.FAILED, JobState.CANCELLED])))
     )
     for job_id in session.execute(stuck).scalars().all():
-        settle.fail_dataset(session, job_id)
+        completion.fail_dataset(session, job_id)
 
 
 def _unrung(store: Store) -> list[str]:

@@ -29,7 +29,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_wheel_holds_everything_that_runs(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    for needed in ("service/api/app.py", "worker/engine/loop.py", "migrations/versions/0001_initial.py"):
+    for needed in ("service/api/app.py", "worker/engine/training/loop.py", "migrations/versions/0001_initial.py"):
         assert needed in names
     assert any(name.startswith("service/dashboard/") and name.endswith(".html") for name in names)
     assert not any(name.startswith(("tests/", "benchmarks/")) for name in names)

@@ -9,9 +9,9 @@ import click
 import pytest
 
 from service.cli.main import main
-from service.diagnosis import RULES
 from service.diagnosis.judge import diagnose
 from service.diagnosis.record import Epoch, RunRecord
+from service.diagnosis.registry import RULES
 from service.diagnosis.rule import Rule
 from service.settings import Settings
 from service.specs import KINDS

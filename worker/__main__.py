@@ -2,10 +2,10 @@
 
 import logging
 
+from service.embedded.watchdog import end_with_parent
 from service.errors import SchemaError
 from service.settings import load_settings
-from service.watchdog import end_with_parent
-from worker.training_process import start_forkserver
+from worker.attempt.training_process import start_forkserver
 
 
 def main() -> None:
@@ -14,7 +14,7 @@ def main() -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     end_with_parent()
     start_forkserver()  # first of all: it imports torch while this process imports the rest
-    from worker.app import Worker
+    from worker.host.app import Worker
 
     try:
         worker = Worker(load_settings())

@@ -17,8 +17,9 @@ from benchmarks.diagnosis.data import prepare
 from benchmarks.measure import Measure
 from service.events import EpochRecord, Phase
 from service.specs.train import TrainSpec
-from worker.engine import gradients, probes, run
+from worker.engine import run
 from worker.engine.context import RunContext
+from worker.engine.training import gradients, probes
 
 MODELS: dict[str, dict[str, Any]] = {
     "mlp": {"family": "mlp"},

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from service.specs.train import TrainSpec
-from worker.engine import probes
 from worker.engine.context import RunContext
 from worker.engine.data.batches import Batches
-from worker.engine.setup import build_run
-from worker.engine.state import TrainingState
-from worker.engine.undo import Undo
+from worker.engine.training import probes
+from worker.engine.training.setup import build_run
+from worker.engine.training.state import TrainingState
+from worker.engine.training.undo import Undo
 
 Change = Callable[[TrainingState], None]
 
@@ -133,5 +133,5 @@ def injected(name: str | None) -> Iterator[None]:
         INJECTIONS[name](run)
         return run
 
-    with mock.patch("worker.engine.train.build_run", build):
+    with mock.patch("worker.engine.kinds.train.build_run", build):
         yield

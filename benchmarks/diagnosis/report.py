@@ -8,7 +8,7 @@ from benchmarks.diagnosis.cases import Control, Fault
 from benchmarks.diagnosis.rivals import RIVALS
 from benchmarks.diagnosis.suite import Seen
 from benchmarks.measure import Measure
-from service.diagnosis import RULES
+from service.diagnosis.registry import RULES
 
 
 def mistakes(seen: Sequence[Seen]) -> list[tuple[Seen, frozenset[str]]]:

@@ -10,32 +10,31 @@ from fastapi import FastAPI
 from fastapi.middleware import Middleware
 from sqlalchemy import select
 
-from service import queue, sweeper
-from service.api import (
+from service import notify, sweeper
+from service.api.auth import check_exposure
+from service.api.deps import Services
+from service.api.http import openapi, problems
+from service.api.http.sse import Tails
+from service.api.middleware.request_context import Envelope, RequestStatistics
+from service.api.middleware.request_guards import LOOPBACK, Guards
+from service.api.middleware.shared_reads import SharedReads
+from service.api.middleware.yaml_bodies import YamlBodies
+from service.api.routers import (
+    bundles,
     catalog,
     checkpoints,
     datasets,
     events,
     findings,
+    job_actions,
     jobs,
     keys,
     metrics,
-    openapi,
     operations,
     pages,
-    problems,
-    records,
     results,
-    steering,
-    transfers,
+    uploads,
 )
-from service.api.auth import check_exposure
-from service.api.deps import Services
-from service.api.envelope import Envelope, RequestStatistics
-from service.api.guards import LOOPBACK, Guards
-from service.api.shared_reads import SharedReads
-from service.api.streams import Tails
-from service.api.yaml_bodies import YamlBodies
 from service.settings import Settings
 from service.store.migrate import check_schema
 from service.store.session import Store
@@ -43,15 +42,15 @@ from service.store.tables import JobRow
 
 ROUTERS = (
     jobs.router,
-    steering.router,
+    job_actions.router,
     events.router,
     metrics.router,
     results.router,
     findings.router,
     checkpoints.router,
-    records.router,
+    bundles.router,
     datasets.router,
-    transfers.router,
+    uploads.router,
     catalog.router,
     operations.v1,
     keys.router,
@@ -70,8 +69,8 @@ def create_app(settings: Settings, *, ring: Callable[[Iterable[str]], bool] | No
     services = Services(
         settings=settings,
         store=store,
-        ring=ring or partial(queue.ring, store),
-        broker_answers=partial(queue.broker_answers, settings),
+        ring=ring or partial(notify.ring, store),
+        broker_answers=partial(notify.broker_answers, settings),
         tails=Tails(lambda job_ids: _latest(store, job_ids)),
         statistics=statistics,
     )
@@ -109,7 +108,7 @@ def _latest(store: Store, job_ids: Iterable[str]) -> dict[str, int]:
 
 
 def _sweep(services: Services, stop: threading.Event) -> None:
-    queue.make_celery(services.settings.broker)  # imported now, so that the first submission does not pay for it
+    notify.make_celery(services.settings.broker)  # imported now, so that the first submission does not pay for it
     sweeper.run_forever(services.store, services.ring, stop)
 
 

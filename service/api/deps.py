@@ -9,8 +9,8 @@ from pydantic import BaseModel
 from starlette.background import BackgroundTask
 from starlette.responses import Response
 
-from service.api.envelope import RequestStatistics
-from service.api.streams import Tails
+from service.api.http.sse import Tails
+from service.api.middleware.request_context import RequestStatistics
 from service.settings import Settings
 from service.store.session import Store
 

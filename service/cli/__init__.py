@@ -1,0 +1,1 @@
+"""The command line: HTTP clients, and the commands that run the service."""

@@ -11,8 +11,8 @@ import click
 from rich.console import Console
 
 from service.cli.client import Client
-from service.cli.embedded import Embedded, free_port
 from service.cli.watching import confusion_table, findings_lines, watch
+from service.embedded.embedded import Embedded, free_port
 from service.settings import Settings
 
 

@@ -12,12 +12,12 @@ import click
 
 from service.cli.datasets import datasets
 from service.cli.demo import run_demo
-from service.cli.embedded import Embedded
 from service.cli.jobs import jobs_command, submit, watch_command
 from service.cli.keys import keys
+from service.embedded.embedded import Embedded
+from service.embedded.watchdog import end_with_parent
 from service.errors import SchemaError
 from service.settings import Settings, load_settings
-from service.watchdog import end_with_parent
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 

@@ -4,8 +4,9 @@ import json
 from dataclasses import dataclass
 from typing import Literal
 
-from service.diagnosis import RULES, thresholds
+from service.diagnosis import thresholds
 from service.diagnosis.record import RunRecord
+from service.diagnosis.registry import RULES
 from service.diagnosis.rule import Need, Rule
 from service.reports.finding import Finding, Remedy
 

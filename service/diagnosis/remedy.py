@@ -8,10 +8,10 @@ from pydantic import ValidationError
 from service.diagnosis import thresholds as t
 from service.diagnosis.record import RunRecord, default_lr, median
 from service.errors import FieldError, SpecError
+from service.resolution.resolve import lowered_lr
 from service.specs import JOB_SPEC, AnyJobSpec
 from service.specs.augmentation import Affine, operations
 from service.specs.model import CnnSpec, MlpSpec, TorchvisionSpec
-from service.specs.resolve import lowered_lr
 
 Patch = dict[str, Any]
 SLIGHT = Affine(op="affine", degrees=5, translate=(0.05, 0.05), shear=0)

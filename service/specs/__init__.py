@@ -17,7 +17,8 @@ StoredSpec = Annotated[
     Field(discriminator="kind"),
 ]
 AnyJobSpec = TrainSpec | LrFindSpec | SanitySpec | BatchSizeSpec | TuneSpec
-AnyStoredSpec = AnyJobSpec | ImportSpec | TuneRunnerSpec
+AnyEngineSpec = AnyJobSpec | TuneRunnerSpec
+AnyStoredSpec = AnyEngineSpec | ImportSpec
 JOB_SPEC: TypeAdapter[AnyJobSpec] = TypeAdapter(JobSpec)
 STORED_SPEC: TypeAdapter[AnyStoredSpec] = TypeAdapter(StoredSpec)
 KINDS: tuple[str, ...] = ("train", "lr-find", "sanity", "batch-size", "tune")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from service import catalog
+from service.catalog import datasets
 from service.specs.part import Part
 from service.specs.training import JobCommon
 
@@ -57,7 +57,7 @@ class TorchvisionSource(Part):
     """A torchvision dataset by its name (`FashionMNIST`, `MNIST`, `CIFAR10`, ...), from files under a data root."""
 
     kind: Literal["torchvision"]
-    name: str = Field(default="FashionMNIST", json_schema_extra={"enum": [*catalog.KNOWN]})
+    name: str = Field(default="FashionMNIST", json_schema_extra={"enum": [*datasets.KNOWN]})
     """One of torchvision's classification datasets: `GET /v1/known-datasets`."""
     variant: str | None = None
     """Which edition, where there are several (EMNIST's `letters`, Imagenette's `160px`); null: the first of them."""
@@ -70,9 +70,9 @@ class TorchvisionSource(Part):
     @field_validator("name")
     @classmethod
     def _is_known(cls, value: str) -> str:
-        if value not in catalog.KNOWN:
-            near = difflib.get_close_matches(value, catalog.KNOWN, n=1, cutoff=0.5)
-            hint = f"did you mean `{near[0]}`?" if near else "known: " + ", ".join(sorted(catalog.KNOWN))
+        if value not in datasets.KNOWN:
+            near = difflib.get_close_matches(value, datasets.KNOWN, n=1, cutoff=0.5)
+            hint = f"did you mean `{near[0]}`?" if near else "known: " + ", ".join(sorted(datasets.KNOWN))
             raise PydanticCustomError(
                 "unknown_dataset", "no classification dataset of torchvision is called `{name}`; {hint}",
                 {"name": value, "hint": hint},
@@ -82,7 +82,7 @@ class TorchvisionSource(Part):
     @field_validator("variant")
     @classmethod
     def _is_a_variant(cls, value: str | None, info: ValidationInfo) -> str | None:
-        known = catalog.KNOWN.get(info.data.get("name", ""))
+        known = datasets.KNOWN.get(info.data.get("name", ""))
         if value is not None and known is not None and value not in known.variants:
             listed = ", ".join(known.variants) or "it has none"
             raise PydanticCustomError(

@@ -1,0 +1,1 @@
+"""Persistence only: tables, sessions, and one noun a module."""

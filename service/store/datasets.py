@@ -5,7 +5,7 @@ from sqlalchemy.orm import Session
 
 from service.errors import ConflictError, InUseError, NotFoundError
 from service.reports.dataset import DatasetContent, Profile
-from service.specs.advice import advise_on_data
+from service.resolution.warnings import advise_on_data
 from service.specs.dataset import DatasetSource, ImportSpec
 from service.states import TERMINAL, DatasetState, JobState
 from service.store import events, jobs

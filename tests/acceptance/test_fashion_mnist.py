@@ -14,10 +14,12 @@ from sklearn.metrics import classification_report, confusion_matrix
 
 from service.events import FileSaved, Reported
 from service.reports.classification import ClassificationReport, ConfusionReport
-from service.specs import JOB_SPEC, STORED_SPEC
+from service.specs import JOB_SPEC
+from service.specs.dataset import ImportSpec
 from service.specs.train import TrainSpec
 from worker.engine import models, run
 from worker.engine.context import RunContext
+from worker.importing.pipeline import run_import
 
 FILES = Path("/usr/share/datasets/fashion-mnist")
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "fashion-mnist-cnn.json"
@@ -28,8 +30,8 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """FashionMNIST, imported by the engine from Debian's IDX files."""
     scratch = tmp_path_factory.mktemp("import")
     source = {"kind": "torchvision", "name": "FashionMNIST"}
-    spec = STORED_SPEC.validate_python({"kind": "import", "dataset": "fashion", "source": source})
-    events = list(run(spec, RunContext(scratch=scratch, data_roots=(FILES.parent,))))
+    spec = ImportSpec.model_validate({"kind": "import", "dataset": "fashion", "source": source})
+    events = list(run_import(spec, RunContext(scratch=scratch, data_roots=(FILES.parent,))))
     return next(event.path.parent for event in events if isinstance(event, FileSaved))
 
 

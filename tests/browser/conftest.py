@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from service.settings import Settings
-from tests.api.bell import Bell
-from tests.api.server import Server
-from tests.api.world import World
 from tests.browser.chromium import PATH, Chromium
+from tests.service.api.bell import Bell
+from tests.service.api.server import Server
+from tests.service.api.world import World
 
 collect_ignore_glob = [] if PATH else ["test_*.py"]
 

@@ -7,9 +7,9 @@ import pytest
 
 from service.events import StepRecord
 from service.reports.result import Importances, LrCurve, LrPoint, Trial
-from tests.api.server import Server
-from tests.api.world import World, epoch_record
 from tests.browser.chromium import Chromium
+from tests.service.api.server import Server
+from tests.service.api.world import World, epoch_record
 
 LEAST = {"kind": "train", "name": "baseline", "dataset": "digits"}
 

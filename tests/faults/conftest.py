@@ -1,5 +1,5 @@
 """The same HOME with digits as for the worker's tests."""
 
-from tests.worker.conftest import digits_home, forkserver, settings
+from tests.worker.attempt.conftest import digits_home, forkserver, settings
 
 __all__ = ["digits_home", "forkserver", "settings"]

@@ -14,8 +14,8 @@ from service.settings import Settings
 from service.states import JobState
 from service.store.migrate import upgrade
 from service.store.session import Store
-from tests.worker.deck import Deck
-from tests.worker.processes import WorkerProcess
+from tests.worker.attempt.deck import Deck
+from tests.worker.attempt.processes import WorkerProcess
 
 
 class Postgres:

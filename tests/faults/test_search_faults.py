@@ -11,9 +11,9 @@ from service.states import JobState
 from service.store import jobs, studies
 from service.store.session import Store
 from service.store.tables import WorkerRow
-from tests.worker.deck import Deck, eventually
-from tests.worker.processes import WorkerProcess, training_process_of
-from tests.worker.searches import completed, imported, runner_of, search, stopped_in_a_trial, trials
+from tests.worker.attempt.deck import Deck, eventually
+from tests.worker.attempt.processes import WorkerProcess, training_process_of
+from tests.worker.attempt.searches import completed, imported, runner_of, search, stopped_in_a_trial, trials
 
 
 @pytest.fixture

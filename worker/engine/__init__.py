@@ -9,9 +9,8 @@ from typing import assert_never
 
 from service.errors import DataError
 from service.events import Event
-from service.specs import AnyStoredSpec
+from service.specs import AnyEngineSpec
 from service.specs.batch_size import BatchSizeSpec
-from service.specs.dataset import ImportSpec
 from service.specs.lr_find import LrFindSpec
 from service.specs.sanity import SanitySpec
 from service.specs.train import TrainSpec
@@ -22,7 +21,7 @@ TOO_FEW_SAMPLES = "Expected more than 1 value per channel"
 """What torch's batch norm says of a batch of one sample."""
 
 
-def run(spec: AnyStoredSpec, context: RunContext) -> Iterator[Event]:
+def run(spec: AnyEngineSpec, context: RunContext) -> Iterator[Event]:
     """Runs one job and yields what happens; the last event is `Stopped` unless a RunError is raised."""
     try:
         yield from _run(spec, context)
@@ -33,35 +32,31 @@ def run(spec: AnyStoredSpec, context: RunContext) -> Iterator[Event]:
         raise DataError(detail) from error
 
 
-def _run(spec: AnyStoredSpec, context: RunContext) -> Iterator[Event]:
+def _run(spec: AnyEngineSpec, context: RunContext) -> Iterator[Event]:
     match spec:
         case TrainSpec():
-            from worker.engine.train import run_train
+            from worker.engine.kinds.train import run_train
 
             yield from run_train(spec, context)
         case LrFindSpec():
-            from worker.engine.lr_find import run_lr_find
+            from worker.engine.kinds.lr_find import run_lr_find
 
             yield from run_lr_find(spec, context)
         case SanitySpec():
-            from worker.engine.sanity import run_sanity
+            from worker.engine.kinds.sanity import run_sanity
 
             yield from run_sanity(spec, context)
         case BatchSizeSpec():
-            from worker.engine.batch_size import run_batch_size
+            from worker.engine.kinds.batch_size import run_batch_size
 
             yield from run_batch_size(spec, context)
         case TuneSpec():
-            from worker.engine.tune import run_tune
+            from worker.engine.tune.job import run_tune
 
             yield from run_tune(spec, context)
         case TuneRunnerSpec():
-            from worker.engine.tune_runner import run_tune_runner
+            from worker.engine.tune.runner_job import run_tune_runner
 
             yield from run_tune_runner(spec, context)
-        case ImportSpec():
-            from worker.engine.data.importing import run_import
-
-            yield from run_import(spec, context)
         case _:
             assert_never(spec)

@@ -1,1 +1,1 @@
-"""Datasets: import, profile, the packed store, and batches on the device."""
+"""Packed datasets as batches on a device."""

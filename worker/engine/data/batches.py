@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from service.specs.augmentation import AugmentOp
-from worker.engine.data.augmentation import Augmenter, batches_at_once
+from worker.engine.data.augmentation.augmenter import Augmenter, batches_at_once
 from worker.engine.data.packed import PackedDataset
-from worker.engine.data.source import Normalisation, Source
+from worker.engine.data.split_samples import Normalisation, Source
 
 
 @dataclass(frozen=True, slots=True)

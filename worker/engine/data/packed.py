@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from service.durable import sync
 from service.reports.dataset import SPLITS, DatasetMeta
-from worker.engine.data.rows import RowFile
+from worker.engine.data.row_file import RowFile
 
 PACKED_FILES: tuple[str, ...] = ("meta.json", "x.npy", "y.npy", "split.npy")
 

@@ -6,13 +6,12 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from service import catalog
-from service.architectures import Architecture
+from service.catalog import architectures
 from service.errors import DataError
+from service.resolution.resolve import BACKBONE_SHARE, layer_decay
 from service.specs.model import TorchvisionSpec
 from service.specs.optimizer import OptimizerSpec
 from service.specs.part import FromJob
-from service.specs.resolve import BACKBONE_SHARE, layer_decay
 from worker.engine.models import weights, zoo
 from worker.engine.models.staged import Stage, Staged, Step
 
@@ -76,15 +75,15 @@ def build_transfer(
     return model
 
 
-def _known(arch: str) -> Architecture:
-    known = catalog.architecture(arch)
+def _known(arch: str) -> architectures.Architecture:
+    known = architectures.architecture(arch)
     if known is None:
-        near = catalog.nearest_architecture(arch)
+        near = architectures.nearest_architecture(arch)
         raise DataError(f"no architecture is called `{arch}`" + (f"; did you mean `{near}`?" if near else ""))
     return known
 
 
-def input_size(spec: TorchvisionSpec, known: Architecture, shape: Sequence[int]) -> tuple[int, int]:
+def input_size(spec: TorchvisionSpec, known: architectures.Architecture, shape: Sequence[int]) -> tuple[int, int]:
     """Height and width that the layers see: the spec's, else the images' own, enlarged to the least that works."""
     if spec.image_size is not None:
         return spec.image_size, spec.image_size
@@ -110,7 +109,7 @@ def frozen_stages(spec: TorchvisionSpec, stages: Sequence[Stage]) -> int:
     return 0
 
 
-def _small(known: Architecture, size: tuple[int, int]) -> list[str]:
+def _small(known: architectures.Architecture, size: tuple[int, int]) -> list[str]:
     if min(size) >= SMALL_SHARE * known.size:
         return []
     return [

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from service.errors import WeightsError
-from worker.engine.vision import impatience, torchvision
+from worker.engine.runtime.torchvision_shim import impatience, torchvision
 
 NESTED: tuple[str, ...] = ("state_dict", "model", "model_state_dict", "weights", "net")
 """Where training scripts put the state dict inside what they save."""

@@ -10,13 +10,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from service import catalog
+from service.catalog import architectures
 from service.errors import WeightsError
 from service.specs.model import TorchvisionSpec
 from worker.engine.models import zoo
 from worker.engine.models.staged import Staged
 from worker.engine.models.weight_files import StartWeights, read_file, read_official
-from worker.engine.vision import torchvision
+from worker.engine.runtime.torchvision_shim import torchvision
 
 _interpolate = torchvision.models.vision_transformer.interpolate_embeddings
 POSITIONS = "encoder.pos_embedding"
@@ -123,7 +123,7 @@ def identify(tensors: Mapping[str, Tensor]) -> str | None:
     size = sum(tensor.numel() for tensor in tensors.values())
     best, best_share = None, SURE
     for name in zoo.names():
-        known = catalog.architecture(name)
+        known = architectures.architecture(name)
         if known is None or not 0.8 * known.backbone_parameters <= size <= 1.3 * known.parameters:
             continue
         shapes = {key: tensor.shape for key, tensor in zoo.skeleton(name).state_dict().items()}

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from worker.engine.models.staged import Stage, Step, modules
-from worker.engine.vision import torchvision
+from worker.engine.runtime.torchvision_shim import torchvision
 
 HEAD_DEVIATION = 0.01
 """Of the new head's initial weights: the first logits are near zero, the first loss near ln(classes)."""

@@ -1,0 +1,1 @@
+"""What every router shares of HTTP: problems, event streams, ranges, bodies, serializers, the contract."""

@@ -1,0 +1,90 @@
+"""What is refused before any route is asked: foreign hosts and origins, undeclared content, too large bodies."""
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.api.http.problems import http_problem, problem_response, request_id
+
+CHANGING: frozenset[str] = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+# What a page of another site can send without being asked first (the Fetch standard's "simple" content types).
+UNDECLARED: frozenset[str] = frozenset({"", "text/plain", "application/x-www-form-urlencoded"})
+LOOPBACK: frozenset[str] = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@dataclass(frozen=True)
+class Guards:
+    """The ASGI layer that refuses. `hosts` is None when any Host header may be served (keys protect the service)."""
+
+    app: ASGIApp
+    hosts: frozenset[str] | None
+    max_upload_bytes: int
+    max_body_bytes: int
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        limit = self._limit(scope)
+        if refusal := self._refusal(scope, headers, limit):
+            status, detail = refusal
+            response = problem_response(http_problem(status, detail, request_id(Request(scope))))
+            await response(scope, receive, send)
+            return
+        await self.app(scope, _limited(receive, limit), send)
+
+    def _refusal(self, scope: Scope, headers: Headers, limit: int) -> tuple[int, str] | None:
+        host = headers.get("host", "")
+        if self.hosts is not None and _hostname(host) not in self.hosts:
+            return 421, f"This service does not answer for the host {host!r}"
+        if scope["method"] not in CHANGING:
+            return None
+        origin = headers.get("origin")
+        if headers.get("sec-fetch-site") == "cross-site" or (origin is not None and urlsplit(origin).netloc != host):
+            return 403, "Pages of other sites may not change anything here"
+        length = headers.get("content-length", "0")
+        if length.isdigit() and int(length) > limit:
+            return 413, _too_large(limit)
+        has_body = length != "0" or "transfer-encoding" in headers
+        if has_body and headers.get("content-type", "").partition(";")[0].strip().lower() in UNDECLARED:
+            return (
+                415,
+                "Say what the body is: `Content-Type: application/json` (or application/yaml, multipart/form-data)",
+            )
+        return None
+
+    def _limit(self, scope: Scope) -> int:
+        is_upload = scope["path"].startswith("/v1/datasets") and scope["method"] in ("POST", "PUT")
+        is_piece = scope["path"].startswith("/v1/uploads/") and scope["method"] == "PATCH"
+        return self.max_upload_bytes if is_upload or is_piece else self.max_body_bytes
+
+
+def _hostname(host: str) -> str:
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _too_large(limit: int) -> str:
+    return f"The body is over the limit of {limit:,} bytes"
+
+
+def _limited(receive: Receive, limit: int) -> Receive:
+    """Counts what comes in; more than `limit` ends the request with 413."""
+    total = 0
+
+    async def receive_counted() -> Message:
+        nonlocal total
+        message = await receive()
+        total += len(message.get("body", b""))
+        if total > limit:
+            raise HTTPException(413, _too_large(limit))
+        return message
+
+    return receive_counted

@@ -1,0 +1,109 @@
+"""Submit, list, look at, relabel and delete jobs."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Query, Response
+from pydantic import AfterValidator
+
+from service.api.auth import MAY_READ, MAY_TRAIN
+from service.api.deps import Cursor, JobId, Limit, ServicesDep, also, answer
+from service.api.http.serializers import job_report, job_reports
+from service.jobs.idempotency import IdempotencyKey, once
+from service.jobs.submit import SubmittedJob, dry_run_of, submit
+from service.reports.job import JobReport
+from service.reports.page import Page
+from service.reports.resolution import DryRunReport
+from service.specs import INTERNAL_KINDS, KINDS, JobSpec
+from service.specs.changes import JobChanges
+from service.specs.examples import EXAMPLES
+from service.states import JobState
+from service.store import datasets, files, jobs, studies
+
+router = APIRouter(prefix="/jobs", tags=["jobs"])
+
+
+def _is_a_kind(value: str) -> str:
+    if value not in (*KINDS, *INTERNAL_KINDS):
+        raise ValueError(f"`{value}` is none of: {', '.join((*KINDS, *INTERNAL_KINDS))}")
+    return value
+
+
+SpecBody = Annotated[JobSpec, Body(discriminator="kind", openapi_examples=EXAMPLES)]
+Kind = Annotated[str, AfterValidator(_is_a_kind)]
+DryRun = Annotated[bool, Query(description="Only say what would be stored, what is unusual, and what it will cost.")]
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=SubmittedJob,
+    responses=also(200, "What a dry run found.", DryRunReport),
+    dependencies=MAY_TRAIN,
+)
+def submit_job(
+    spec: SpecBody, services: ServicesDep, dry_run: DryRun = False, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Validates and resolves a spec, stores the job, and tells the workers. `Location` is the job's address."""
+    if dry_run:
+        with services.store.read() as session:
+            return answer(dry_run_of(session, services.settings, spec))
+    return once(services, idempotency_key, spec, lambda session: submit(session, services.settings, spec))
+
+
+@router.get("", response_model=Page[JobReport], dependencies=MAY_READ)
+def list_jobs(
+    services: ServicesDep,
+    state: Annotated[JobState | None, Query()] = None,
+    kind: Annotated[
+        Kind | None, Query(description="`import` and `tune-runner` jobs are listed only when asked for.")
+    ] = None,
+    label: Annotated[str | None, Query(max_length=301, description="`key` or `key=value`.")] = None,
+    dataset: Annotated[str | None, Query(max_length=100, description="Id or name of a dataset.")] = None,
+    parent: Annotated[str | None, Query(max_length=100, description="Id of the job that these follow.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """Jobs, the newest first; long lists in results are left out."""
+    with services.store.read() as session:
+        dataset_id = datasets.get(session, dataset).id if dataset else None
+        rows, following = jobs.list_page(
+            session,
+            state=state,
+            kind=kind,
+            label=label,
+            dataset=dataset_id,
+            parent=parent,
+            limit=limit,
+            cursor=cursor,
+        )
+        # As a finished response: FastAPI would validate each report once more, in another thread.
+        return answer(Page[JobReport](data=job_reports(session, rows), next_cursor=following))
+
+
+@router.get("/{job_id}", response_model=JobReport, dependencies=MAY_READ)
+def get_job(job_id: JobId, services: ServicesDep) -> Response:
+    """One job: state, progress, place in the queue, resolved spec and result."""
+    with services.store.read() as session:
+        return answer(job_report(session, jobs.get(session, job_id)))
+
+
+@router.patch("/{job_id}", dependencies=MAY_TRAIN)
+def change_job(job_id: JobId, changes: JobChanges, services: ServicesDep) -> JobReport:
+    """Renames a job, replaces its labels, or changes its priority."""
+    with services.store.begin() as session:
+        row = jobs.relabel(session, job_id, **changes.model_dump(include=changes.model_fields_set))
+        return job_report(session, row)
+
+
+@router.delete("/{job_id}", status_code=204, dependencies=MAY_TRAIN)
+def delete_job(job_id: JobId, services: ServicesDep) -> None:
+    """Deletes a job that has ended or waits, with its files."""
+    with services.store.begin() as session:
+        is_search = jobs.get(session, job_id).kind == "tune"
+        gone = jobs.remove(session, job_id)
+        for each in gone:
+            files.remove(session, each)
+    for each in gone:
+        services.store.artifacts.delete(f"jobs/{each}")
+    if is_search:
+        studies.remove(services.store, job_id)

@@ -1,0 +1,1 @@
+"""Facts by name: architectures, known datasets, and what is usual."""

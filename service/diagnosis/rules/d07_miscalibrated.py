@@ -1,0 +1,34 @@
+"""D7: val loss rises but val accuracy holds: the model is not worse, only too sure of itself."""
+
+from service.diagnosis.record import RunRecord
+from service.diagnosis.rule import Rule
+from service.diagnosis.rules.overfitting import divergence
+from service.reports.finding import Finding, Remedy
+
+
+def judge(record: RunRecord) -> Finding | None:
+    """D6's rise, with val accuracy within one standard error of its best and without the chapter's two gaps."""
+    seen = divergence(record)
+    if seen is None or not seen.confirmed or seen.costs_accuracy or seen.exceeds_indicators:
+        return None
+    last = record.epochs[-1]
+    return Finding(
+        rule="D7",
+        severity="info",
+        confidence=0.8,
+        epoch=last.number,
+        step=last.step,
+        evidence=seen.evidence(),
+        explanation=(
+            f"Validation loss has risen from {seen.lowest_val:.3g} (epoch {seen.best_epoch}) to {seen.last_val:.3g}, "
+            "but validation accuracy is still within chance of its best. The model does not make more mistakes; it "
+            "is only too confident in those it makes. Its predicted probabilities should not be taken at their word."
+        ),
+        remedy=Remedy(
+            text="Choose the best epoch by val accuracy; smooth the labels by 0.1 if you need honest probabilities.",
+            patch={"loss.label_smoothing": 0.1},
+        ),
+    )
+
+
+RULE = Rule("D7", "miscalibrated_only", judge, ("validation",), ("D5",))

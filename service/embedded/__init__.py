@@ -1,0 +1,1 @@
+"""API, worker and broker as one command on one machine."""

@@ -1,0 +1,1 @@
+"""A spec in; a resolved spec, refusals, warnings and estimates out."""

@@ -1,0 +1,209 @@
+"""Advice on a spec that is valid but unusual: the chapter's ranges and common errors, as warnings."""
+
+from collections.abc import Callable, Iterable, Iterator
+
+from service.catalog import transfer_modes
+from service.reports.dataset import DatasetMeta
+from service.reports.finding import Finding
+from service.reports.resolution import Advice
+from service.specs.augmentation import operations
+from service.specs.model import CnnSpec, MlpSpec, TorchvisionSpec
+from service.specs.train import TrainFields
+from service.specs.training import AugmentedPart, TrainingPart
+
+# The chapter's usual ranges of weight decay.
+USUAL_DECAY: dict[str, tuple[float, float]] = {"sgd": (1e-4, 5e-4), "adam": (1e-4, 1e-3), "adamw": (1e-2, 1e-1)}
+USUAL_LR: dict[str, tuple[float, float]] = {"sgd": (1e-4, 0.5), "adam": (1e-6, 2e-2), "adamw": (1e-6, 2e-2)}
+SATURATING: tuple[str, ...] = ("sigmoid", "tanh")
+
+
+def advise(part: TrainingPart, prefix: str, data: DatasetMeta | None, *, gpu: bool = False) -> list[Advice]:
+    """Every warning about a resolved training part that lies at `prefix` of its spec."""
+    found = [advice for rule in RULES for advice in rule(part, data)]
+    if gpu and part.device == "cpu":
+        found.append(
+            Advice(code="gpu-unused", pointer="/device", detail="a worker has a GPU and this job asks for the CPU")
+        )
+    if part.precision in ("fp16", "bf16") and (part.device == "cpu" or not gpu):
+        where = "this job asks for the CPU" if part.device == "cpu" else "no worker has a GPU now"
+        detail = f"{where}: a CPU computes in fp32 whatever is asked, {part.precision} is for a GPU"
+        found.append(Advice(code="precision-on-cpu", pointer="/precision", detail=detail))
+    return [each.model_copy(update={"pointer": prefix + each.pointer}) for each in found]
+
+
+def advise_on_data(findings: Iterable[Finding], prefix: str = "") -> list[Advice]:
+    """What the profile of a dataset says and nobody should start to train without having heard."""
+    return [
+        Advice(code=f"data-{each.name.replace('_', '-')}", pointer=f"{prefix}/dataset", detail=each.explanation)
+        for each in findings
+        if each.severity != "info"
+    ]
+
+
+def _learning_rate(part: TrainingPart, _: DatasetMeta | None) -> Iterator[Advice]:
+    low, high = USUAL_LR[part.optimizer.name]
+    lr = part.optimizer.lr
+    if isinstance(lr, float) and not low <= lr <= high:
+        word = "high: the loss may jump or become NaN" if lr > high else "low: the loss may hardly move"
+        yield Advice(
+            code="lr-unusual",
+            pointer="/optimizer/lr",
+            detail=f"{lr:g} is {word}. Usual for {part.optimizer.name}: {low:g} to {high:g}; an lr-find job tells",
+        )
+
+
+def _weight_decay(part: TrainingPart, _: DatasetMeta | None) -> Iterator[Advice]:
+    low, high = USUAL_DECAY[part.optimizer.name]
+    decay = part.optimizer.weight_decay
+    if decay and not low <= decay <= high:
+        yield Advice(
+            code="weight-decay-unusual",
+            pointer="/optimizer/weight_decay",
+            detail=f"{decay:g} is outside of what is usual for {part.optimizer.name}: {low:g} to {high:g}",
+        )
+
+
+def _shuffle(part: TrainingPart, _: DatasetMeta | None) -> Iterator[Advice]:
+    if isinstance(part, AugmentedPart) and not part.shuffle:
+        yield Advice(
+            code="no-shuffle",
+            pointer="/shuffle",
+            detail="without a new order each epoch, batches are alike and the training is biased by the data's order",
+        )
+
+
+def _normalisation(part: TrainingPart, _: DatasetMeta | None) -> Iterator[Advice]:
+    if part.preprocess.normalize == "none":
+        yield Advice(
+            code="not-normalised",
+            pointer="/preprocess/normalize",
+            detail="inputs that are not centred and scaled train slowly or not at all; `dataset` is the default",
+        )
+
+
+def _pretrained_normalisation(part: TrainingPart, _: DatasetMeta | None) -> Iterator[Advice]:
+    is_official = isinstance(part.model, TorchvisionSpec) and isinstance(part.model.weights, str)
+    if is_official and part.preprocess.normalize == "dataset":
+        yield Advice(
+            code="normalisation-differs",
+            pointer="/preprocess/normalize",
+            detail="the official weights saw images with ImageNet's mean and deviation: `imagenet` fits them",
+        )
+
+
+def _reproducibility(part: TrainingPart, _: DatasetMeta | None) -> Iterator[Advice]:
+    if not part.deterministic:
+        yield Advice(
+            code="not-deterministic",
+            pointer="/deterministic",
+            detail="two runs of this spec with the same seed may differ slightly",
+        )
+
+
+def _dropout(part: TrainingPart, _: DatasetMeta | None) -> Iterator[Advice]:
+    rates = part.model.dropout if isinstance(part.model.dropout, list) else [part.model.dropout]
+    if max(rates, default=0) > 0.6:
+        yield Advice(
+            code="dropout-high",
+            pointer="/model/dropout",
+            detail=f"{max(rates):g} of the units dropped; 0.2 to 0.5 is usual",
+        )
+
+
+def _vanishing(part: TrainingPart, _: DatasetMeta | None) -> Iterator[Advice]:
+    if not isinstance(part.model, MlpSpec | CnnSpec) or part.model.activation not in SATURATING:
+        return
+    if part.model.init == "he":
+        yield Advice(
+            code="init-activation",
+            pointer="/model/init",
+            detail=f"`he` is made for the ReLU family; `xavier` fits {part.model.activation}",
+        )
+    if len(part.model.hidden) > 4 and not part.model.batch_norm:
+        yield Advice(
+            code="may-vanish",
+            pointer="/model/activation",
+            detail=f"{len(part.model.hidden)} layers of {part.model.activation}, no batch norm: gradients may vanish",
+        )
+
+
+def _batch(part: TrainingPart, data: DatasetMeta | None) -> Iterator[Advice]:
+    size = getattr(part, "batch_size", None)
+    if not isinstance(size, int) or not isinstance(part, AugmentedPart):
+        return
+    samples = data.counts.get("train", 0) if data else None
+    if samples and size > 0.2 * samples:
+        yield Advice(
+            code="batch-large",
+            pointer="/batch_size",
+            detail=f"{size} of {samples} training samples a step leave few steps an epoch; 32 or 64 is a good start",
+        )
+    if size < 4 and getattr(part.model, "batch_norm", True):
+        yield Advice(
+            code="batch-tiny",
+            pointer="/batch_size",
+            detail=f"batch norm estimates badly from {size} samples; use 16 or more",
+        )
+
+
+def _splits(part: TrainingPart, data: DatasetMeta | None) -> Iterator[Advice]:
+    if data is None or not isinstance(part, TrainFields) or data.counts.get("val", 0):
+        return
+    if part.early_stopping and part.early_stopping.metric.startswith("val/"):
+        yield Advice(
+            code="no-validation",
+            pointer="/early_stopping",
+            detail="the dataset has no validation split: nothing can stop the training early or show overfitting",
+        )
+
+
+def _augmentation(part: TrainingPart, data: DatasetMeta | None) -> Iterator[Advice]:
+    if data is None or not isinstance(part, AugmentedPart) or data.modality != "image":
+        return
+    names = {operation.op for operation in operations(part.augment)}
+    if data.shape[2] == 1 and names & {"color_jitter", "grayscale"}:
+        yield Advice(
+            code="augment-grey",
+            pointer="/augment",
+            detail="the images are grey: changes of hue and saturation do nothing",
+        )
+    if (
+        data.shape[2] == 1
+        and all(name.isdigit() for name in data.classes)
+        and names & {"horizontal_flip", "vertical_flip"}
+    ):
+        yield Advice(
+            code="augment-flips-digits",
+            pointer="/augment",
+            detail="the classes look like digits, and a mirrored digit is another one or none",
+        )
+
+
+def _transfer(part: TrainingPart, data: DatasetMeta | None) -> Iterator[Advice]:
+    if data is None or not isinstance(part.model, TorchvisionSpec) or part.model.weights is None:
+        return
+    samples = data.counts.get("train", 0)
+    advice = transfer_modes.recommended_mode(samples)
+    order = [each.mode for each in transfer_modes.MODE_ADVICE]
+    if order.index(part.model.mode) > order.index(advice.mode):
+        yield Advice(
+            code="transfer-mode",
+            pointer="/model/mode",
+            detail=f"for {samples} training samples `{advice.mode}` is usual: {advice.why}",
+        )
+
+
+RULES: tuple[Callable[[TrainingPart, DatasetMeta | None], Iterator[Advice]], ...] = (
+    _learning_rate,
+    _weight_decay,
+    _shuffle,
+    _normalisation,
+    _pretrained_normalisation,
+    _reproducibility,
+    _dropout,
+    _vanishing,
+    _batch,
+    _splits,
+    _augmentation,
+    _transfer,
+)

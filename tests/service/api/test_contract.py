@@ -1,0 +1,91 @@
+"""The service keeps its own contract, whatever is sent: schemathesis draws the requests."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.failures import FailureGroup
+from schemathesis.core.result import Ok
+from schemathesis.schemas import APIOperation
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from tests.service.api.server import Server
+from tests.service.api.world import World
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    negative_data_rejection,
+]
+# A piece of an upload is bytes like any other.
+schemathesis.serializer.alias("application/offset+octet-stream", "application/octet-stream")
+BOUNDED = settings(
+    max_examples=4, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck), derandomize=True
+)
+
+
+def operations(server: Server) -> Iterator[APIOperation[Any, Any, Any, Any]]:
+    """Every operation of the service's document, which here asks for no keys."""
+    document = httpx.get(f"{server.url}/openapi.json").json()
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            operation.pop("security", None)
+    for found in schemathesis.openapi.from_dict(document).get_all_operations():
+        assert isinstance(found, Ok)
+        yield found.ok()
+
+
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+def test_every_operation_keeps_the_contract(server: Server, world: World, mode: GenerationMode) -> None:
+    world.dataset()
+    broken: list[str] = []
+    for operation in operations(server):
+
+        @BOUNDED
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def keeps(case: Case[Any]) -> None:
+            case.call_and_validate(base_url=server.url, checks=CHECKS)
+
+        try:
+            keeps()
+        except Unsatisfiable:
+            assert mode is GenerationMode.NEGATIVE  # an operation without input cannot be asked wrongly
+        except FailureGroup as failures:
+            broken.append(f"{operation.label}: {failures}: {[str(each) for each in failures.exceptions]}")
+    assert broken == []
+
+
+def test_real_answers_fit_their_schemas(server: Server, world: World) -> None:
+    dataset = world.dataset()
+    with httpx.Client(base_url=server.url) as client:
+        job_id = client.post("/v1/jobs", json={"kind": "train", "dataset": "digits"}).json()["id"]
+        upload_id = client.post("/v1/uploads", json={"name": "a", "filename": "a.zip", "size": 9}).json()["id"]
+    world.train(job_id)
+    known = {"job_id": job_id, "dataset": dataset.id, "upload_id": upload_id}
+    known |= {"number": 0, "name": "model.safetensors", "image_format": "svg"}
+    checked = 0
+    for operation in operations(server):
+        if operation.method != "get":
+            continue
+        parameters = {parameter.name: known[parameter.name] for parameter in operation.path_parameters}
+        query = {"ids": job_id} if operation.path == "/v1/compare" else {}
+        response = operation.Case(path_parameters=parameters, query=query).call_and_validate(
+            base_url=server.url, checks=CHECKS
+        )
+        checked += response.status_code == 200
+    assert checked > 25

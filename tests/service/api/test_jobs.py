@@ -1,0 +1,212 @@
+"""Submitting, listing, changing and steering jobs."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from service.jobs import runners
+from service.specs.examples import EXAMPLES
+from service.specs.tune import TuneSpec
+from service.states import JobState
+from service.store import studies
+from tests.service.api.bell import Bell
+from tests.service.api.world import World
+
+LEAST = {"kind": "train", "dataset": "digits"}
+
+
+def submit(client: httpx.Client, **spec: Any) -> dict[str, Any]:
+    response = client.post("/v1/jobs", json=LEAST | spec)
+    assert response.status_code == 202, response.text
+    job: dict[str, Any] = response.json()
+    assert response.headers["location"] == f"/v1/jobs/{job['id']}"
+    return job
+
+
+def test_a_submitted_job_is_stored_resolved_and_rung(client: httpx.Client, world: World, bell: Bell) -> None:
+    dataset = world.dataset()
+    job = submit(client)
+    assert job["state"] == "queued"
+    assert job["dataset"] == dataset.id
+    assert job["spec"]["optimizer"]["lr"] == 1e-3
+    assert job["queue"] == {"position": 1, "reason": "waits for a worker: none is running"}
+    assert bell.hears(job["id"])
+    assert client.get(f"/v1/jobs/{job['id']}").json() == {k: v for k, v in job.items() if k != "warnings"}
+
+
+def test_a_builtin_dataset_is_imported_on_first_use(client: httpx.Client, world: World, bell: Bell) -> None:
+    job = submit(client)
+    dataset = client.get("/v1/datasets/digits").json()
+    assert dataset["state"] == "importing"
+    assert job["queue"]["reason"].startswith("waits for the import job")
+    assert bell.hears(dataset["job"], job["id"])
+    world.import_dataset(dataset["id"], dataset["job"])
+    assert world.claim(job["id"]).dataset_id == dataset["id"]
+
+
+@pytest.mark.parametrize("kind", ["train", "train-least", "lr-find", "sanity", "batch-size", "tune"])
+def test_the_documented_examples_are_accepted(client: httpx.Client, world: World, kind: str) -> None:
+    world.dataset()
+    response = client.post("/v1/jobs", json=EXAMPLES[kind]["value"])
+    assert response.status_code == 202, response.text
+
+
+def test_yaml_is_welcome(client: httpx.Client) -> None:
+    text = "kind: train\ndataset: digits\noptimizer: {lr: 1e-2}\n"
+    response = client.post("/v1/jobs", content=text, headers={"content-type": "application/yaml"})
+    assert response.status_code == 202, response.text
+    assert response.json()["spec"]["optimizer"]["lr"] == 0.01
+
+
+def test_a_dry_run_stores_nothing(client: httpx.Client, world: World) -> None:
+    world.dataset()
+    response = client.post("/v1/jobs?dry_run=true", json=LEAST | {"shuffle": False, "epochs": 3})
+    assert response.status_code == 200
+    answer = response.json()
+    assert [each["code"] for each in answer["warnings"]] == ["no-shuffle", "batch-large"]
+    assert answer["estimates"]["parameters"]["total"] > 0
+    assert client.get("/v1/jobs").json() == {"data": [], "next_cursor": None}
+
+
+def test_warnings_come_with_the_job_and_as_log_lines(client: httpx.Client, world: World) -> None:
+    world.dataset(samples=500)
+    job = submit(client, shuffle=False)
+    assert [each["pointer"] for each in job["warnings"]] == ["/shuffle"]
+    assert "/shuffle" in client.get(f"/v1/jobs/{job['id']}/logs?level=warning").text
+
+
+def test_an_idempotency_key_replays_the_first_answer(client: httpx.Client) -> None:
+    headers = {"Idempotency-Key": "one"}
+    first = client.post("/v1/jobs", json=LEAST, headers=headers)
+    again = client.post("/v1/jobs", json=LEAST, headers=headers)
+    assert again.json() == first.json()
+    assert (again.status_code, again.headers["location"]) == (202, first.headers["location"])
+    assert len(client.get("/v1/jobs").json()["data"]) == 1
+    other = client.post("/v1/jobs", json=LEAST | {"seed": 1}, headers=headers)
+    assert other.status_code == 422
+    assert other.json()["code"] == "invalid-request"
+
+
+def test_lists_are_filtered_and_paged(client: httpx.Client, world: World) -> None:
+    dataset = world.dataset()
+    ids = [submit(client, name=f"job {n}", labels={"team": "a" if n % 2 else "b"})["id"] for n in range(5)]
+    first = client.get("/v1/jobs?limit=2").json()
+    second = client.get("/v1/jobs", params={"limit": 2, "cursor": first["next_cursor"]}).json()
+    third = client.get("/v1/jobs", params={"limit": 2, "cursor": second["next_cursor"]}).json()
+    listed = [job["id"] for page in (first, second, third) for job in page["data"]]
+    assert listed == ids[::-1]
+    assert third["next_cursor"] is None
+    assert [job["queue"]["position"] for job in first["data"]] == [5, 4]
+    assert len(client.get("/v1/jobs?label=team=a").json()["data"]) == 2
+    assert len(client.get(f"/v1/jobs?dataset={dataset.name}&state=queued&kind=train").json()["data"]) == 5
+    assert [job["kind"] for job in client.get("/v1/jobs?kind=import").json()["data"]] == ["import"]
+
+
+def test_a_job_can_be_renamed_and_deleted(client: httpx.Client) -> None:
+    job = submit(client)
+    path = f"/v1/jobs/{job['id']}"
+    changed = client.patch(path, json={"labels": {"a": "b"}, "priority": 5}).json()
+    assert (changed["labels"], changed["priority"], changed["name"]) == ({"a": "b"}, 5, None)
+    assert client.delete(path).status_code == 204
+    assert client.get(path).status_code == 404
+
+
+def test_a_search_is_deleted_with_its_runners_and_its_study(client: httpx.Client, world: World) -> None:
+    world.dataset()
+    space = {"optimizer.lr": {"type": "float", "low": 1e-4, "high": 1e-2}}
+    spec = {"kind": "tune", "train": {"dataset": "digits"}, "search_space": space, "parallelism": 2}
+    job_id = client.post("/v1/jobs", json=spec).json()["id"]
+    fence = world.claim(job_id).fence
+    studies.address(world.store, job_id)
+    with world.store.begin() as session:
+        (runner,) = runners.start(session, job_id, TuneSpec.model_validate(spec), 1)
+    world.save_bytes(runner, "trial-00001.pt", "last", b"state")
+    shown = client.get(f"/v1/jobs/{runner}").json()
+    assert (shown["kind"], shown["parent"], shown["state"]) == ("tune-runner", job_id, "queued")
+    assert client.post(f"/v1/jobs/{runner}/clone").json()["detail"].startswith("A runner belongs to its search")
+    world.end(fence)
+    assert client.delete(f"/v1/jobs/{job_id}").status_code == 204
+    assert client.get(f"/v1/jobs/{runner}").status_code == 404
+    assert world.store.artifacts.keys(f"jobs/{runner}") == []
+    assert studies.kept(world.store) == []
+
+
+def test_a_running_job_cannot_be_deleted(client: httpx.Client, world: World) -> None:
+    world.dataset()
+    job = submit(client)
+    world.claim(job["id"])
+    response = client.delete(f"/v1/jobs/{job['id']}")
+    assert response.status_code == 409
+    assert "running" in response.json()["detail"]
+
+
+def test_cancel_pause_and_resume_follow_the_states(client: httpx.Client, world: World, bell: Bell) -> None:
+    world.dataset()
+    job = submit(client)
+    path = f"/v1/jobs/{job['id']}"
+    assert client.post(f"{path}/pause").json()["state"] == "paused"
+    assert client.post(f"{path}/pause").status_code == 409
+    assert client.post(f"{path}/resume").json()["state"] == "queued"
+    assert bell.hears(job["id"], job["id"])
+    world.claim(job["id"])
+    assert client.post(f"{path}/cancel").json()["state"] == "cancelling"
+    other = submit(client)
+    assert client.post(f"/v1/jobs/{other['id']}/cancel").json()["state"] == "cancelled"
+    refused = client.post(f"/v1/jobs/{other['id']}/resume")
+    assert (refused.status_code, refused.json()["code"]) == (409, "wrong-state")
+    assert "cancelled" in refused.json()["detail"]
+
+
+def test_retry_and_clone_make_linked_jobs(client: httpx.Client, world: World) -> None:
+    world.dataset()
+    job = submit(client, epochs=7)
+    path = f"/v1/jobs/{job['id']}"
+    assert client.post(f"{path}/retry").status_code == 409
+    world.end(world.claim(job["id"]).fence, JobState.FAILED)
+    retried = client.post(f"{path}/retry").json()
+    assert (retried["parent"], retried["spec"]["epochs"]) == (job["id"], 7)
+    cloned = client.post(f"{path}/clone", json={"patch": {"optimizer.lr": 0.5}}).json()
+    assert cloned["spec"]["optimizer"]["lr"] == 0.5
+    assert [each["id"] for each in client.get(f"/v1/jobs?parent={job['id']}").json()["data"]] == [
+        cloned["id"],
+        retried["id"],
+    ]
+    assert client.post(f"{path}/clone", json={"patch": {"epochs": 0}}).status_code == 422
+
+
+def test_a_full_queue_answers_429(client: httpx.Client, world: World) -> None:
+    world.dataset()
+    for _ in range(12):
+        submit(client)
+    response = client.post("/v1/jobs", json=LEAST)
+    assert response.status_code == 429
+    assert response.headers["retry-after"] == "10"
+
+
+def test_references_are_checked_at_submission(client: httpx.Client, world: World) -> None:
+    world.dataset()
+    gone = client.post("/v1/jobs", json=LEAST | {"optimizer": {"lr": {"from_job": "nothing"}}})
+    assert gone.status_code == 422
+    assert gone.json()["errors"][0]["pointer"] == "/optimizer/lr/from_job"
+    sanity = submit(client, kind="sanity")
+    wrong = client.post("/v1/jobs", json=LEAST | {"optimizer": {"lr": {"from_job": sanity["id"]}}})
+    assert "takes `lr-find`" in wrong.json()["detail"]
+    waiting = submit(client, requires=[sanity["id"]])
+    assert "sanity" in waiting["queue"]["reason"]
+
+
+def test_a_job_behind_a_missed_gate_fails_at_once(client: httpx.Client, world: World) -> None:
+    world.dataset()
+    sanity = submit(client, kind="sanity")
+    world.end(world.claim(sanity["id"]).fence, JobState.FAILED)
+    job = submit(client, requires=[sanity["id"]])
+    assert (job["state"], job["error"]["code"]) == ("failed", "gate-failed")
+
+
+def test_cancelling_a_waiting_gate_fails_who_waits(client: httpx.Client, world: World) -> None:
+    world.dataset()
+    sanity = submit(client, kind="sanity")
+    job = submit(client, requires=[sanity["id"]])
+    client.post(f"/v1/jobs/{sanity['id']}/cancel")
+    assert client.get(f"/v1/jobs/{job['id']}").json()["state"] == "failed"

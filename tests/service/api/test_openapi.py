@@ -1,0 +1,94 @@
+"""The contract: stable, complete, and readable by the docs page."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from service.specs import KINDS
+from service.specs.examples import DATASET_EXAMPLES
+
+SNAPSHOT = Path(__file__).parent / "openapi.txt"
+
+
+@pytest.fixture
+def document(client: httpx.Client) -> dict[str, Any]:
+    body: dict[str, Any] = client.get("/openapi.json").json()
+    return body
+
+
+def operations(document: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [(f"{method} {path}", op) for path, methods in document["paths"].items() for method, op in methods.items()]
+
+
+def wordless(node: Any) -> Any:
+    """The structure alone: better words are no change of the contract."""
+    if isinstance(node, dict):
+        words = ("description", "summary", "title", "examples")
+        return {name: wordless(value) for name, value in node.items() if name not in words or not is_word(value)}
+    return [wordless(each) for each in node] if isinstance(node, list) else node
+
+
+def is_word(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, dict) and all("summary" in each for each in value.values()))
+
+
+def lines(document: dict[str, Any]) -> str:
+    """One line an operation and one a schema, without words: small, and its differences read well."""
+    rows = [*operations(document), *document["components"]["schemas"].items()]
+    rows = [(name, wordless(each)) for name, each in rows]
+    return "".join(f"{name}: {json.dumps(each, sort_keys=True, ensure_ascii=False)}\n" for name, each in sorted(rows))
+
+
+def test_the_contract_is_the_one_in_the_snapshot(document: dict[str, Any]) -> None:
+    """After a change that is meant: `UPDATE_SNAPSHOT=1 pytest tests/service/api/test_openapi.py`."""
+    text = lines(document)
+    if os.environ.get("UPDATE_SNAPSHOT"):
+        SNAPSHOT.write_text(text)
+    assert text == SNAPSHOT.read_text(), "the contract changed; see this test's docstring"
+
+
+def test_every_operation_has_a_unique_id_a_summary_and_a_tag(document: dict[str, Any]) -> None:
+    ids = [op["operationId"] for _, op in operations(document)]
+    assert len(ids) == len(set(ids))
+    for name, op in operations(document):
+        assert op["description"], name
+        assert op["tags"], name
+        assert "application/problem+json" in op["responses"]["default"]["content"], name
+        assert "422" not in op["responses"], name
+
+
+def test_every_kind_has_an_example(document: dict[str, Any]) -> None:
+    body = document["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]
+    kinds = {example["value"]["kind"] for example in body["examples"].values()}
+    assert kinds == set(KINDS)
+    datasets = document["paths"]["/v1/datasets"]["post"]["requestBody"]["content"]
+    assert set(datasets) == {"application/json", "multipart/form-data"}
+    assert datasets["application/json"]["examples"].keys() == DATASET_EXAMPLES.keys()
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    def check(node: Any) -> None:
+        if isinstance(node, dict):
+            if "$ref" in node:
+                place: Any = document
+                for part in node["$ref"].removeprefix("#/").split("/"):
+                    place = place[part]
+            for value in node.values():
+                check(value)
+        elif isinstance(node, list):
+            for value in node:
+                check(value)
+
+    check(document)
+
+
+def test_the_docs_page_gets_openapi_3_0(client: httpx.Client) -> None:
+    lowered = client.get("/docs/openapi.json").json()
+    assert lowered["openapi"] == "3.0.3"
+    text = json.dumps(lowered)
+    for word in ('"const"', '"prefixItems"', '{"type": "null"}'):
+        assert word not in text

@@ -1,0 +1,111 @@
+"""Health, readiness, statistics, workers, queue, catalog, pages."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.catalog.architectures import ARCHITECTURES
+from service.settings import Settings
+from service.store import workers
+from tests.service.api.server import Server
+from tests.service.api.world import WORKER, World
+
+LEAST = {"kind": "train", "dataset": "digits"}
+
+
+@pytest.fixture
+def connected(sqlite_url: str, home: Path, broker_url: str) -> Iterator[httpx.Client]:
+    """A client of a service with a real broker."""
+    settings = Settings(home=home, database_url=sqlite_url, broker_url=broker_url)
+    with Server(settings) as server, httpx.Client(base_url=server.url, timeout=30) as client:
+        yield client
+
+
+def test_importing_the_api_loads_neither_torch_nor_what_is_needed_later() -> None:
+    code = (
+        "import sys, service.api.app;"
+        "late = {'torch', 'torchvision', 'optuna', 'matplotlib', 'celery', 'alembic', 'worker'} & set(sys.modules);"
+        "assert not late, late"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_health_and_readiness(connected: httpx.Client) -> None:
+    assert connected.get("/healthz").json()["status"] == "ok"
+    ready = connected.get("/readyz").json()
+    assert (ready["status"], ready["checks"]["broker"]) == ("ready", "answers")
+
+
+def test_a_lost_broker_degrades(client: httpx.Client) -> None:
+    response = client.get("/readyz")
+    assert (response.status_code, response.json()["status"]) == (200, "degraded")
+
+
+def test_a_lost_schema_is_not_ready(server_to_break: Server) -> None:
+    def rename(old: str, new: str) -> None:
+        with server_to_break.store.begin() as session:
+            session.connection().exec_driver_sql(f"ALTER TABLE {old} RENAME TO {new}")
+
+    rename("alembic_version", "lost")
+    response = httpx.get(f"{server_to_break.url}/readyz")
+    rename("lost", "alembic_version")
+    assert (response.status_code, response.json()["code"]) == (503, "schema-outdated")
+    assert "retry-after" in response.headers
+
+
+def test_statistics_are_in_prometheus_format(client: httpx.Client) -> None:
+    client.post("/v1/jobs", json=LEAST)
+    text = client.get("/metrics").text
+    assert 'trainwright_jobs{state="queued"} 2' in text
+    assert 'trainwright_requests_total{method="POST",status="202"} 1' in text
+    for line in text.splitlines():
+        assert re.fullmatch(r'# (HELP|TYPE) .+|[a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? [0-9.e+-]+', line), line
+
+
+def test_workers_and_queue(client: httpx.Client, world: World) -> None:
+    world.dataset()
+    with world.store.begin() as session:
+        workers.register(session, WORKER, host="box", pid=7, slots=2, devices=[{"name": "cpu"}])
+    running, waiting = (client.post("/v1/jobs", json=LEAST).json()["id"] for _ in range(2))
+    world.claim(running)
+    worker = client.get("/v1/workers").json()["data"][0]
+    assert (worker["name"], worker["state"], worker["device"], worker["jobs"]) == ("box:7", "alive", "cpu", [running])
+    queue = client.get("/v1/queue").json()["data"]
+    assert [(job["job"], job["position"], job["reason"]) for job in queue] == [(waiting, 1, "waits for a free worker")]
+    assert client.post(f"/v1/workers/{WORKER}/drain").json()["state"] == "draining"
+    assert client.post("/v1/workers/none/drain").status_code == 404
+
+
+def test_the_catalog_begins_with_the_chapters_table(client: httpx.Client) -> None:
+    body = client.get("/v1/architectures").json()
+    assert [(each["name"], each["top1"]) for each in body["data"][:6]] == [
+        ("resnet18", 69.8),
+        ("resnet50", 76.1),
+        ("efficientnet_b0", 77.1),
+        ("efficientnet_b4", 82.9),
+        ("vit_b_16", 81.8),
+        ("convnext_base", 83.8),
+    ]
+    assert [mode["mode"] for mode in body["modes"]] == ["feature_extraction", "partial", "full"]
+    assert len(body["data"]) == len(ARCHITECTURES) == 80
+    assert all(each["usage"] for each in body["data"])
+    assert client.get("/v1/known-datasets").json()["data"][0]["name"] == "digits"
+    presets = {each["name"]: each["operations"] for each in client.get("/v1/augmentations").json()["data"]}
+    assert [op["op"] for op in presets["light"]] == ["horizontal_flip", "crop"]
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_pages_load_nothing_from_elsewhere(client: httpx.Client, path: str) -> None:
+    page = client.get(path)
+    assert page.headers["content-type"].startswith("text/html")
+    parts = re.findall(r'(?:src|href)="([^"#]+)"', page.text)
+    assert parts
+    for part in parts:
+        assert part.startswith("/"), part
+        assert client.get(part).status_code == 200, part
+    assert "<script>" not in page.text

@@ -1,0 +1,138 @@
+"""Every fault is a problem document that points at what is wrong."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.service.api.server import Server
+
+LEAST = {"kind": "train", "dataset": "digits"}
+
+
+def problem(response: httpx.Response, status: int) -> dict[str, Any]:
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = response.json()
+    assert body["status"] == status
+    assert body["request_id"] == response.headers["x-request-id"]
+    assert {"type", "title", "detail", "code", "errors"} <= set(body)
+    return body
+
+
+@pytest.mark.parametrize(
+    ("spec", "pointer", "words"),
+    [
+        ({"optimiser": {}}, "/optimiser", "did you mean `optimizer`?"),
+        ({"model": {"family": "mlp", "hiden": [1]}}, "/model/hiden", "did you mean `hidden`?"),
+        ({"model": {"family": "mpl"}}, "/model/family", "did you mean `mlp`?"),
+        ({"model": {"family": "mlp", "hidden": [8, 0]}}, "/model/hidden/1", "greater than or equal to 1"),
+        ({"model": {"hidden": [8]}}, "/model/family", "required: one of 'mlp', 'cnn', 'torchvision'"),
+        ({"augment": [{"p": 0.5}]}, "/augment/0/op", "'horizontal_flip', 'vertical_flip'"),
+        ({"batch_size": []}, "/batch_size", 'like {"from_job": "<id>"}'),
+        ({"optimizer": {"lr": "fast"}}, "/optimizer/lr", "valid number"),
+        ({"optimizer": {"lr": {"from": "x"}}}, "/optimizer/lr/from", "did you mean `from_job`?"),
+        ({"optimizer": {"lr": -1}}, "/optimizer/lr", "greater than 0"),
+        ({"augment": "standrd"}, "/augment", "did you mean `standard`?"),
+        ({"augment": [{"op": "rotate"}]}, "/augment/0/op", "did you mean `rotation`?"),
+        ({"augment": [{"op": "rotation", "degrees": 999}]}, "/augment/0/degrees", "180"),
+        ({"augment": [{"op": "resized_crop", "scale": [0.9, 0.1]}]}, "/augment/0/scale", "above the second"),
+        ({"epochs": 0}, "/epochs", "greater than or equal to 1"),
+        ({"batch_size": "automatic"}, "/batch_size", "auto"),
+        ({"schedule": {"name": "cosine", "warmup": 2}}, "/schedule/warmup", "0.5"),
+        ({"dataset": None}, "/dataset", "string"),
+        ({"kind": "trian"}, "/kind", "did you mean `train`?"),
+        ({"kind": "lr-find", "lr_min": 2.0}, "", "lr_min must be below lr_max"),
+        ({"dataset": "digts"}, "/dataset", "did you mean `digits`?"),
+        ({"labels": {"a/b": 3}}, "/labels/a~1b", "string"),
+    ],
+)
+def test_pointers_lead_to_the_field_without_the_names_of_unions(
+    client: httpx.Client, spec: dict[str, Any], pointer: str, words: str
+) -> None:
+    body = problem(client.post("/v1/jobs", json=LEAST | spec), 422)
+    assert body["code"] == "invalid-spec"
+    assert [error["pointer"] for error in body["errors"]] == [pointer], body
+    assert words in body["errors"][0]["detail"]
+
+
+def test_pointers_into_a_tune_spec(client: httpx.Client) -> None:
+    spec = {"kind": "tune", "train": {"dataset": "digits", "epoch": 3}, "search_space": {"seed": {"type": "flaot"}}}
+    body = problem(client.post("/v1/jobs", json=spec), 422)
+    assert [error["pointer"] for error in body["errors"]] == ["/train/epoch", "/search_space/seed/type"]
+
+
+def test_a_missing_field_is_named(client: httpx.Client) -> None:
+    body = problem(client.post("/v1/jobs", json={"kind": "train"}), 422)
+    assert body["errors"] == [{"pointer": "/dataset", "detail": "Field required"}]
+
+
+def test_a_missing_kind_is_told_with_what_it_may_be(client: httpx.Client) -> None:
+    body = problem(client.post("/v1/jobs", json={"dataset": "digits"}), 422)
+    assert [error["pointer"] for error in body["errors"]] == ["/kind"]
+    assert "one of 'train', 'lr-find'" in body["errors"][0]["detail"]
+
+
+@pytest.mark.parametrize("content", ["{", "", "[1, 2", "nul", '{"a": 1}}', "[" * 100_000, b"\xff\xfe"])
+def test_malformed_json_is_a_422(client: httpx.Client, content: str | bytes) -> None:
+    response = client.post("/v1/jobs", content=content, headers={"content-type": "application/json"})
+    body = problem(response, 422)
+    assert body["errors"][0]["pointer"] == ""
+
+
+@pytest.mark.parametrize(
+    "content", ["a: [", "a: &x 1\nb: *x", "- " * 40_000, "!!python/object:os.system {}", "a: \x00"]
+)
+def test_malformed_yaml_is_a_422(client: httpx.Client, content: str) -> None:
+    problem(client.post("/v1/jobs", content=content, headers={"content-type": "application/yaml"}), 422)
+
+
+def test_unknown_paths_and_methods(client: httpx.Client) -> None:
+    assert problem(client.get("/v1/nothing"), 404)["code"] == "not-found"
+    assert problem(client.get("/assets/nothing.js"), 404)["code"] == "not-found"
+    refused = client.put("/v1/jobs", json={})
+    assert problem(refused, 405)["code"] == "method-not-allowed"
+    assert refused.headers["allow"] == "GET, POST"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", "/events", "/metrics", "/curves", "/curves.svg", "/confusion", "/report", "/checkpoints", "/logs", "/bundle"],
+)
+def test_unknown_jobs_are_404(client: httpx.Client, path: str) -> None:
+    assert "018f" in problem(client.get(f"/v1/jobs/018f{path}"), 404)["detail"]
+
+
+@pytest.mark.parametrize(
+    ("query", "pointer"),
+    [
+        ("limit=0", "/query/limit"),
+        ("limit=x", "/query/limit"),
+        ("state=done", "/query/state"),
+        ("kind=trian", "/query/kind"),
+        ("cursor=abc", "/query/cursor"),
+    ],
+)
+def test_query_parameters_are_named(client: httpx.Client, query: str, pointer: str) -> None:
+    assert problem(client.get(f"/v1/jobs?{query}"), 422)["errors"][0]["pointer"] == pointer
+
+
+def test_large_bodies_are_413(client: httpx.Client) -> None:
+    headers = {"content-type": "application/json"}
+    problem(client.post("/v1/jobs", content=b" " * (2**20 + 1), headers=headers), 413)
+    pieces = (b" " * 2**16 for _ in range(40))
+    problem(client.post("/v1/jobs", content=pieces, headers=headers), 413)
+    yaml = {"content-type": "application/yaml"}
+    problem(client.post("/v1/jobs", content=b"a: " + b"b" * 300_000, headers=yaml), 413)
+
+
+def test_what_is_unexpected_is_a_500_without_details(server_to_break: Server) -> None:
+    with server_to_break.store.begin() as session:
+        session.connection().exec_driver_sql("ALTER TABLE api_keys RENAME TO lost")
+    response = httpx.get(f"{server_to_break.url}/v1/keys", headers={"x-request-id": "abc-1"})
+    with server_to_break.store.begin() as session:
+        session.connection().exec_driver_sql("ALTER TABLE lost RENAME TO api_keys")
+    body = problem(response, 500)
+    assert body["request_id"] == "abc-1"
+    assert "api_keys" not in response.text
+    assert response.headers["x-content-type-options"] == "nosniff"

@@ -1,0 +1,235 @@
+"""What a job measured and concluded, over HTTP."""
+
+import csv
+import io
+import math
+
+import httpx
+import pytest
+from PIL import Image
+
+from service.events import StepRecord
+from service.reports.result import Importances, LrCurve, LrPoint, SanityReport, Trial
+from tests.service.api.world import CLASSES, World
+
+LEAST = {"kind": "train", "dataset": "digits"}
+
+
+def submit(client: httpx.Client, world: World, **spec: object) -> str:
+    world.dataset()
+    response = client.post("/v1/jobs", json=LEAST | spec)
+    assert response.status_code == 202, response.text
+    job_id: str = response.json()["id"]
+    return job_id
+
+
+@pytest.fixture
+def trained(client: httpx.Client, world: World) -> str:
+    """Path of a job that has trained."""
+    job_id = submit(client, world)
+    world.train(job_id)
+    return f"/v1/jobs/{job_id}"
+
+
+def test_the_job_shows_its_result(client: httpx.Client, trained: str) -> None:
+    job = client.get(trained).json()
+    assert (job["state"], job["progress"]) == ("succeeded", 1.0)
+    assert job["result"]["test"]["accuracy"] == 0.975
+    assert client.get("/v1/jobs").json()["data"][0]["result"]["best_epoch"] == 3
+
+
+def test_metrics_are_series_of_points(client: httpx.Client, trained: str) -> None:
+    series = client.get(f"{trained}/metrics?names=train/loss,lr/*").json()["series"]
+    assert [each["name"] for each in series] == ["lr/group0", "train/loss"]
+    points = series[1]["points"]
+    assert [(point["step"], point["epoch"], point["value"]) for point in points[:2]] == [(1, 1, 2.0), (2, 1, 1.0)]
+    assert len(points) == 30
+    assert client.get(f"{trained}/metrics?names=nothing").json() == {"series": []}
+    late = client.get(f"{trained}/metrics?names=train/loss&from_step=25").json()["series"][0]["points"]
+    assert [point["step"] for point in late] == [25, 26, 27, 28, 29, 30]
+    few = client.get(f"{trained}/metrics?names=train/loss&max_points=8").json()["series"][0]["points"]
+    assert (few[0]["step"], few[-1]["step"]) == (1, 30)
+    assert len(few) <= 8
+
+
+def test_metrics_as_csv(client: httpx.Client, trained: str) -> None:
+    response = client.get(f"{trained}/metrics?names=train/loss&format=csv")
+    assert response.headers["content-type"] == "text/csv; charset=utf-8"
+    rows = list(csv.DictReader(io.StringIO(response.text)))
+    assert len(rows) == 30
+    assert (rows[0]["name"], float(rows[1]["value"])) == ("train/loss", 1.0)
+
+
+def test_values_that_are_not_finite_are_null_and_flagged(client: httpx.Client, world: World) -> None:
+    job_id = submit(client, world)
+    fence = world.claim(job_id).fence
+    values = [math.nan, math.inf, -math.inf, 1.0]
+    world.record(fence, [StepRecord(step=n, epoch=1, values={"x": value}) for n, value in enumerate(values, 1)])
+    points = client.get(f"/v1/jobs/{job_id}/metrics").json()["series"][0]["points"]
+    assert [(point["value"], point["flag"]) for point in points] == [
+        (None, "nan"),
+        (None, "inf"),
+        (None, "-inf"),
+        (1.0, None),
+    ]
+
+
+def test_curves_per_epoch(client: httpx.Client, trained: str) -> None:
+    curves = client.get(f"{trained}/curves").json()
+    assert curves["best_epoch"] == 3
+    assert [epoch["epoch"] for epoch in curves["epochs"]] == [1, 2, 3]
+    assert curves["epochs"][1]["val"]["loss"] == pytest.approx(1.05)
+    assert curves["epochs"][0]["train"]["accuracy"] == 0.5
+
+
+@pytest.mark.parametrize("name", ["curves", "confusion"])
+def test_pictures(client: httpx.Client, trained: str, name: str) -> None:
+    svg = client.get(f"{trained}/{name}.svg")
+    assert (svg.headers["content-type"], svg.text[:5]) == ("image/svg+xml", "<?xml")
+    png = client.get(f"{trained}/{name}.png")
+    assert png.headers["content-type"] == "image/png"
+    assert Image.open(io.BytesIO(png.content)).format == "PNG"
+    assert client.get(f"{trained}/{name}.gif").status_code == 422
+
+
+def test_confusion_and_report(client: httpx.Client, trained: str) -> None:
+    confusion = client.get(f"{trained}/confusion?split=test").json()
+    assert confusion["labels"] == CLASSES
+    assert confusion["matrix"][3][8] == 1
+    assert confusion["most_confused"][0]["true"] == "3"
+    report = client.get(f"{trained}/report?split=test").json()
+    assert (report["split"], report["accuracy"], len(report["classes"])) == ("test", 0.975, 10)
+    rows = list(csv.reader(io.StringIO(client.get(f"{trained}/confusion.csv").text)))
+    assert rows[0][1:] == CLASSES
+    assert rows[4][9] == "1"
+
+
+def test_a_result_that_is_not_there_says_so(client: httpx.Client, world: World) -> None:
+    path = f"/v1/jobs/{submit(client, world)}"
+    for name in ("confusion", "report", "lr-curve", "trials", "sanity", "batch-sizes", "checkup"):
+        response = client.get(f"{path}/{name}")
+        assert (response.status_code, response.json()["code"]) == (404, "no-result"), name
+        assert "train" in response.json()["detail"]
+    assert client.get(f"{path}/curves").json() == {"epochs": [], "best_epoch": None}
+
+
+def test_the_results_of_another_kind_are_not_mistaken(client: httpx.Client, trained: str) -> None:
+    assert client.get(f"{trained}/lr-curve").status_code == 404
+    assert client.get(f"{trained}/trials").status_code == 404
+    assert client.get(f"{trained}/sanity").status_code == 404
+
+
+def test_the_lr_curve_and_its_picture(client: httpx.Client, world: World) -> None:
+    job_id = submit(client, world, kind="lr-find")
+    fence = world.claim(job_id).fence
+    points = [LrPoint(lr=10**-n, loss=1 / n, smoothed=1 / n) for n in range(7, 1, -1)]
+    curve = LrCurve(
+        points=points,
+        suggested=1e-3,
+        steepest=2e-3,
+        minimum_over_ten=1e-3,
+        quality="good",
+        reason="the loss fell",
+        rule="probe",
+    )
+    world.report(fence, "result", curve)
+    world.end(fence)
+    body = client.get(f"/v1/jobs/{job_id}/lr-curve").json()
+    assert (body["suggested"], body["quality"], len(body["points"])) == (1e-3, "good", 6)
+    assert client.get(f"/v1/jobs/{job_id}/lr-curve.svg").status_code == 200
+    assert "points" not in client.get("/v1/jobs").json()["data"][0]["result"]
+    follower = client.post("/v1/jobs", json=LEAST | {"optimizer": {"lr": {"from_job": job_id}}})
+    assert follower.status_code == 202
+
+
+def test_trials_are_shown_while_the_search_runs(client: httpx.Client, world: World) -> None:
+    space = {"optimizer.lr": {"type": "float", "low": 1e-4, "high": 1e-2}}
+    world.dataset()
+    spec = {"kind": "tune", "train": {"dataset": "digits"}, "search_space": space}
+    job_id = client.post("/v1/jobs", json=spec).json()["id"]
+    fence = world.claim(job_id).fence
+    for number, value in enumerate([0.7, 0.9, None]):
+        state = "complete" if value else "running"
+        trial = Trial.model_validate(
+            {"number": number, "state": state, "params": {}, "value": value, "duration_seconds": 1.0}
+        )
+        world.report(fence, f"trial:{number}", trial)
+    world.report(fence, "importances", Importances(data={"optimizer.lr": 1.0}))
+    trials = client.get(f"/v1/jobs/{job_id}/trials").json()
+    assert [trial["state"] for trial in trials["data"]] == ["complete", "complete", "running"]
+    assert trials["best"]["number"] == 1
+    assert trials["importances"] == {"optimizer.lr": 1.0}
+
+
+def test_the_sanity_verdict(client: httpx.Client, world: World) -> None:
+    job_id = submit(client, world, kind="sanity")
+    fence = world.claim(job_id).fence
+    verdict = SanityReport(
+        passed=True,
+        accuracy=1.0,
+        eval_accuracy=1.0,
+        initial_loss=2.3,
+        final_loss=0.01,
+        steps=60,
+        lr=1e-3,
+        loss_per_step=[2.3, None, 0.01],
+        accuracy_per_step=[0.1, 1.0],
+    )
+    world.report(fence, "result", verdict)
+    world.end(fence)
+    assert client.get(f"/v1/jobs/{job_id}/sanity").json()["passed"] is True
+
+
+def test_checkpoints_are_listed_and_downloaded(client: httpx.Client, trained: str) -> None:
+    files = client.get(f"{trained}/checkpoints").json()["data"]
+    assert [(file["name"], file["role"], file["size"], file["epoch"]) for file in files] == [
+        ("model.safetensors", "model", 2048, 3)
+    ]
+    response = client.get(f"{trained}/checkpoints/model.safetensors")
+    assert response.content == bytes(range(256)) * 8
+    assert response.headers["etag"] == f'"{files[0]["sha256"]}"'
+    assert "model.safetensors" in response.headers["content-disposition"]
+    assert client.get(f"{trained}/checkpoints/nothing").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("asked", "first", "stop"),
+    [("bytes=0-9", 0, 10), ("bytes=2000-", 2000, 2048), ("bytes=-48", 2000, 2048), ("bytes=2040-9999", 2040, 2048)],
+)
+def test_ranges_of_a_download(client: httpx.Client, trained: str, asked: str, first: int, stop: int) -> None:
+    response = client.get(f"{trained}/checkpoints/model.safetensors", headers={"range": asked})
+    assert response.status_code == 206
+    assert response.content == (bytes(range(256)) * 8)[first:stop]
+    assert response.headers["content-range"] == f"bytes {first}-{stop - 1}/2048"
+
+
+def test_ranges_that_cannot_be_served(client: httpx.Client, trained: str) -> None:
+    path = f"{trained}/checkpoints/model.safetensors"
+    past = client.get(path, headers={"range": "bytes=2048-"})
+    assert (past.status_code, past.headers["content-range"]) == (416, "bytes */2048")
+    assert past.headers["content-type"] == "application/problem+json"
+    for odd in ("bytes=9-2", "lines=1-2", "bytes=-", "bytes=0-1,4-5"):
+        assert client.get(path, headers={"range": odd}).status_code == 200
+    etag = client.head(path).headers["etag"]
+    assert client.get(path, headers={"if-none-match": etag}).status_code == 304
+    assert client.get(path, headers={"range": "bytes=0-9", "if-range": etag}).status_code == 206
+    assert client.get(path, headers={"range": "bytes=0-9", "if-range": '"other"'}).status_code == 200
+    assert client.head(path).headers["content-length"] == "2048"
+
+
+def test_the_bundle_holds_what_reproduces_a_run(client: httpx.Client, trained: str) -> None:
+    bundle = client.get(f"{trained}/bundle").json()
+    assert bundle["dataset"]["hash"] == "a" * 64
+    assert bundle["seeds"] == {"seed": 42}
+    assert bundle["spec"]["optimizer"]["weight_decay"] == 0.01
+    assert set(bundle["reports"]) == {"confusion:test", "confusion:val", "report:test", "report:val", "result"}
+    assert "trainwright" in bundle["versions"]
+
+
+def test_runs_are_compared_side_by_side(client: httpx.Client, world: World) -> None:
+    first = submit(client, world)
+    second = client.post("/v1/jobs", json=LEAST | {"epochs": 3, "optimizer": {"lr": 0.01}}).json()["id"]
+    comparison = client.get(f"/v1/compare?ids={first},{second}").json()
+    assert [column["job"]["id"] for column in comparison["data"]] == [first, second]
+    assert comparison["differences"] == {"epochs": [20, 3], "optimizer.lr": [0.001, 0.01]}
+    assert client.get("/v1/compare?ids=,").json()["errors"][0]["pointer"] == "/query/ids"

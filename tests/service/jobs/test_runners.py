@@ -1,0 +1,151 @@
+"""Runners of a search: started under its fence, led by its state, unseen in lists, gone with it."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from service.jobs import completion, runners
+from service.specs.tune import TuneSpec
+from service.states import JobState
+from service.store import files, jobs
+from service.store.artifacts import StoredFile
+from service.store.jobs import Fence
+from service.sweeper import sweep
+from tests.service.conftest import World
+
+SEARCH = TuneSpec.model_validate(
+    {
+        "kind": "tune",
+        "train": {"dataset": "digits"},
+        "search_space": {"optimizer.lr": {"type": "float", "low": 1e-4, "high": 1e-1}},
+        "parallelism": 3,
+    }
+)
+
+
+@pytest.fixture
+def fence(world: World) -> Fence:
+    """A search that runs."""
+    with world.store.begin() as session:
+        job_id = jobs.create(session, SEARCH).id
+    return world.claim(job_id)
+
+
+def start(world: World, fence: Fence, count: int = 2) -> list[str]:
+    with world.store.begin() as session:
+        jobs.hold(session, fence)
+        return runners.start(session, fence.job_id, SEARCH, count)
+
+
+def states(world: World, ids: Iterable[str]) -> list[JobState]:
+    return [world.state(job_id) for job_id in ids]
+
+
+def test_runners_are_numbered_and_started_once(world: World, fence: Fence) -> None:
+    first = start(world, fence)
+    assert [world.job(job_id).spec["number"] for job_id in first] == [2, 3]
+    assert {(world.job(job_id).kind, world.job(job_id).parent_id) for job_id in first} == {
+        ("tune-runner", fence.job_id)
+    }
+    assert start(world, fence) == first
+    world.end(world.claim(first[0]), JobState.FAILED)
+    again = start(world, fence)
+    assert again[0] == first[1]
+    assert world.job(again[1]).spec["number"] == 2
+
+
+def test_runners_are_listed_only_when_asked_for(world: World, fence: Fence) -> None:
+    started = start(world, fence)
+    with world.store.read() as session:
+        assert [row.id for row in jobs.list_page(session)[0]] == [fence.job_id]
+        assert jobs.list_page(session, parent=fence.job_id)[0] == []
+        assert {row.id for row in jobs.list_page(session, kind="tune-runner")[0]} == set(started)
+
+
+@pytest.mark.parametrize("end", [JobState.SUCCEEDED, JobState.FAILED])
+def test_runners_end_with_their_search(world: World, fence: Fence, end: JobState) -> None:
+    running, waiting = start(world, fence)
+    theirs = world.claim(running)
+    world.end(fence, end)
+    assert states(world, [running, waiting]) == [JobState.CANCELLING, JobState.CANCELLED]
+    world.end(theirs, JobState.CANCELLED)
+    assert world.state(running) == JobState.CANCELLED
+
+
+def test_runners_are_cancelled_with_their_search(world: World, fence: Fence) -> None:
+    started = start(world, fence)
+    world.claim(started[0])
+    with world.store.begin() as session:
+        jobs.request_cancel(session, fence.job_id)
+    assert states(world, [fence.job_id, *started]) == [
+        JobState.CANCELLING,
+        JobState.CANCELLING,
+        JobState.CANCELLED,
+    ]
+
+
+def test_runners_pause_and_go_on_with_their_search(world: World, fence: Fence) -> None:
+    started = start(world, fence)
+    theirs = world.claim(started[0])
+    with world.store.begin() as session:
+        jobs.request_pause(session, fence.job_id)
+    assert states(world, started) == [JobState.PAUSING, JobState.PAUSED]
+    with world.store.begin() as session:
+        jobs.transition(session, theirs.job_id, JobState.PAUSED, fence=theirs)
+        jobs.transition(session, fence.job_id, JobState.PAUSED, fence=fence)
+        jobs.resume(session, fence.job_id)
+    assert states(world, started) == [JobState.PAUSED, JobState.PAUSED]
+    assert sorted(start(world, world.claim(fence.job_id))) == sorted(started)
+    assert states(world, started) == [JobState.QUEUED, JobState.QUEUED]
+
+
+def test_runners_leave_their_slots_to_a_search_that_waits_again(world: World, fence: Fence) -> None:
+    started = start(world, fence)
+    theirs = world.claim(started[0])
+    with world.store.begin() as session:
+        completion.requeue(session, fence, lost=True)
+    assert states(world, started) == [JobState.QUEUED, JobState.QUEUED]
+    with world.store.begin() as session, pytest.raises(jobs.LostLeaseError):
+        jobs.hold(session, theirs)
+    with world.store.read() as session:
+        assert [row.id for row in jobs.waiting(session)] == [fence.job_id, *started]
+
+
+def test_a_runners_end_does_not_touch_its_search(world: World, fence: Fence) -> None:
+    started = start(world, fence)
+    world.end(world.claim(started[0]), JobState.FAILED)
+    with world.store.begin() as session:
+        jobs.request_cancel(session, started[1])
+    assert world.state(fence.job_id) == JobState.RUNNING
+
+
+def test_runners_are_removed_with_their_search(world: World, fence: Fence) -> None:
+    started = start(world, fence)
+    theirs = world.claim(started[0])
+    world.end(fence)
+    with world.store.begin() as session:
+        assert set(jobs.remove(session, fence.job_id)) == {fence.job_id, *started}
+    with world.store.begin() as session, pytest.raises(jobs.LostLeaseError):
+        jobs.hold(session, theirs)
+
+
+def test_files_of_runners_go_when_their_search_has_ended(world: World, fence: Fence, tmp_path: Path) -> None:
+    running, _ = start(world, fence)
+    theirs = world.claim(running)
+    (tmp_path / "state").write_text("x")
+    key = f"jobs/{running}/attempt-1/trial-00003.pt"
+    stored: StoredFile = world.store.artifacts.put(key, tmp_path / "state")
+    with world.store.begin() as session:
+        files.put(session, running, "trial-00003.pt", "last", stored)
+        found = runners.file_of(session, fence.job_id, "trial-00003.pt")
+        assert found is not None
+        assert found.artifact == key
+        assert runners.file_of(session, fence.job_id, "trial-00004.pt") is None
+        assert runners.forget_files(session) == []
+    world.end(fence)
+    world.end(theirs, JobState.CANCELLED)
+    assert sweep(world.store, lambda ids: True)
+    assert world.store.artifacts.keys("jobs") == []
+    with world.store.read() as session:
+        assert files.of(session, running) == []

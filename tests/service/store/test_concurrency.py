@@ -1,0 +1,180 @@
+"""Many at once: processes and threads that want the same thing on real databases."""
+
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from service.errors import ConflictError, GateError, InUseError, NotFoundError, StateError
+from service.jobs import completion
+from service.specs.dataset import BuiltinSource
+from service.states import JobState, is_terminal
+from service.store import datasets, events, jobs
+from service.store.ids import new_id
+from service.store.jobs import Fence, LostLeaseError
+from service.store.tables import JobRow
+from tests.service.conftest import World, spec
+
+CLAIMER = """
+import random, sys
+from service.settings import Settings
+from service.store import jobs
+from service.store.session import Store
+
+url, worker, *ids = sys.argv[1:]
+store = Store(Settings(database_url=url))
+print("ready", flush=True)
+sys.stdin.readline()
+random.shuffle(ids)
+for job_id in ids:
+    with store.begin() as session:
+        if jobs.claim(session, job_id, worker, 60):
+            print(job_id)
+"""
+
+
+def together(*calls: Callable[[], object]) -> list[BaseException | None]:
+    """Runs the calls at the same moment, each in a thread; returns what each raised."""
+    barrier = threading.Barrier(len(calls))
+    raised: list[BaseException | None] = [None] * len(calls)
+
+    def run(index: int, call: Callable[[], object]) -> None:
+        barrier.wait()
+        try:
+            call()
+        except (ConflictError, NotFoundError, IntegrityError, LostLeaseError) as error:
+            raised[index] = error
+
+    threads = [threading.Thread(target=run, args=each) for each in enumerate(calls)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return raised
+
+
+def test_processes_claim_each_job_exactly_once(world: World, database_url: str) -> None:
+    ids = [world.submit() for _ in range(30)]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", CLAIMER, database_url, f"w{number}", *ids],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(3)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    won: list[str] = []
+    for process in processes:  # all of them wait for this line
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in processes:
+        output, _ = process.communicate(timeout=60)
+        won += output.split()
+        assert process.returncode == 0
+    assert sorted(won) == sorted(ids)
+    assert {world.job(job_id).attempt for job_id in ids} == {1}
+
+
+def test_event_numbers_of_many_writers_have_no_gaps(world: World) -> None:
+    job_id = world.submit()
+
+    def write() -> None:
+        for _ in range(15):
+            with world.store.begin() as session:
+                events.append(session, job_id, [events.NewEvent("log", {"message": "x"})] * 2)
+
+    assert together(*[write] * 4) == [None] * 4
+    with world.store.read() as session:
+        assert [event.seq for event in events.after(session, job_id, 0)] == list(range(1, 122))
+
+
+def test_name_of_a_dataset_is_won_once(world: World) -> None:
+    def create() -> None:
+        with world.store.begin() as session:
+            datasets.create(session, "digits", BuiltinSource(kind="builtin"))
+
+    assert [error is None for error in together(*[create] * 5)].count(True) == 1
+    with world.store.read() as session:
+        assert len(jobs.list_page(session, kind="import")[0]) == 1
+
+
+@pytest.mark.parametrize("round_", range(4))
+def test_job_is_free_when_the_two_it_needs_end_at_once(world: World, round_: int) -> None:
+    first, second = world.claim(world.submit()), world.claim(world.submit())
+    waiting = world.submit(needs=[first.job_id, second.job_id])
+    free: list[str] = []
+
+    def end(fence: Fence) -> None:
+        free.extend(world.end(fence))
+
+    assert together(lambda: end(first), lambda: end(second)) == [None, None]
+    assert free == [waiting]
+
+
+@pytest.mark.parametrize("round_", range(4))
+def test_no_job_slips_through_a_gate_that_shuts(world: World, round_: int) -> None:
+    gate = world.claim(world.submit("sanity"))
+
+    def submit() -> None:
+        with world.store.begin() as session:
+            row = jobs.create(session, spec(), needs=[(gate.job_id, "requires")])
+            if reason := completion.shut_gate(session, jobs.get(session, gate.job_id)):
+                completion.end(session, row.id, JobState.FAILED, error=GateError(reason).problem())
+
+    assert together(submit, lambda: world.end(gate, passed=False)) == [None, None]
+    with world.store.read() as session:
+        [row] = [row for row in jobs.list_page(session)[0] if row.id != gate.job_id]
+    assert row.state == JobState.FAILED
+
+
+@pytest.mark.parametrize("round_", range(4))
+def test_needed_job_is_not_removed_while_a_job_that_needs_it_comes(world: World, round_: int) -> None:
+    first = world.submit()
+
+    def remove() -> None:
+        with world.store.begin() as session:
+            jobs.remove(session, first)
+
+    creation, removal = together(lambda: world.submit(needs=[first]), remove)
+    if creation is None:
+        assert isinstance(removal, InUseError)
+    else:
+        assert isinstance(creation, NotFoundError)
+        assert removal is None
+
+
+@pytest.mark.parametrize("round_", range(4))
+def test_cancel_and_end_leave_one_terminal_state(world: World, round_: int) -> None:
+    fence = world.claim(world.submit())
+
+    def cancel() -> None:
+        with world.store.begin() as session:
+            jobs.request_cancel(session, fence.job_id)
+
+    cancelled, ended = together(cancel, lambda: world.end(fence))
+    assert cancelled is None or isinstance(cancelled, StateError)
+    assert ended is None
+    with world.store.read() as session:
+        types = Counter(event.type for event in events.after(session, fence.job_id, 0))
+        assert is_terminal(JobState(session.get_one(JobRow, fence.job_id).state))
+    assert types["end"] == 1
+
+
+def test_ids_are_distinct_and_in_order() -> None:
+    ids = []
+    for _ in range(200):
+        ids.append(new_id())
+        time.sleep(1e-6)
+    assert len({*ids}) == 200
+    assert ids == sorted(ids)
+    assert {(one[14], one[19] in "89ab") for one in ids} == {("7", True)}

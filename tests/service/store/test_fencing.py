@@ -1,0 +1,117 @@
+"""A stale attempt writes nothing, whatever it tries and whenever it wakes up."""
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from service.events import StepRecord
+from service.jobs import completion
+from service.states import JobState
+from service.store import events, files, jobs, metrics, reports
+from service.store.artifacts import StoredFile
+from service.store.jobs import Fence, LostLeaseError, Signal
+from service.store.session import Store
+from service.store.tables import ChunkRow, EventRow, FileRow, ReportRow
+from tests.service.conftest import World
+
+
+def write_everything(session: Session, fence: Fence) -> None:
+    """What a worker's recorder writes in one flush."""
+    jobs.hold(session, fence, phase="training", progress=0.5)
+    events.append(session, fence.job_id, [events.NewEvent("log", {"message": "alive"})])
+    metrics.write(session, fence.job_id, [StepRecord(1, 1, {"train/loss": 1.0})])
+    reports.put(session, fence.job_id, fence.attempt, "result", {"accuracy": 1.0})
+    files.put(session, fence.job_id, "model.safetensors", "model", StoredFile("k", 1, "0" * 64))
+
+
+def counts(store: Store) -> list[int]:
+    """Rows of everything an attempt writes."""
+    with store.read() as session:
+        tables = (EventRow, ChunkRow, ReportRow, FileRow)
+        return [session.execute(select(func.count()).select_from(table)).scalar_one() for table in tables]
+
+
+def requeued(world: World, fence: Fence) -> None:
+    """The attempt was given back and someone else has the job."""
+    with world.store.begin() as session:
+        completion.requeue(session, fence, lost=True)
+    world.claim(fence.job_id, "w2")
+
+
+def waiting_again(world: World, fence: Fence) -> None:
+    """The attempt was given back; nobody has the job."""
+    with world.store.begin() as session:
+        completion.requeue(session, fence, lost=True)
+
+
+def same_worker_again(world: World, fence: Fence) -> None:
+    """The same worker has won the job's next attempt."""
+    with world.store.begin() as session:
+        completion.requeue(session, fence, lost=True)
+    world.claim(fence.job_id, fence.owner)
+
+
+def ended(world: World, fence: Fence) -> None:
+    """The job has ended."""
+    world.end(fence)
+
+
+def removed(world: World, fence: Fence) -> None:
+    """The job is gone."""
+    world.end(fence)
+    with world.store.begin() as session:
+        jobs.remove(session, fence.job_id)
+
+
+@pytest.mark.parametrize("happen", [requeued, waiting_again, same_worker_again, ended, removed])
+def test_stale_attempt_writes_nothing(world: World, happen: Callable[[World, Fence], None]) -> None:
+    fence = world.claim(world.submit())
+    happen(world, fence)
+    before = counts(world.store)
+    with pytest.raises(LostLeaseError), world.store.begin() as session:
+        write_everything(session, fence)
+    with world.store.begin() as session:
+        assert jobs.heartbeat(session, fence, 60) is Signal.LOST
+        assert jobs.peek(session, fence) is Signal.LOST
+        assert not jobs.transition(session, fence.job_id, JobState.SUCCEEDED, fence=fence)
+        assert not completion.requeue(session, fence, lost=True)
+    with pytest.raises(LostLeaseError), world.store.begin() as session:
+        completion.end(session, fence.job_id, JobState.FAILED, fence=fence)
+    assert counts(world.store) == before
+
+
+def test_other_worker_cannot_use_an_attempts_number(world: World) -> None:
+    fence = world.claim(world.submit())
+    with pytest.raises(LostLeaseError), world.store.begin() as session:
+        write_everything(session, Fence(fence.job_id, fence.attempt, "w2"))
+
+
+def test_current_attempt_writes_all_of_it(world: World) -> None:
+    fence = world.claim(world.submit())
+    with world.store.begin() as session:
+        write_everything(session, fence)
+    assert counts(world.store) == [3, 1, 1, 1]
+    assert (world.job(fence.job_id).phase, world.job(fence.job_id).progress) == ("training", 0.5)
+
+
+def test_crash_between_the_writes_of_a_flush_leaves_none(world: World) -> None:
+    fence = world.claim(world.submit())
+    before = counts(world.store)
+
+    def crash() -> None:
+        with world.store.begin() as session:
+            write_everything(session, fence)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        crash()
+    assert counts(world.store) == before
+
+
+def test_lost_lease_that_nobody_took_back_may_be_renewed(world: World) -> None:
+    fence = world.claim(world.submit(), lease_seconds=-1)
+    with world.store.begin() as session:
+        assert jobs.heartbeat(session, fence, 60) is Signal.NONE
+        write_everything(session, fence)

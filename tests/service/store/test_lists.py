@@ -1,0 +1,108 @@
+"""Lists of jobs: newest first, filtered, by keyset cursor; and the queue's order."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from service.settings import Settings
+from service.specs.dataset import BuiltinSource
+from service.states import JobState
+from service.store import datasets, jobs
+from service.store.session import Store
+from tests.service.conftest import World, spec
+
+
+def listed(world: World, **filters: Any) -> list[str]:
+    """Ids of the first page."""
+    with world.store.read() as session:
+        return [row.id for row in jobs.list_page(session, **filters)[0]]
+
+
+def test_pages_cover_everything_once_newest_first(world: World) -> None:
+    made = [world.submit() for _ in range(7)]
+    seen: list[str] = []
+    cursor: str | None = None
+    for _ in range(4):
+        with world.store.read() as session:
+            rows, cursor = jobs.list_page(session, limit=2, cursor=cursor)
+        seen += [row.id for row in rows]
+        world.submit()  # what comes meanwhile shifts nothing
+    assert cursor is None
+    assert seen == sorted(made, reverse=True)
+
+
+def test_full_last_page_ends_the_list(world: World) -> None:
+    for _ in range(4):
+        world.submit()
+    with world.store.read() as session:
+        _, cursor = jobs.list_page(session, limit=4)
+    assert cursor is None
+
+
+def test_filters_combine(world: World) -> None:
+    wanted = world.submit("sanity", labels={"team": "a", "run": "1"})
+    world.submit("sanity", labels={"team": "b"})
+    other = world.submit(labels={"team": "a"})
+    world.claim(wanted)
+    assert listed(world, kind="sanity", state=JobState.RUNNING) == [wanted]
+    assert listed(world, label="team=a", kind="sanity") == [wanted]
+    assert listed(world, label="team=a") == [other, wanted]
+    assert listed(world, label="run") == [wanted]
+    assert listed(world, label="team=c") == []
+    assert listed(world, state=JobState.FAILED) == []
+
+
+def test_parent_and_dataset_filter(world: World) -> None:
+    first = world.submit()
+    with world.store.begin() as session:
+        child = jobs.create(session, spec(), parent=first, dataset_id="d1").id
+    assert listed(world, parent=first) == [child]
+    assert listed(world, dataset="d1") == [child]
+
+
+def test_imports_are_hidden_unless_asked_for(world: World) -> None:
+    job_id = world.submit()
+    with world.store.begin() as session:
+        row = datasets.create(session, "digits", BuiltinSource(kind="builtin"))
+    assert listed(world) == [job_id]
+    assert listed(world, kind="import") == [row.job_id]
+
+
+def test_queue_is_ordered_by_priority_then_age(world: World) -> None:
+    low, first, second = world.submit(priority=-1), world.submit(), world.submit()
+    urgent = world.submit(priority=5)
+    blocked = world.submit(priority=9, needs=[low])
+    with world.store.read() as session:
+        order = [row.id for row in jobs.waiting(session)]
+        assert order == [urgent, first, second, low]
+        assert [jobs.position(session, jobs.get(session, job_id)) for job_id in (blocked, urgent, low)] == [1, 2, 5]
+        assert jobs.count_queued(session) == 5
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {},
+        {"state": "running"},
+        {"kind": "train"},
+        {"dataset": "d"},
+        {"parent": "p"},
+        {"label": "team=a"},
+        {"label": "a"},
+    ],
+    ids=lambda filters: "-".join(filters) or "all",
+)
+def test_list_reads_an_index_and_sorts_nothing(sqlite_url: str, home: Path, filters: dict[str, Any]) -> None:
+    store = Store(Settings(home=home, database_url=sqlite_url))
+    asked: list[tuple[str, Any]] = []
+    sa.event.listen(store.engine, "before_cursor_execute", lambda *call: asked.append((call[2], call[3])))
+    with store.read() as session:
+        jobs.list_page(session, cursor="m", **filters)
+        statement, parameters = asked[-1]
+        explained = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        plan = [str(row[3]) for row in explained]
+    store.close()
+    assert plan
+    assert not [step for step in plan if "TEMP B-TREE" in step or step.startswith("SCAN")], plan

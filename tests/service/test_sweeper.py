@@ -1,0 +1,265 @@
+"""The sweeper: what was lost is rung again, taken back, settled or collected, by one process at a time."""
+
+import threading
+from collections.abc import Iterable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from service import sweeper
+from service.settings import Settings
+from service.specs.dataset import BuiltinSource
+from service.states import DatasetState, JobState
+from service.store import datasets, files, jobs, workers
+from service.store.session import Store, now
+from service.store.tables import FileRow, JobRow, SweepRow, WorkerRow
+from service.sweeper import collect, run_forever
+from tests.service.conftest import World
+
+
+class Bell:
+    """Remembers who was rung; `broken` is a broker that is down."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.rung: list[str] = []
+        self.broken = False
+
+    def ring(self, job_ids: Iterable[str]) -> bool:
+        """As `service.notify.ring`, without a broker."""
+        if self.broken:
+            return False
+        for job_id in job_ids:
+            self.rung.append(job_id)
+            with self.store.begin() as session:
+                session.execute(sa.update(JobRow).where(JobRow.id == job_id).values(rung_at=now(session)))
+        return True
+
+
+@pytest.fixture
+def world(store: Store) -> World:
+    """A world on a fresh database."""
+    return World(store)
+
+
+@pytest.fixture
+def bell(store: Store) -> Bell:
+    """A bell on the same database."""
+    return Bell(store)
+
+
+def sweep(world: World, bell: Bell, **later: float) -> list[str]:
+    """One sweep as of some time from now; returns who was rung."""
+    before = len(bell.rung)
+    let_pass(world, timedelta(**later))
+    assert sweeper.sweep(world.store, bell.ring)
+    return bell.rung[before:]
+
+
+def let_pass(world: World, time: timedelta) -> None:
+    """Moves everything the database remembers into the past."""
+    with world.store.begin() as session:
+        session.execute(sa.delete(SweepRow))
+        for row in session.execute(sa.select(JobRow)).scalars():
+            row.rung_at = row.rung_at and row.rung_at - time
+            row.lease_until = row.lease_until and row.lease_until - time
+
+
+def register(world: World, worker_id: str = "w1", slots: int = 1) -> None:
+    """A worker that started an hour ago and is alive."""
+    with world.store.begin() as session:
+        workers.register(session, worker_id, host="h", pid=1, slots=slots, devices=[])
+        session.flush()
+        session.get_one(WorkerRow, worker_id).started_at = now(session) - timedelta(hours=1)
+
+
+def test_job_that_was_never_rung_is_rung(world: World, bell: Bell) -> None:
+    job_id = world.submit()
+    assert sweep(world, bell) == [job_id]
+    assert sweep(world, bell) == []
+
+
+def test_lost_message_is_sent_again_when_a_worker_is_idle(world: World, bell: Bell) -> None:
+    register(world)
+    job_id, later = world.submit(priority=1), world.submit()
+    assert sweep(world, bell) == [job_id, later]
+    assert sweep(world, bell, seconds=20) == []
+    assert sweep(world, bell, seconds=20) == [job_id]
+    world.claim(job_id)
+    assert sweep(world, bell, seconds=40) == []
+
+
+def test_new_worker_hears_of_what_was_rung_before_it_came(world: World, bell: Bell) -> None:
+    job_id = world.submit()
+    assert sweep(world, bell) == [job_id]
+    assert sweep(world, bell, hours=1) == []
+    with world.store.begin() as session:
+        workers.register(session, "w2", host="h", pid=2, slots=4, devices=[])
+    assert sweep(world, bell) == [job_id]
+    assert sweep(world, bell) == []
+
+
+def test_draining_and_lost_workers_are_not_counted_on(world: World, bell: Bell) -> None:
+    register(world, "w1")
+    register(world, "w2")
+    world.submit()
+    sweep(world, bell)
+    with world.store.begin() as session:
+        workers.drain(session, "w1")
+        session.get_one(WorkerRow, "w2").heartbeat_at = now(session) - timedelta(hours=1)
+    assert sweep(world, bell, hours=1) == []
+
+
+def test_broker_that_is_down_loses_nothing(world: World, bell: Bell) -> None:
+    job_id = world.submit()
+    bell.broken = True
+    assert sweep(world, bell) == []
+    bell.broken = False
+    assert sweep(world, bell) == [job_id]
+
+
+def test_blocked_job_is_not_rung(world: World, bell: Bell) -> None:
+    first = world.submit()
+    world.submit(needs=[first])
+    assert sweep(world, bell) == [first]
+
+
+def test_expired_lease_is_taken_back_and_rung(world: World, bell: Bell) -> None:
+    job_id = world.submit()
+    fence = world.claim(job_id)
+    assert sweep(world, bell, seconds=59) == []
+    assert world.state(job_id) == JobState.RUNNING
+    assert sweep(world, bell, seconds=2) == [job_id]
+    row = world.job(job_id)
+    assert (row.state, row.lost_attempts, row.owner) == ("queued", 1, None)
+    assert world.claim(job_id, "w2").attempt == fence.attempt + 1
+
+
+def test_job_fails_when_its_worker_was_lost_too_often(world: World, bell: Bell) -> None:
+    job_id, child = world.submit(), ""
+    child = world.submit(needs=[job_id])
+    for attempt in range(1, world.store.settings.max_attempts + 1):
+        assert world.claim(job_id).attempt == attempt
+        sweep(world, bell, seconds=61)
+    row = world.job(job_id)
+    assert row.error is not None
+    assert (row.state, row.error["code"]) == ("failed", "worker-lost")
+    assert world.state(child) == JobState.FAILED
+
+
+def test_lost_cancelling_and_pausing_jobs_end_as_asked(world: World, bell: Bell) -> None:
+    cancelled, paused = world.submit(), world.submit()
+    world.claim(cancelled)
+    world.claim(paused)
+    with world.store.begin() as session:
+        jobs.request_cancel(session, cancelled)
+        jobs.request_pause(session, paused)
+    sweep(world, bell, seconds=61)
+    assert (world.state(cancelled), world.state(paused)) == (JobState.CANCELLED, JobState.PAUSED)
+
+
+def test_job_whose_need_ended_unseen_is_settled(world: World, bell: Bell) -> None:
+    first = world.submit()
+    second = world.submit(needs=[first])
+    third = world.submit(needs=[second])
+    with world.store.begin() as session:
+        jobs.request_cancel(session, first)  # and the process died before it settled the others
+    sweep(world, bell)
+    assert [world.state(job_id) for job_id in (second, third)] == [JobState.FAILED, JobState.FAILED]
+
+
+def test_job_whose_need_is_gone_fails(world: World, bell: Bell) -> None:
+    first = world.submit()
+    second = world.submit(needs=[first])
+    with world.store.begin() as session:
+        session.execute(sa.delete(JobRow).where(JobRow.id == first))
+    sweep(world, bell)
+    error = world.job(second).error
+    assert error is not None
+    assert "was deleted" in error["detail"]
+
+
+def test_dataset_whose_import_is_gone_fails(world: World, bell: Bell) -> None:
+    with world.store.begin() as session:
+        row = datasets.create(session, "digits", BuiltinSource(kind="builtin"))
+        session.execute(sa.delete(JobRow).where(JobRow.id == row.job_id))
+    sweep(world, bell)
+    with world.store.read() as session:
+        assert datasets.get(session, "digits").state == DatasetState.FAILED
+
+
+def test_one_process_sweeps_at_a_time(world: World, bell: Bell) -> None:
+    world.submit()
+    turns: list[bool] = []
+    barrier = threading.Barrier(4)
+
+    def take_turn() -> None:
+        barrier.wait()
+        turns.append(sweeper.sweep(world.store, bell.ring))
+
+    threads = [threading.Thread(target=take_turn) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(turns) == [False, False, False, True]
+    assert len(bell.rung) == 1
+
+
+def test_orphans_of_ended_and_deleted_jobs_are_collected(world: World, tmp_path: Path) -> None:
+    artifacts = world.store.artifacts
+    running, ended = world.submit(), world.submit()
+    world.claim(running)
+    fence = world.claim(ended)
+    keys = [f"jobs/{running}/attempt-1/a", f"jobs/{ended}/attempt-1/kept", f"jobs/{ended}/attempt-1/orphan"]
+    for key in [*keys, "jobs/gone/attempt-1/a", "datasets/gone/attempt-1/x.npy"]:
+        (tmp_path / "file").write_bytes(b"x")
+        stored = artifacts.put(key, tmp_path / "file")
+        if key.endswith("kept"):
+            with world.store.begin() as session:
+                files.put(session, ended, "kept", "model", stored)
+    world.end(fence)
+    with world.store.begin() as session:
+        importing = datasets.create(session, "digits", BuiltinSource(kind="builtin"))
+    (tmp_path / "file").write_bytes(b"x")
+    fresh = artifacts.put(f"datasets/{importing.id}/attempt-1/x.npy", tmp_path / "file").key
+    assert collect(world.store) == 3
+    assert artifacts.keys("jobs") == sorted(keys[:2])
+    assert artifacts.keys("datasets") == [fresh]
+    with world.store.read() as session:
+        assert len(session.execute(sa.select(FileRow)).scalars().all()) == 1
+
+
+def test_sweep_moves_the_log_into_the_file_though_someone_reads(sqlite_url: str, home: Path) -> None:
+    store = Store(Settings(home=home, database_url=sqlite_url))
+    world, bell, log = World(store), Bell(store), Path(sqlite_url.removeprefix("sqlite:///") + "-wal")
+    world.submit()
+    assert log.stat().st_size > 0
+    with store.read() as session:
+        session.execute(sa.select(JobRow)).scalars().all()
+        sweep(world, bell)
+        world.submit()
+    sweep(world, bell)
+    assert log.stat().st_size == 0
+    assert len(bell.rung) == 2
+    store.close()
+
+
+def test_sweeper_outlives_its_faults(sqlite_url: str, home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = Store(Settings(home=home, database_url=sqlite_url, sweep_seconds=0.01))
+    World(store).submit()
+    stop = threading.Event()
+    calls: list[list[str]] = []
+
+    def ring(job_ids: Iterable[str]) -> bool:
+        calls.append(list(job_ids))
+        if len(calls) == 3:
+            stop.set()
+        raise RuntimeError("the bell fell off")
+
+    run_forever(store, ring, stop)
+    store.close()
+    assert len(calls) == 3
+    assert "the bell fell off" in caplog.text

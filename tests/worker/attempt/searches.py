@@ -1,0 +1,113 @@
+"""Searches of tiny networks on the digits, on each kind of database."""
+
+import os
+import signal
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+
+from service.store import jobs, reports, studies
+from service.store.session import Store
+from tests.worker.attempt.attempts import Attempt
+from tests.worker.attempt.deck import Deck, Found, eventually
+from worker.engine.tune import study
+
+LR = {"type": "categorical", "choices": [1e-6, 1e-2]}
+
+
+def imported(store: Store) -> Deck:
+    """A deck whose digits are ready."""
+    deck = Deck(store)
+    Attempt(store, deck.create_digits()).run()
+    return deck
+
+
+def search(deck: Deck, *, epochs: int = 1, **fields: Any) -> str:
+    """A queued search with one runner beside it; its first trial has the worse learning rate."""
+    model = {"family": "mlp", "hidden": [16]}
+    train = {"dataset": "digits", "epochs": epochs, "model": model, "optimizer": {"lr": 1e-6}, "early_stopping": None}
+    spec = {"search_space": {"optimizer.lr": LR}, "sampler": "random", "pruner": "none", "parallelism": 2}
+    return deck.submit(kind="tune", train=train, **spec | fields)
+
+
+def runner_of(deck: Deck, job_id: str) -> str:
+    """The job of the runner beside it, once there is one."""
+
+    def look() -> str | None:
+        with deck.store.read() as session:
+            return session.execute(jobs.runners_of(job_id)).scalars().first()
+
+    return eventually(look, lambda: f"{deck.states(job_id)} {deck.job(job_id).error}")
+
+
+def trials(deck: Deck, job_id: str) -> list[dict[str, Any]]:
+    """What is known of the trials so far."""
+    with deck.store.read() as session:
+        found = reports.named(session, job_id, "trial:").values()
+    return sorted(found, key=lambda trial: int(trial["number"]))
+
+
+def completed(deck: Deck, job_id: str, runner: str, more_than: int = 0) -> list[dict[str, Any]]:
+    """The trials that a runner has completed, once there are more than that."""
+
+    def look() -> list[dict[str, Any]] | None:
+        found = [each for each in trials(deck, job_id) if (each["runner"], each["state"]) == (runner, "complete")]
+        return found if len(found) > more_than else None
+
+    return eventually(look, lambda: f"{trials(deck, job_id)} {deck.states(job_id)} {deck.job(job_id).error}")
+
+
+def stopped_in_a_trial(deck: Deck, job_id: str, runner: str, pid: int) -> int:
+    """Stops (SIGSTOP) the runner's process while it has a trial under way; returns the trial's number."""
+    in_slices(pid, lambda: _has_runner(deck, job_id) and is_unlocked(studies.address(deck.store, job_id)))
+    url = studies.address(deck.store, job_id)
+    storage = study._open(url)
+    found = optuna.load_study(study_name=job_id, storage=storage)
+
+    def look() -> tuple[int] | None:
+        for trial in found.get_trials(states=[TrialState.RUNNING]):
+            if trial.user_attrs.get("runner") == runner and "values" in trial.user_attrs and is_unlocked(url):
+                return (trial.number,)
+        return None
+
+    (number,) = in_slices(pid, look)
+    storage.remove_session()
+    storage.engine.dispose()
+    return number
+
+
+def in_slices(pid: int, look: Callable[[], Found | None]) -> Found:
+    """What `look` finds while the process stands still; it runs for some milliseconds between two looks."""
+
+    def slice_() -> Found | None:
+        os.kill(pid, signal.SIGCONT)
+        time.sleep(0.01)
+        os.kill(pid, signal.SIGSTOP)
+        eventually(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T")
+        return look()
+
+    return eventually(slice_)
+
+
+def _has_runner(deck: Deck, job_id: str) -> bool:
+    with deck.store.read() as session:
+        return session.execute(jobs.runners_of(job_id)).first() is not None
+
+
+def is_unlocked(url: str) -> bool:
+    """Whether another process may write: SQLite has one lock, and a stopped process keeps it."""
+    if not url.startswith(study.SQLITE):
+        return True
+    with closing(sqlite3.connect(url.removeprefix(study.SQLITE), timeout=0, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        connection.execute("ROLLBACK")
+    return True

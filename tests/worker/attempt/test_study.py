@@ -1,0 +1,62 @@
+"""Where a search keeps its trials: a schema of its own in Postgres, a file of its own beside SQLite."""
+
+from pathlib import Path
+
+import optuna
+import pytest
+
+from service.specs.tune import TuneSpec
+from service.store import studies
+from service.store.ids import new_id
+from service.store.jobs import Claim, Fence
+from service.store.session import Store
+from worker.attempt.shared_study import share
+from worker.engine.context import RunContext
+from worker.engine.tune.study import Search
+from worker.host import cleanup
+
+SPEC = TuneSpec.model_validate(
+    {
+        "kind": "tune",
+        "train": {"dataset": "digits"},
+        "search_space": {"optimizer.lr": {"type": "float", "low": 1e-4, "high": 1e-1, "log": True}},
+    }
+)
+
+
+def study_of(store: Store, job_id: str) -> Search:
+    claim = Claim(fence=Fence(job_id, 1, "worker"), spec=SPEC, dataset_id=None)
+    context = share(store, claim, RunContext(scratch=Path("unused")))
+    return Search(SPEC, context.study_url, context.study, context.runner)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_search_keeps_its_trials_apart_from_our_tables(store: Store, again: bool) -> None:
+    job = new_id()
+    search = study_of(store, job)
+    search.prepare()
+    asked = search.ask()
+    assert asked is not None
+    trial, values = asked
+    search.tell(trial, optuna.trial.TrialState.COMPLETE, 0.5)
+    if again:
+        search.close()
+        search = study_of(store, job)
+    search.refresh()
+    best = search.best()
+    search.close()
+    assert best is not None
+    assert best.user_attrs["values"] == values
+    studies.remove(store, job)
+
+
+def test_a_removed_study_is_gone_and_others_stay(store: Store) -> None:
+    gone, stays = new_id(), new_id()
+    for job in (gone, stays):
+        study_of(store, job).close()
+    assert sorted(studies.kept(store)) == sorted([gone, stays])
+    studies.remove(store, gone)
+    studies.remove(store, gone)
+    assert studies.kept(store) == [stays]
+    cleanup.clear(store)
+    assert studies.kept(store) == []

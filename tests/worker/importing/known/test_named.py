@@ -1,0 +1,367 @@
+"""torchvision's datasets by name: pictures, labels and splits are those that torchvision's own classes give."""
+
+import hashlib
+import http.server
+import pickle
+import threading
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from service.catalog import datasets
+from service.errors import ImportRefusedError
+from service.specs.dataset import DatasetRequest
+from tests.worker.importing import torchvision_files as files
+from tests.worker.importing.imports import Imported, encoded, picture, run_import
+from tests.worker.importing.service import ImportService
+from worker.engine.runtime.torchvision_shim import torchvision
+from worker.importing.known.catalog import KNOWN
+
+D = torchvision.datasets
+Parts = dict[str, dict[str, Any]]
+BY_TRAIN: Parts = {"train": {"train": True}, "test": {"train": False}}
+TWO: Parts = {"train": {"split": "train"}, "test": {"split": "test"}}
+THREE: Parts = TWO | {"val": {"split": "val"}}
+VALID: Parts = TWO | {"val": {"split": "valid"}}
+HELD: Parts = {"train": {"split": "train"}, "val": {"split": "val"}}
+WHOLE: Parts = {"all": {}}
+
+
+def parts(of: Parts, **options: Any) -> Parts:
+    return {split: each | options for split, each in of.items()}
+
+
+CASES: list[tuple[str, str | None, Parts]] = [
+    ("MNIST", None, BY_TRAIN),
+    ("EMNIST", None, parts(BY_TRAIN, split="balanced")),
+    ("EMNIST", "letters", parts(BY_TRAIN, split="letters")),
+    ("QMNIST", None, BY_TRAIN),
+    ("USPS", None, BY_TRAIN),
+    ("SEMEION", None, {"all": {"download": False}}),
+    ("CIFAR10", None, BY_TRAIN),
+    ("CIFAR100", None, BY_TRAIN),
+    ("SVHN", None, TWO),
+    ("STL10", None, TWO),
+    ("FER2013", None, TWO),
+    ("EuroSAT", None, WHOLE),
+    ("GTSRB", None, TWO),
+    ("DTD", None, THREE),
+    ("DTD", "2", parts(THREE, partition=2)),
+    ("Flowers102", None, THREE),
+    ("Food101", None, TWO),
+    ("OxfordIIITPet", None, TWO | {"train": {"split": "trainval"}}),
+    ("OxfordIIITPet", "binary-category", parts(TWO | {"train": {"split": "trainval"}}, target_types="binary-category")),
+    ("FGVCAircraft", None, THREE),
+    ("FGVCAircraft", "manufacturer", parts(THREE, annotation_level="manufacturer")),
+    ("StanfordCars", None, TWO),
+    ("Caltech101", None, WHOLE),
+    ("Caltech256", None, WHOLE),
+    ("Country211", None, VALID),
+    ("Imagenette", None, HELD),
+    ("Imagenette", "160px", parts(HELD, size="160px")),
+    ("ImageNet", None, HELD),
+    ("Places365", "small", parts(HELD | {"train": {"split": "train-standard"}}, small=True)),
+    ("INaturalist", "2021_train_mini", {"train": {"version": "2021_train_mini"}, "val": {"version": "2021_valid"}}),
+    ("SUN397", None, WHOLE),
+    ("RenderedSST2", None, THREE),
+    ("LFWPeople", None, WHOLE),
+    ("Omniglot", None, WHOLE),
+    ("CLEVRClassification", None, HELD),
+    ("CelebA", None, parts(VALID, target_type="attr")),
+    ("CelebA", "Bald", parts(VALID, target_type="attr")),
+]  # fmt: skip
+CALLED = {
+    ("CIFAR10", None): ["airplane", "automobile", "bird"],
+    ("OxfordIIITPet", None): ["Abyssinian", "American Bulldog"],
+    ("OxfordIIITPet", "binary-category"): ["Cat", "Dog"],
+    ("ImageNet", None): ["tench", "crane", "crane (2)"],
+    ("GTSRB", None): ["0", "1"],
+    ("CLEVRClassification", None): ["3", "10"],
+    ("Caltech101", None): ["accordion", "zebra"],
+    ("SUN397", None): ["abbey", "zoo/indoor"],
+    ("EMNIST", "letters"): list("abcdefghijklmnopqrstuvwxyz"),
+    ("LFWPeople", None): ["Aaron_Eckhart", "Zico"],
+    ("CelebA", "Bald"): ["no", "yes"],
+}
+
+
+@pytest.fixture
+def any_checksum(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torchvision takes the tiny files for the official ones."""
+    monkeypatch.setattr(D.utils, "check_md5", lambda *_: True)
+
+
+def imported(root: Path, name: str, variant: str | None = None, **fields: Any) -> Imported:
+    source = {"kind": "torchvision", "name": name, "variant": variant} | fields
+    return run_import(root.parent / "scratch", source, root)
+
+
+def number(name: str, variant: str | None, label: Any) -> int:
+    """A label of torchvision's as ours, which start at 0 and are single numbers."""
+    if name == "CLEVRClassification":
+        return {3: 0, 10: 1}[label]
+    if name == "CelebA":
+        return int(label[("Bald", "Smiling").index(variant or "Smiling")])
+    return int(label) - (variant == "letters")
+
+
+@pytest.mark.usefixtures("any_checksum")
+@pytest.mark.parametrize(("name", "variant", "wanted"), CASES)
+def test_pictures_labels_and_splits_are_torchvisions(
+    tmp_path: Path, name: str, variant: str | None, wanted: Parts
+) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    files.FILES[name](root)
+    result = imported(root, name, variant)
+    splits = np.array(["train", "val", "test"])[result.dataset.split]
+    ours = [
+        (each.squeeze().tobytes(), int(label), split)
+        for each, label, split in zip(result.dataset.x, result.dataset.y, splits, strict=True)
+    ]
+    theirs = [
+        (np.asarray(image).tobytes(), number(name, variant, label), split)
+        for split, options in wanted.items()
+        for image, label in getattr(D, name)(str(root), **options)
+    ]
+    assert sorted(each[:2] for each in ours) == sorted(each[:2] for each in theirs)
+    assert result.profile.meta.classes == CALLED.get((name, variant), result.profile.meta.classes)
+    held = {split for split in wanted if split != "all"} - {"train"}
+    assert sorted(each for each in ours if each[2] in held) == sorted(each for each in theirs if each[2] in held)
+
+
+def test_histology_needs_h5py_and_says_so(tmp_path: Path) -> None:
+    if find_spec("h5py") is None:
+        for name in ("train", "valid", "test"):
+            for what in "xy":
+                files.put(tmp_path / f"pcam/camelyonpatch_level_2_split_{name}_{what}.h5", b"")
+        with pytest.raises(ImportRefusedError, match="h5py"):
+            imported(tmp_path, "PCAM")
+    else:
+        files.pcam(tmp_path)
+        result = imported(tmp_path, "PCAM")
+        assert result.profile.meta.counts == {"train": 6, "val": 6, "test": 6}
+        assert result.profile.meta.classes == ["no tumour", "tumour"]
+
+
+@pytest.mark.usefixtures("any_checksum")
+def test_a_part_without_labels_is_left_out(tmp_path: Path) -> None:
+    files.fer2013_unlabelled(tmp_path)
+    assert len(imported(tmp_path, "FER2013").dataset.y) == 14
+
+
+@pytest.mark.usefixtures("any_checksum")
+@pytest.mark.parametrize("place", ["", "cifar10", "CIFAR10"])
+def test_files_are_found_in_a_folder_of_their_own_and_by_path(tmp_path: Path, place: str) -> None:
+    files.cifar10(tmp_path / "root" / place)
+    assert len(imported(tmp_path / "root", "CIFAR10").dataset.y) == 24
+    inner = tmp_path / "root" / place / "cifar-10-batches-py"
+    assert len(imported(tmp_path / "root", "CIFAR10", path=str(inner)).dataset.y) == 24
+
+
+def refusal(root: Path, name: str, **fields: Any) -> ImportRefusedError:
+    with pytest.raises(ImportRefusedError) as caught:
+        imported(root, name, **fields)
+    return caught.value
+
+
+def test_missing_files_are_named(tmp_path: Path) -> None:
+    error = refusal(tmp_path, "Food101")
+    assert error.reason == "files-not-found"
+    assert "expects `food-101/images`, `food-101/meta/train.json`" in error.detail
+    files.food101(tmp_path)
+    (tmp_path / "food-101/meta/test.json").unlink()
+    assert f"{tmp_path} lacks `food-101/meta/test.json`" in refusal(tmp_path, "Food101").detail
+    assert not any(each.name.startswith("caltech") for each in tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("any_checksum")
+def test_pictures_that_are_missing_or_lie_elsewhere_are_named(tmp_path: Path) -> None:
+    root, secret = tmp_path / "root", tmp_path / "secret.jpg"
+    files.food101(root)
+    secret.write_bytes(encoded(picture(900), "JPEG"))
+    (root / "food-101/images/waffles/2.jpg").unlink()
+    (root / "food-101/images/waffles/1.jpg").unlink()
+    (root / "food-101/images/waffles/1.jpg").symlink_to(secret)
+    files.put(
+        root / "food-101/meta/test.json", '{"apple_pie": ["apple_pie/3", "../../../secret"], "waffles": ["waffles/3"]}'
+    )
+    result = imported(root, "Food101", options={"drop_corrupt": True})
+    assert result.reasons() == {
+        "food-101/images/waffles/1.jpg": "a link that leads out of the data roots",
+        "food-101/images/waffles/2.jpg": "cannot be read",
+        "food-101/images/../../../secret.jpg": "not under a data root",
+    }
+    assert len(result.dataset.y) == 4
+
+
+class Trap:
+    """Unpickled, it would leave a mark."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.touch, (self.mark,)
+
+
+def test_pickles_that_are_not_the_official_ones_are_not_opened(tmp_path: Path) -> None:
+    files.cifar10(tmp_path)
+    mark = tmp_path / "mark"
+    for path in (tmp_path / "cifar-10-batches-py").iterdir():
+        path.write_bytes(pickle.dumps(Trap(mark)))
+    error = refusal(tmp_path, "CIFAR10")
+    assert error.reason == "files-damaged"
+    assert "checksums" in error.detail
+    assert not mark.exists()
+
+
+@pytest.mark.usefixtures("any_checksum")
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("CIFAR10", "cifar-10-batches-py/data_batch_3"),
+        ("STL10", "stl10_binary/train_X.bin"),
+        ("STL10", "stl10_binary/test_y.bin"),
+        ("USPS", "usps.t.bz2"),
+        ("SEMEION", "semeion.data"),
+        ("EMNIST", "EMNIST/raw/emnist-balanced-train-images-idx3-ubyte"),
+        ("QMNIST", "QMNIST/raw/qmnist-test-labels-idx2-int"),
+        ("FER2013", "fer2013/fer2013.csv"),
+        ("GTSRB", "gtsrb/GT-final_test.csv"),
+        ("Food101", "food-101/meta/train.json"),
+        ("OxfordIIITPet", "oxford-iiit-pet/annotations/test.txt"),
+        ("ImageNet", "meta.bin"),
+        ("StanfordCars", "stanford_cars/devkit/cars_meta.mat"),
+        ("CLEVRClassification", "clevr/CLEVR_v1.0/scenes/CLEVR_train_scenes.json"),
+    ],
+)
+@pytest.mark.parametrize("damage", ["cut", "garbled"])
+def test_damaged_files_are_refused(tmp_path: Path, name: str, file: str, damage: str) -> None:
+    files.FILES[name](tmp_path)
+    data = (tmp_path / file).read_bytes()
+    other = np.random.default_rng(1).bytes(len(data))
+    (tmp_path / file).write_bytes(data[: len(data) * 2 // 3] if damage == "cut" else other)
+    codes = ("files-damaged", "files-not-found", "one-class", "read")
+    assert outcome(tmp_path, name) in codes
+
+
+def outcome(root: Path, name: str) -> str:
+    """The code of the refusal, or `read`."""
+    try:
+        imported(root, name)
+    except ImportRefusedError as error:
+        return error.reason
+    return "read"
+
+
+@pytest.mark.parametrize(("name", "file"), [("SVHN", "test_32x32.mat"), ("Flowers102", "flowers-102/setid.mat")])
+def test_files_whose_checksums_are_known_are_not_even_opened_when_they_are_damaged(
+    tmp_path: Path, name: str, file: str
+) -> None:
+    """SciPy's reader of .mat files may crash on damaged ones."""
+    files.FILES[name](tmp_path)
+    assert outcome(tmp_path, name) == "files-damaged"
+    (tmp_path / file).unlink()
+    assert outcome(tmp_path, name) == "files-not-found"
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """A server that does not talk."""
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    """A web server with USPS's files."""
+    folder = tmp_path / "server"
+    folder.mkdir()
+    files.usps(folder)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), lambda *args: Quiet(*args, directory=str(folder))) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{httpd.server_port}"
+        httpd.shutdown()
+
+
+def serve(monkeypatch: pytest.MonkeyPatch, server: str, folder: Path) -> None:
+    """torchvision fetches USPS from there, with the checksums of the files there."""
+    listed = {
+        part: [f"{server}/{file}", file, hashlib.md5((folder / file).read_bytes()).hexdigest()]
+        for part, file in (("train", "usps.bz2"), ("test", "usps.t.bz2"))
+    }
+    monkeypatch.setattr(D.USPS, "split_list", listed)
+
+
+def test_files_are_downloaded_when_that_is_asked_for_and_allowed(
+    tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(monkeypatch, server, tmp_path / "server")
+    (tmp_path / "root").mkdir()
+    assert refusal(tmp_path / "root", "USPS").reason == "files-not-found"
+    assert refusal(tmp_path / "root", "USPS", download=True).reason == "downloads-off"
+    source = {"kind": "torchvision", "name": "USPS", "download": True}
+    for _ in range(2):
+        result = run_import(tmp_path / "scratch", source, downloads=tmp_path / "downloads")
+        assert result.profile.meta.counts["test"] == 20
+    assert not list((tmp_path / "root").iterdir())
+
+
+def test_a_download_that_is_not_the_official_file_is_refused(
+    tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(monkeypatch, server, tmp_path / "server")
+    (tmp_path / "server/usps.t.bz2").write_bytes(b"another")
+    source = {"kind": "torchvision", "name": "USPS", "download": True}
+    with pytest.raises(ImportRefusedError, match="corrupted") as caught:
+        run_import(tmp_path / "scratch", source, downloads=tmp_path / "downloads")
+    assert caught.value.reason == "download-failed"
+
+
+def test_what_nobody_hands_out_is_not_downloaded(tmp_path: Path) -> None:
+    with pytest.raises(ImportRefusedError, match="put its files under a data root") as caught:
+        run_import(
+            tmp_path / "scratch",
+            {"kind": "torchvision", "name": "ImageNet", "download": True},
+            downloads=tmp_path / "downloads",
+        )
+    assert caught.value.reason == "download-impossible"
+
+
+def test_catalogue_and_table_name_the_same() -> None:
+    known = {name: each.variants or ("default",) for name, each in datasets.KNOWN.items()}
+    assert known == {name: tuple(each.variants) for name, each in KNOWN.items()}
+    assert set(files.FILES) == set(KNOWN) - {"FashionMNIST", "KMNIST"}
+    assert {name for name, _, _ in CASES} == set(files.FILES) - {"PCAM"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"name": "CIFAR11"}, "did you mean `CIFAR10`"),
+        ({"name": "CocoCaptions"}, "no classification dataset"),
+        ({"name": "EMNIST", "variant": "upper"}, "balanced, byclass"),
+        ({"name": "CIFAR10", "variant": "x"}, "it has none"),
+    ],
+)
+def test_unknown_names_are_refused_at_once(fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        DatasetRequest.model_validate({"name": "a", "source": {"kind": "torchvision"} | fields})
+
+
+def test_a_known_dataset_is_imported_over_http(importer: ImportService) -> None:
+    files.dtd(importer.server.store.settings.home / "roots")
+    source = {"kind": "torchvision", "name": "DTD", "variant": "2"}
+    made = importer.client.post("/v1/datasets", json={"name": "textures", "source": source}).json()
+    ready = importer.run(made)
+    assert (ready["state"], ready["classes"]) == ("ready", ["banded", "woven"]), ready
+    assert ready["counts"] == {"train": 2, "val": 2, "test": 2}
+    missing = importer.client.post("/v1/datasets", json={"name": "x", "source": source | {"name": "Food101"}})
+    assert missing.json()["errors"][0]["pointer"] == "/source/variant"
+    unknown = importer.client.post("/v1/datasets", json={"name": "x", "source": source | {"name": "Foods101"}})
+    assert "did you mean `Food101`" in unknown.json()["detail"]

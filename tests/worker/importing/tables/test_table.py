@@ -1,0 +1,152 @@
+"""CSV tables as spreadsheets and programs write them."""
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from service.errors import ImportRefusedError
+from tests.worker.importing.imports import Imported, import_path
+
+HEADER = "age,city,income,sex,label"
+CITIES = ("Rome", "Oslo", "Lima")
+
+
+def lines(count: int = 60) -> list[str]:
+    rng = np.random.default_rng(1)
+    return [
+        f"{20 + n},{CITIES[n % 3]},{rng.normal():.4f},{'mf'[n % 2]},{'yes' if rng.random() < 0.5 else 'no'}"
+        for n in range(count)
+    ]
+
+
+def imported(folder: Path, text: str | bytes, name: str = "a.csv", **options: Any) -> Imported:
+    (folder / name).write_bytes(text.encode() if isinstance(text, str) else text)
+    return import_path(folder / name, **options)
+
+
+def refusal(folder: Path, text: str | bytes, **options: Any) -> ImportRefusedError:
+    with pytest.raises(ImportRefusedError) as caught:
+        imported(folder, text, **options)
+    return caught.value
+
+
+def table(rows: list[str], header: str = HEADER) -> str:
+    return "\n".join([header, *rows]) + "\n"
+
+
+def test_numbers_stay_and_text_is_encoded_and_recorded(tmp_path: Path) -> None:
+    result = imported(tmp_path, table(lines()))
+    meta = result.profile.meta
+    assert meta.feature_names == ["age", "city=Lima", "city=Oslo", "city=Rome", "income", "sex=m"]
+    assert meta.categories == {"city": ["Lima", "Oslo", "Rome"], "sex": ["f", "m"]}
+    assert meta.classes == ["no", "yes"]
+    assert result.dataset.x[1].tolist()[:4] == [21.0, 0.0, 1.0, 0.0]
+    assert result.finding("encoded") is not None
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+def test_other_separators_are_found(tmp_path: Path, delimiter: str) -> None:
+    expected = imported(tmp_path, table(lines()))
+    other = imported(tmp_path, table(lines()).replace(",", delimiter), "b.csv")
+    assert other.hash == expected.hash
+
+
+def test_decimal_commas_are_read_where_semicolons_separate(tmp_path: Path) -> None:
+    text = table(lines()).replace(",", ";").replace(".", ",")
+    assert imported(tmp_path, text, "b.csv").hash == imported(tmp_path, table(lines())).hash
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+def test_encodings_are_found(tmp_path: Path, encoding: str) -> None:
+    text = table([line.replace("yes", "größer") for line in lines()])
+    assert imported(tmp_path, text.encode(encoding)).profile.meta.classes == ["größer", "no"]
+
+
+def test_gzipped_and_windows_tables_read_the_same(tmp_path: Path) -> None:
+    plain = imported(tmp_path, table(lines()))
+    assert imported(tmp_path, gzip.compress(table(lines()).encode()), "b.csv.gz").hash == plain.hash
+    assert imported(tmp_path, table(lines()).replace("\n", "\r\n"), "c.csv").hash == plain.hash
+    assert imported(tmp_path, "\n" + table(lines()).replace("\n", "\n\n"), "d.csv").hash == plain.hash
+
+
+def test_quoted_cells_may_hold_separators_and_lines(tmp_path: Path) -> None:
+    rows = [line.replace("Rome", '"Rome, ""old""\ntown"') for line in lines()]
+    assert imported(tmp_path, table(rows)).profile.meta.categories["city"] == ["Lima", "Oslo", 'Rome, "old"\\ntown']
+
+
+def test_empty_cells_are_gaps_that_are_told(tmp_path: Path) -> None:
+    rows = lines()
+    for index, missing in ((3, ""), (4, "NA"), (5, "?")):
+        _, rest = rows[index].split(",", 1)
+        rows[index] = f"{missing},{rest}"
+    rows[7] = rows[7].replace("Oslo", "")
+    result = imported(tmp_path, table(rows))
+    finding = result.finding("non_finite")
+    assert finding is not None
+    assert finding.evidence["values"] == 3
+    assert finding.evidence["features"] == ["age"]
+    assert np.isfinite(result.dataset.x).all()
+    assert "city=" in result.profile.meta.feature_names
+    assert result.dataset.x[7, result.profile.meta.feature_names.index("city=")] == 1
+
+
+def test_lines_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    rows = [*lines(), "1,2", "30,Rome,0.5,m,"]
+    error = refusal(tmp_path, table(rows))
+    assert error.reason == "corrupt-files"
+    assert "line 62: 2 cells, the header has 5" in error.detail
+    assert "line 63: no label" in error.detail
+    assert len(imported(tmp_path, table(rows), drop_corrupt=True).dataset.y) == 60
+
+
+def test_text_that_hardly_repeats_is_left_out_and_listed(tmp_path: Path) -> None:
+    rows = [f"name {number}{number % 7},{line}" for number, line in enumerate(lines(150))]
+    result = imported(tmp_path, table(rows, "name," + HEADER))
+    assert "age" in result.profile.meta.feature_names
+    assert not any(name.startswith("name") for name in result.profile.meta.feature_names)
+    assert [each["file"] for each in result.profile.ignored] == ["column `name`"]
+    assert result.finding("text_left_out") is not None
+
+
+def test_a_split_column_is_kept_as_the_split(tmp_path: Path) -> None:
+    rows = [f"{line},{'test' if n >= 50 else 'train'}" for n, line in enumerate(lines())]
+    result = imported(tmp_path, table(rows, HEADER + ",split"))
+    assert result.dataset.indices("test").tolist() == list(range(50, 60))
+    assert "split" not in " ".join(result.profile.meta.feature_names)
+
+
+def test_the_label_column_can_be_named(tmp_path: Path) -> None:
+    assert imported(tmp_path, table(lines()), label_column="city").profile.meta.classes == ["Lima", "Oslo", "Rome"]
+    assert imported(tmp_path, table(lines()).replace("label", "Target"), "b.csv").profile.meta.classes == ["no", "yes"]
+
+
+def test_number_labels_are_in_the_order_of_their_size(tmp_path: Path) -> None:
+    rows = [f"{n * 0.5},{10 ** (n % 3)}" for n in range(60)]
+    assert imported(tmp_path, table(rows, "a,y")).profile.meta.classes == ["1", "10", "100"]
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("csv-empty", ""),
+        ("csv-empty", "\n\n"),
+        ("csv-empty", HEADER + "\n"),
+        ("csv-no-header", "1,2,3\n4,5,6\n"),
+        ("csv-no-label", "a,b\n1,2\n"),
+        ("csv-no-features", "label\n" + "x\ny\n" * 20),
+        ("labels-not-classes", "a,y\n" + "".join(f"{n},{n / 7}\n" for n in range(50))),
+        ("labels-not-classes", "a,y\n" + "".join(f"{n},text{n}\n" for n in range(50))),
+        ("one-class", "a,y\n" + "1,x\n2,x\n" * 20),
+        ("csv-malformed", 'a,y\n"' + "x" * 200_000 + '",1\n'),
+        ("csv-too-wide", ",".join(f"c{n}" for n in range(20_001)) + ",y\n"),
+    ],
+)
+def test_what_is_no_table_of_classes_is_refused(tmp_path: Path, code: str, text: str) -> None:
+    assert refusal(tmp_path, text).reason == code
+
+
+def test_a_refusal_for_want_of_a_label_lists_the_columns(tmp_path: Path) -> None:
+    assert "age, city, income, sex" in refusal(tmp_path, table(lines()).replace("label", "outcome")).detail

@@ -1,0 +1,1 @@
+"""One attempt at a job: its supervisor, its process, what it records."""

@@ -1,0 +1,185 @@
+"""What an attempt needs on this host before it can start: dataset, checkpoint, weights, values of earlier jobs."""
+
+import os
+import shutil
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from service.errors import DataError, RunError, WeightsError
+from service.specs import STORED_SPEC, AnyStoredSpec
+from service.specs.dataset import UploadSource
+from service.specs.model import TorchvisionSpec, WeightsFile
+from service.specs.part import FromJob
+from service.specs.tune import SearchFields
+from service.states import JobState, is_terminal
+from service.store import files, jobs, reports
+from service.store.artifacts import sha256_of
+from service.store.jobs import Claim, Fence
+from service.store.session import Store
+from service.store.tables import FileRow
+from worker.attempt.shared_study import share
+from worker.engine.context import RunContext, refusal
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The bound spec and everything the engine gets beside it."""
+
+    spec: AnyStoredSpec
+    context: RunContext
+
+
+def gather(store: Store, claim: Claim, *, device: str, threads: int) -> Inputs:
+    """Fetches and binds; raises RunError when something that the spec refers to is not there."""
+    scratch = _scratch(store, claim.fence)
+    scratch.mkdir(parents=True, exist_ok=True)
+    with store.read() as session:
+        spec = _bind(session, claim.spec)
+        weights_row = _weights_row(session, spec)
+        dataset_rows = files.of(session, claim.dataset_id, "dataset") if claim.dataset_id else []
+        checkpoints = files.of(session, claim.fence.job_id, "last")
+    context = RunContext(
+        scratch=scratch,
+        dataset=_dataset(store, claim.dataset_id, dataset_rows) if spec.kind != "import" else None,
+        device=device,
+        threads=threads,
+        resume_from=_checkpoint(store, checkpoints, scratch),
+        weights=_local(store, weights_row, scratch) if weights_row else _weights_path(store, spec),
+        data_roots=store.settings.data_roots,
+        downloads=store.settings.home / "downloads" if store.settings.allow_downloads else None,
+        upload=_upload(store, spec, scratch),
+    )
+    return Inputs(spec, share(store, claim, context))
+
+
+def discard(store: Store, fence: Fence) -> None:
+    """Removes the scratch files of an attempt and of those before it; a later one may be at work on this host."""
+    folder = _scratch(store, fence).parent
+    for attempt in folder.glob("*"):
+        if int(attempt.name) <= fence.attempt:
+            shutil.rmtree(attempt, ignore_errors=True)
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def forget_upload(store: Store, claim: Claim) -> None:
+    """Deletes the file that an import was made of once that has ended: the packed dataset has taken its place, and of
+    a failed one nothing can be imported again. After a crash before this the sweeper collects it.
+    """
+    if isinstance(source := getattr(claim.spec, "source", None), UploadSource):
+        with store.read() as session:
+            has_ended = is_terminal(JobState(jobs.get(session, claim.fence.job_id).state))
+        if has_ended:
+            store.artifacts.delete(source.artifact)
+
+
+def _scratch(store: Store, fence: Fence) -> Path:
+    return store.settings.home / "scratch" / fence.job_id / str(fence.attempt)
+
+
+def _bind(session: Session, spec: AnyStoredSpec) -> AnyStoredSpec:
+    """The spec with every value of an earlier job put in its place."""
+    if isinstance(spec, SearchFields):
+        changes: dict[str, Any] = {}
+        if inner := _values(session, spec.train):
+            changes["train"] = spec.train.model_dump() | inner
+        if isinstance(spec.lr_find, FromJob):
+            changes["lr_find"] = _value(session, spec.lr_find.from_job, "suggested")
+    else:
+        changes = _values(session, spec)
+    return STORED_SPEC.validate_python(spec.model_dump() | changes) if changes else spec
+
+
+def _values(session: Session, part: object) -> dict[str, Any]:
+    """The fields of a training part that take their value from another job, with that value."""
+    changes: dict[str, Any] = {}
+    optimizer = getattr(part, "optimizer", None)
+    if optimizer is not None and isinstance(optimizer.lr, FromJob):
+        source = optimizer.lr.from_job
+        changes["optimizer"] = optimizer.model_dump() | {"lr": _value(session, source, "suggested")}
+    batch_size = getattr(part, "batch_size", None)
+    if isinstance(batch_size, FromJob):
+        changes["batch_size"] = _value(session, batch_size.from_job, "recommended")
+    return changes
+
+
+def _value(session: Session, job_id: str, name: str) -> float | int:
+    """A number from a job's result."""
+    result = reports.get(session, job_id, "result") or reports.get(session, job_id, "lr-curve") or {}
+    value = result.get(name)
+    if not isinstance(value, int | float):
+        raise RunError(f"job {job_id} has no result named {name}")
+    return value
+
+
+def _training(spec: AnyStoredSpec) -> object:
+    return spec.train if isinstance(spec, SearchFields) else spec
+
+
+def _weights_row(session: Session, spec: AnyStoredSpec) -> FileRow | None:
+    model = getattr(_training(spec), "model", None)
+    if not isinstance(model, TorchvisionSpec) or not isinstance(model.weights, FromJob):
+        return None
+    job = jobs.get(session, model.weights.from_job)
+    rows = files.of(session, job.id, "model")
+    if not rows:
+        raise WeightsError(f"job {job.id} ({job.kind}) left no model file")
+    return rows[0]
+
+
+def _weights_path(store: Store, spec: AnyStoredSpec) -> Path | None:
+    model = getattr(_training(spec), "model", None)
+    if not isinstance(model, TorchvisionSpec) or not isinstance(model.weights, WeightsFile):
+        return None
+    path = Path(model.weights.path).resolve()
+    if (why := refusal(Path(model.weights.path), store.settings.data_roots)) is not None:
+        raise WeightsError(why)
+    if not path.is_file():
+        raise WeightsError(f"{model.weights.path} does not exist on this worker")
+    return path
+
+
+def _dataset(store: Store, dataset_id: str | None, rows: list[FileRow]) -> Path | None:
+    """The packed dataset's folder: the store's own where it keeps plain files, else a copy that all jobs share."""
+    if dataset_id is None:
+        return None
+    if not rows:
+        raise DataError(f"dataset {dataset_id} has no files")
+    local = [store.artifacts.local_path(row.artifact) for row in rows]
+    if local[0] is not None and all(path is not None and path.parent == local[0].parent for path in local):
+        return local[0].parent
+    folder = store.settings.home / "cache" / "datasets" / dataset_id
+    if not folder.exists():
+        partial = folder.with_name(f".{dataset_id}.{uuid.uuid4().hex}")
+        for row in rows:
+            store.artifacts.fetch(row.artifact, partial / row.name)
+        try:
+            os.rename(partial, folder)
+        except OSError:  # another job fetched it meanwhile
+            shutil.rmtree(partial)
+    return folder
+
+
+def _checkpoint(store: Store, rows: list[FileRow], scratch: Path) -> Path | None:
+    """The newest checkpoint whose hash is right."""
+    for row in rows:
+        path = _local(store, row, scratch / "resume")
+        if sha256_of(path) == row.sha256:
+            return path
+    return None
+
+
+def _local(store: Store, row: FileRow, folder: Path) -> Path:
+    return store.artifacts.local_path(row.artifact) or store.artifacts.fetch(row.artifact, folder / row.name)
+
+
+def _upload(store: Store, spec: AnyStoredSpec, scratch: Path) -> Path | None:
+    source = getattr(spec, "source", None)
+    if not isinstance(source, UploadSource):
+        return None
+    return store.artifacts.local_path(source.artifact) or store.artifacts.fetch(source.artifact, scratch / "upload")

@@ -1,0 +1,234 @@
+"""Writes an attempt's events into the store, in batches, under its fencing token."""
+
+import logging
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, assert_never
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from service.events import (
+    DatasetPacked,
+    EpochRecord,
+    Event,
+    FileSaved,
+    Log,
+    Phase,
+    Progress,
+    Reported,
+    Resumed,
+    RunnersWanted,
+    StepRecord,
+    Stopped,
+)
+from service.jobs import runners
+from service.reports.dataset import DatasetContent
+from service.reports.result import Report
+from service.states import StopReason
+from service.store import datasets, events, files, jobs, metrics, reports
+from service.store.artifacts import StoredFile
+from service.store.events import NewEvent
+from service.store.jobs import Fence
+from service.store.session import Store
+from worker.attempt.live_diagnosis import LiveDiagnosis
+
+logger = logging.getLogger(__name__)
+FLUSH_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A file of the child's that the recorder has put aside, and the artifact key it will have."""
+
+    saved: FileSaved
+    key: str
+    path: Path
+
+
+@dataclass
+class Batch:
+    """What has come in since the last commit."""
+
+    points: list[StepRecord | EpochRecord] = field(default_factory=list)
+    events: list[NewEvent] = field(default_factory=list)
+    reports: dict[str, Report] = field(default_factory=dict)
+    files: list[Taken] = field(default_factory=list)
+    stored: list[StoredFile] = field(default_factory=list)
+    content: DatasetContent | None = None
+    columns: dict[str, Any] = field(default_factory=dict)
+    latest: dict[str, float] = field(default_factory=dict)
+    void_after: int | None = None
+    runners: RunnersWanted | None = None
+
+    def __bool__(self) -> bool:
+        return any((self.points, self.events, self.reports, self.files, self.content, self.columns, self.runners))
+
+
+class Recorder:
+    """Takes events in order. A batch stays until its transaction has committed: a database that was away loses none."""
+
+    def __init__(self, store: Store, fence: Fence, dataset_id: str | None = None) -> None:
+        self.store, self.fence, self.dataset_id = store, fence, dataset_id
+        self.stop_reason: StopReason | None = None
+        self.progress = 0.0
+        self.waiting: list[str] = []
+        """Jobs that have been added for workers to take."""
+        self._batch = Batch()
+        self._due = 0.0
+        self._files = 0
+        self._has_steps = False
+        self._diagnosis = LiveDiagnosis(fence.job_id)
+
+    def add(self, event: Event) -> None:
+        """Takes one event; those that people wait for make the batch due at once. Touches no database."""
+        batch = self._batch
+        self._diagnosis.add(event)
+        match event:
+            case StepRecord():
+                self._take_step(event)
+            case EpochRecord():
+                batch.points.append(event)
+                batch.events.append(NewEvent("epoch", _epoch(event)))
+            case Progress():
+                self.progress = batch.columns["progress"] = min(max(event.fraction, 0.0), 1.0)
+            case Phase():
+                batch.columns["phase"] = event.name
+                self._tell(NewEvent("phase", {"phase": event.name}))
+            case Log():
+                batch.events.append(NewEvent("log", {"level": event.level, "message": event.message}, event.level))
+            case FileSaved():
+                self._take_file(event)
+            case Reported():
+                batch.reports[event.name] = event.report
+                self._tell(NewEvent("result", {"name": event.name}))
+            case Resumed():
+                batch.void_after, self._has_steps = event.step, True
+                batch.columns["resume"] = kind = "exact" if event.exact else "approximate"
+                self._tell(NewEvent("resumed", {"step": event.step, "epoch": event.epoch, "resume": kind}))
+            case DatasetPacked():
+                batch.content = event.content
+            case RunnersWanted():
+                batch.runners, self._due = event, 0.0
+            case Stopped():
+                self.stop_reason = event.reason
+            case _:
+                assert_never(event)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to write what has gathered."""
+        return time.monotonic() >= self._due
+
+    def flush(self) -> None:
+        """Writes everything in one transaction; raises LostLeaseError when the attempt is someone else's by now."""
+        batch = self._batch
+        self._due = time.monotonic() + FLUSH_SECONDS
+        if not (batch or self._diagnosis.is_due):
+            return
+        for taken in batch.files[len(batch.stored) :]:
+            batch.stored.append(self.store.artifacts.put(taken.key, taken.path))
+        with self.store.begin() as session:
+            jobs.hold(session, self.fence, **batch.columns)
+            outdated = self._write(session, batch)
+            self._judge(session)
+        self._diagnosis.told()
+        self._batch = Batch()
+        for key in outdated:
+            self.store.artifacts.delete(key)
+
+    def _judge(self, session: Session) -> None:
+        """A fault in a rule must not end a training: the verdict can be drawn again from what is stored."""
+        try:
+            with session.begin_nested():
+                self._diagnosis.tell(session)
+        except SQLAlchemyError:
+            raise
+        except Exception:
+            logger.exception("job %s: the diagnosis failed", self.fence.job_id)
+
+    def discard(self) -> None:
+        """Drops what has not been written."""
+        self._batch = Batch()
+
+    def _write(self, session: Session, batch: Batch) -> list[str]:
+        job_id = self.fence.job_id
+        if batch.void_after is not None:
+            metrics.truncate_after(session, job_id, batch.void_after)
+        metrics.write(session, job_id, batch.points)
+        for name, report in batch.reports.items():
+            reports.put(session, job_id, self.fence.attempt, name, report.model_dump(mode="json"))
+        outdated = [
+            key
+            for taken, stored in zip(batch.files, batch.stored, strict=True)
+            if (key := self._name(session, taken.saved, stored))
+        ]
+        if any(taken.saved.role == "last" for taken in batch.files):
+            outdated += files.prune(session, job_id)
+        if batch.runners is not None:
+            self.waiting = runners.start(session, job_id, batch.runners.spec, batch.runners.count)
+        if batch.content is not None and self.dataset_id is not None:
+            datasets.fill(session, self.dataset_id, batch.content)
+        events.append(session, job_id, [*batch.events, *_summary(batch)])
+        return outdated
+
+    def _tell(self, event: NewEvent) -> None:
+        self._batch.events.append(event)
+        self._due = 0.0
+
+    def _take_step(self, event: StepRecord) -> None:
+        """The first step is written at once. In a later attempt it voids what earlier ones recorded from there on."""
+        if not self._has_steps:
+            self._has_steps, self._due = True, 0.0
+            if self.fence.attempt > 1:
+                self._batch.void_after = event.step - 1
+        self._batch.points.append(event)
+        self._batch.latest = {"step": event.step, "epoch": event.epoch, **event.values}
+
+    def _take_file(self, event: FileSaved) -> None:
+        """Puts the file aside at once, since the child may write the next one in its place."""
+        self._files += 1
+        path = event.path.with_name(f"taken-{self._files:04d}-{event.path.name}")
+        os.replace(event.path, path)
+        is_data = event.role == "dataset"
+        owner = f"datasets/{self.dataset_id}" if is_data else f"jobs/{self.fence.job_id}"
+        name = event.name if is_data else f"{self._files:04d}-{event.name}"
+        self._batch.files.append(Taken(event, f"{owner}/attempt-{self.fence.attempt}/{name}", path))
+        if not is_data:
+            data = {"name": event.name, "role": event.role, "step": event.step, "epoch": event.epoch}
+            self._tell(NewEvent("checkpoint", data))
+
+    def _name(self, session: Session, saved: FileSaved, stored: StoredFile) -> str | None:
+        owner = self.dataset_id if saved.role == "dataset" and self.dataset_id else self.fence.job_id
+        return files.put(
+            session, owner, saved.name, saved.role, stored, step=saved.step, epoch=saved.epoch, metrics=saved.metrics
+        )
+
+
+def _epoch(event: EpochRecord) -> dict[str, Any]:
+    return {
+        "epoch": event.epoch,
+        "step": event.step,
+        "train": _plain(event.train),
+        "val": _plain(event.val),
+        "lr": event.lr,
+        "is_best": event.is_best,
+    }
+
+
+def _summary(batch: Batch) -> list[NewEvent]:
+    """One `metric` and one `progress` event a batch: the live view needs no more."""
+    found = []
+    if batch.latest:
+        shown = {name: value for name, value in batch.latest.items() if not name.startswith("grad/")}
+        found.append(NewEvent("metric", _plain(shown)))
+    if "progress" in batch.columns:
+        found.append(NewEvent("progress", {"progress": batch.columns["progress"]}))
+    return found
+
+
+def _plain(values: dict[str, float]) -> dict[str, float | None]:
+    """JSON has no NaN and no infinity."""
+    return {name: value if abs(value) < float("inf") else None for name, value in values.items()}

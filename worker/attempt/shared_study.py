@@ -1,0 +1,43 @@
+"""What the processes of one search share: its study, and the states of trials that any of them saved."""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from service.jobs import runners
+from service.settings import Settings
+from service.specs.tune import TuneRunnerSpec, TuneSpec
+from service.store import studies
+from service.store.artifacts import sha256_of
+from service.store.jobs import Claim
+from service.store.session import Store
+from worker.engine.context import MAIN, RunContext
+
+
+def share(store: Store, claim: Claim, context: RunContext) -> RunContext:
+    """The context of a search or of one of its runners, with the study that they share; any other as it is."""
+    match claim.spec:
+        case TuneSpec():
+            job_id, runner = claim.fence.job_id, MAIN
+        case TuneRunnerSpec(study=job_id, number=number):
+            runner = f"runner-{number}"
+        case _:
+            return context
+    fetch = partial(trial_state, store.settings, job_id, context.scratch)
+    return replace(context, study_url=studies.address(store, job_id), study=job_id, runner=runner, trial_state=fetch)
+
+
+def trial_state(settings: Settings, job_id: str, folder: Path, number: int) -> Path | None:
+    """The state of a trial that one of the search's runners saved, fetched into `folder`; the training process asks."""
+    from worker.engine.training.run_files import trial_name
+
+    store, name = Store(settings), trial_name(number)
+    try:
+        with store.read() as session:
+            row = runners.file_of(session, job_id, name)
+        if row is None:
+            return None
+        path = store.artifacts.fetch(row.artifact, folder / f"fetched-{name}")
+        return path if sha256_of(path) == row.sha256 else None
+    finally:
+        store.close()

@@ -1,0 +1,1 @@
+"""Random operations on batches of images, drawn for each sample."""

@@ -1,0 +1,1 @@
+"""The machine below a run: devices, precision, memory, seeds, compilers."""

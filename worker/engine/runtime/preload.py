@@ -1,0 +1,15 @@
+"""What every training process needs, imported once in the forkserver: a child then starts in milliseconds."""
+
+import safetensors.torch
+import torch
+import torch._dynamo
+
+import worker.engine.kinds.batch_size
+import worker.engine.kinds.lr_find
+import worker.engine.kinds.sanity
+import worker.engine.kinds.train
+import worker.engine.models.transfer
+import worker.engine.tune.job
+import worker.engine.tune.runner_job
+
+__all__ = ["safetensors", "torch", "worker"]

@@ -1,0 +1,1 @@
+"""The parts of a training run: loop, step, state, optimizers, checkpoints, measurements."""

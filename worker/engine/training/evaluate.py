@@ -1,0 +1,190 @@
+"""How well a model does on a split: loss, accuracy, top-k, report per class and confusion matrix."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from service.reports.classification import (
+    AverageRow,
+    ClassificationReport,
+    ClassRow,
+    ConfusedPair,
+    ConfusionReport,
+    WorstSample,
+)
+from worker.engine.data.batches import BatchSource
+from worker.engine.runtime.precision import Precision
+
+MOST_CONFUSED, WORST_SAMPLES = 10, 5
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Per-sample outcomes on one split, in the split's order; losses are plain cross entropy in nats."""
+
+    loss: float
+    accuracy: float
+    top_k: dict[int, float]
+    labels_N: NDArray[np.int64]
+    predictions_N: NDArray[np.int64]
+    losses_N: NDArray[np.float32]
+    confidences_N: NDArray[np.float32]
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Every module in eval mode and no gradients; each module's own mode comes back afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def evaluate(model: nn.Module, batches: BatchSource, precision: Precision, top_k: Sequence[int] = (1,)) -> Evaluation:
+    """Runs the split once in eval mode; BatchNorm statistics and gradients are untouched."""
+    evaluation = evaluate_until(lambda: None, model, batches, precision, top_k)
+    assert evaluation is not None
+    return evaluation
+
+
+def evaluate_until(
+    stop: Callable[[], object],
+    model: nn.Module,
+    batches: BatchSource,
+    precision: Precision,
+    top_k: Sequence[int] = (1,),
+) -> Evaluation | None:
+    """As `evaluate`; None as soon as `stop`, asked after every batch, has a reason."""
+    outcomes: list[tuple[Tensor, ...]] = []
+    with evaluation_mode(model):
+        for batch in batches.epoch(1):
+            with precision.autocast():
+                logits_BK = model(batch.inputs)
+            outcomes.append(_outcomes(logits_BK.float(), batch.labels_B, top_k))
+            if stop():
+                return None
+    losses_N, labels_N, predictions_N, confidences_N, hits_NT = (
+        torch.cat(parts).cpu().numpy() for parts in zip(*outcomes, strict=True)
+    )
+    return Evaluation(
+        loss=float(losses_N.mean(dtype=np.float64)),
+        accuracy=float((predictions_N == labels_N).mean()),
+        top_k={k: float(hits_NT[:, column].mean()) for column, k in enumerate(top_k)},
+        labels_N=labels_N,
+        predictions_N=predictions_N,
+        losses_N=losses_N,
+        confidences_N=confidences_N,
+    )
+
+
+def _outcomes(logits_BK: Tensor, labels_B: Tensor, top_k: Sequence[int]) -> tuple[Tensor, ...]:
+    losses_B = nn.functional.cross_entropy(logits_BK, labels_B, reduction="none")
+    confidences_B, predictions_B = logits_BK.softmax(1).max(1)
+    classes = logits_BK.shape[1]
+    ranks_B = (logits_BK > logits_BK.gather(1, labels_B[:, None])).sum(1)
+    hits_BT = torch.stack([ranks_B < min(k, classes) for k in top_k], dim=1)
+    return losses_B, labels_B, predictions_B, confidences_B, hits_BT
+
+
+def confusion_matrix(labels_N: NDArray[np.int64], predictions_N: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+    """Counts_KK: rows are true classes, columns predicted ones."""
+    return np.bincount(labels_N * classes + predictions_N, minlength=classes * classes).reshape(classes, classes)
+
+
+def macro_f1(evaluation: Evaluation, classes: int) -> float:
+    """The macro F1 of `classification_report`, alone."""
+    counts_KK = confusion_matrix(evaluation.labels_N, evaluation.predictions_N, classes)
+    return float(_ratio(2 * counts_KK.diagonal(), counts_KK.sum(0) + counts_KK.sum(1)).mean())
+
+
+def classification_report(evaluation: Evaluation, split: str, classes: Sequence[str]) -> ClassificationReport:
+    """scikit-learn's `classification_report(zero_division=0)` over all classes, with loss and top-k."""
+    counts_KK = confusion_matrix(evaluation.labels_N, evaluation.predictions_N, len(classes))
+    hits_K = counts_KK.diagonal()
+    support_K, predicted_K = counts_KK.sum(1), counts_KK.sum(0)
+    precision_K = _ratio(hits_K, predicted_K)
+    recall_K = _ratio(hits_K, support_K)
+    f1_K = _ratio(2 * hits_K, support_K + predicted_K)
+    columns = (precision_K, recall_K, f1_K)
+    total = int(support_K.sum())
+    return ClassificationReport(
+        split=split,
+        accuracy=evaluation.accuracy,
+        loss=evaluation.loss,
+        top_k={str(k): value for k, value in evaluation.top_k.items()},
+        macro=_average(columns, np.ones(len(classes)), total),
+        weighted=_average(columns, support_K, total),
+        classes=[
+            ClassRow(name=name, precision=float(p), recall=float(r), f1=float(f), support=int(n))
+            for name, p, r, f, n in zip(classes, *columns, support_K, strict=True)
+        ],
+    )
+
+
+def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
+    return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
+
+
+def _average(
+    columns: tuple[NDArray[np.float64], ...], weights: NDArray[np.float64] | NDArray[np.int64], support: int
+) -> AverageRow:
+    precision, recall, f1 = (float(np.average(column, weights=weights)) for column in columns)
+    return AverageRow(precision=precision, recall=recall, f1=f1, support=support)
+
+
+def confusion_report(
+    evaluation: Evaluation, split: str, classes: Sequence[str], indices_N: NDArray[np.int64]
+) -> ConfusionReport:
+    """The matrix and its most confused pairs; `indices_N` are the samples' numbers in the dataset."""
+    counts_KK = confusion_matrix(evaluation.labels_N, evaluation.predictions_N, len(classes))
+    support_K1 = counts_KK.sum(1, keepdims=True)
+    normalized_KK = np.divide(counts_KK, support_K1, out=np.zeros(counts_KK.shape), where=support_K1 > 0)
+    return ConfusionReport(
+        split=split,
+        labels=list(classes),
+        matrix=counts_KK.tolist(),
+        normalized=normalized_KK.tolist(),
+        most_confused=_most_confused(evaluation, counts_KK, classes, indices_N),
+    )
+
+
+def _most_confused(
+    evaluation: Evaluation, counts_KK: NDArray[np.int64], classes: Sequence[str], indices_N: NDArray[np.int64]
+) -> list[ConfusedPair]:
+    off_KK = counts_KK.copy()
+    np.fill_diagonal(off_KK, 0)
+    order = np.argsort(off_KK, axis=None, kind="stable")[::-1][:MOST_CONFUSED]
+    pairs = [divmod(int(flat), len(classes)) for flat in order]
+    return [
+        ConfusedPair(
+            true=classes[true],
+            predicted=classes[predicted],
+            count=int(off_KK[true, predicted]),
+            share=float(off_KK[true, predicted] / counts_KK[true].sum()),
+            worst=_worst(evaluation, true, predicted, indices_N),
+        )
+        for true, predicted in pairs
+        if off_KK[true, predicted]
+    ]
+
+
+def _worst(evaluation: Evaluation, true: int, predicted: int, indices_N: NDArray[np.int64]) -> list[WorstSample]:
+    chosen = np.flatnonzero((evaluation.labels_N == true) & (evaluation.predictions_N == predicted))
+    chosen = chosen[np.argsort(-evaluation.losses_N[chosen], kind="stable")][:WORST_SAMPLES]
+    return [
+        WorstSample(
+            index=int(indices_N[n]),
+            loss=float(evaluation.losses_N[n]),
+            confidence=float(evaluation.confidences_N[n]),
+        )
+        for n in chosen
+    ]

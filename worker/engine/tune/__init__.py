@@ -1,0 +1,1 @@
+"""A search: its study, its trials, who runs them, and its report."""

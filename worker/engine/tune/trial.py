@@ -1,0 +1,161 @@
+"""One trial of a search: a training with the trial's values, watched epoch by epoch, pruned when it is hopeless."""
+
+from collections.abc import Generator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import torch
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import Trial, TrialState
+from pydantic import ValidationError
+
+from service.errors import DataError, DivergedError, RunError, WeightsError
+from service.events import EpochRecord, Event, Log, Phase, StepRecord
+from service.resolution.patches import set_path
+from service.resolution.resolve import fill_training
+from service.resolution.validation import Limits, refuse
+from service.specs.train import CheckpointSpec, TrainSpec
+from service.specs.tune import SearchFields
+from service.states import StopReason
+from worker.engine.context import RunContext
+from worker.engine.data.packed import PackedDataset
+from worker.engine.kinds import train
+from worker.engine.runtime import seeding
+from worker.engine.runtime.memory import is_out_of_memory, out_of_memory
+from worker.engine.training import loop
+from worker.engine.training.setup import build_run, fixed_batch_size
+from worker.engine.training.state import TrainingState
+from worker.engine.tune.heartbeat import Pulse
+from worker.engine.tune.search_space import Values
+from worker.engine.tune.study import Search
+
+VANISHED_NORM, VANISHED_SHARE = 1e-7, 0.5
+"""Rule D10: a run has collapsed when its gradient vanishes on over half of an epoch's steps."""
+NO_CHECKPOINT_SECONDS = 1e9
+
+
+@dataclass
+class Outcome:
+    """How a trial ended. `run` holds the best weights of a completed one; `interrupted` says why it has no end yet.
+
+    `state` is None when another process has ended it meanwhile: it was thought dead, or the search is over.
+    """
+
+    state: TrialState | None
+    value: float | None = None
+    reason: str | None = None
+    run: TrainingState | None = None
+    interrupted: StopReason | None = None
+
+
+def trial_spec(spec: SearchFields, values: Mapping[str, object], seed: int | None = None) -> TrainSpec:
+    """The `train` spec of a trial. Raises KeyError or ValidationError when the values do not go together."""
+    raw = spec.train.model_dump(mode="json") | {"kind": "train"}
+    for path, value in values.items():
+        raw = set_path(raw, path, value)
+    found = fill_training(TrainSpec.model_validate(raw))
+    # A trial records what decides over it; the diagnosis, its probes and the resume state are for jobs of their own.
+    changes = {
+        "diagnose": False,
+        "gradients": None,
+        "checkpoint": CheckpointSpec(every_seconds=NO_CHECKPOINT_SECONDS),
+        "seed": found.seed if seed is None else seed,
+    }
+    return found.model_copy(update=changes)
+
+
+def run_trial(
+    search: Search, trial: Trial, values: Values, context: RunContext, dataset: PackedDataset, *, first: bool
+) -> Generator[Event, None, Outcome]:
+    """Trains one trial; yields its metric as series `trial/<number>/...`. What is the trial's fault is an outcome.
+
+    Raises what the `first` trial raised: it is the base spec's fault then, and every trial's.
+    """
+    with nullcontext() if search.storage is None else Pulse(trial):
+        return (yield from _run_trial(search, trial, values, context, dataset, first=first))
+
+
+def _run_trial(
+    search: Search, trial: Trial, values: Values, context: RunContext, dataset: PackedDataset, *, first: bool
+) -> Generator[Event, None, Outcome]:
+    batch_size = 0
+    try:
+        spec = trial_spec(search.spec, values)
+        if refused := refuse(spec, spec, "", Limits(), dataset.meta):
+            return Outcome(TrialState.FAIL, reason=f"{refused[0].pointer}: {refused[0].detail}")
+        batch_size = fixed_batch_size(spec.batch_size)
+        run = yield from start_run(spec, context, dataset, check_up=first)
+        return (yield from _watched(search, trial, run))
+    except DivergedError as error:
+        return Outcome(TrialState.PRUNED, reason=f"D1 nonfinite: {error.detail}")
+    except (KeyError, ValidationError) as error:
+        return Outcome(TrialState.FAIL, reason=f"the values do not go together: {_sentence(error)}")
+    except (DataError, WeightsError) as error:
+        if first:
+            raise
+        return Outcome(TrialState.FAIL, reason=error.detail)
+    except RunError as error:
+        return Outcome(TrialState.FAIL, reason=error.detail)
+    except UpdateFinishedTrialError:
+        return Outcome(None)
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError, ValueError) as error:
+        if is_out_of_memory(error):
+            return Outcome(TrialState.FAIL, reason=out_of_memory(batch_size).detail)
+        if first:
+            raise
+        return Outcome(TrialState.FAIL, reason=f"{type(error).__name__}: {error}")
+
+
+def start_run(
+    spec: TrainSpec, context: RunContext, dataset: PackedDataset, *, check_up: bool = False
+) -> Generator[Event, None, TrainingState]:
+    """A run that is ready for its first step, as a `train` job's is."""
+    run = build_run(spec, context, dataset)
+    if check_up:
+        yield from train.check_up_run(run)
+        yield Phase("searching")
+    for event in train.cache_prefix(run):
+        if not isinstance(event, Phase | Log):
+            yield event
+    seeding.seed_everything(spec.seed, deterministic=spec.deterministic)
+    return run
+
+
+def _watched(search: Search, trial: Trial, run: TrainingState) -> Generator[Event, None, Outcome]:
+    """The training, ended as soon as the pruner or a rule says so."""
+    _, metric = search.spec.metric.split("/")
+    vanished: list[bool] = []
+    for event in loop.train_epochs(run) if run.stop_reason is None else ():
+        if isinstance(event, StepRecord):
+            vanished.append(event.values["grad_norm/total"] < VANISHED_NORM)
+        elif isinstance(event, EpochRecord):
+            value = event.val[metric]
+            yield point(trial.number, event.epoch, search.spec.metric, value)
+            trial.report(value, event.epoch)
+            if sum(vanished) > VANISHED_SHARE * len(vanished):
+                return Outcome(TrialState.PRUNED, reason=_collapsed(run, sum(vanished), len(vanished)))
+            if event.epoch < run.spec.epochs and trial.should_prune():
+                return Outcome(TrialState.PRUNED, reason=search.verdict(value, event.epoch))
+            vanished.clear()
+    if run.stop_reason not in train.CONCLUSIVE:
+        return Outcome(TrialState.FAIL, interrupted=run.stop_reason or StopReason.CANCELLED)
+    return Outcome(TrialState.COMPLETE, value=run.best.metrics[metric], run=run)
+
+
+def point(number: int, epoch: int, metric: str, value: float) -> StepRecord:
+    """One point of a trial's curve."""
+    return StepRecord(epoch, epoch, {f"trial/{number}/{metric}": value})
+
+
+def _collapsed(run: TrainingState, vanished: int, steps: int) -> str:
+    return (
+        f"D10 collapsed: the gradient vanished on {vanished} of {steps} steps of epoch {run.epoch - 1}, the usual face "
+        f"of a learning rate that is far too high ({run.lr:.3g})"
+    )
+
+
+def _sentence(error: KeyError | ValidationError) -> str:
+    if isinstance(error, KeyError):
+        return str(error.args[0])
+    first = error.errors()[0]
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"

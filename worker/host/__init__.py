@@ -1,0 +1,1 @@
+"""The process that listens for jobs, and the machine it runs on."""

@@ -1,0 +1,165 @@
+"""The worker: a ring comes in, a supervisor sees the job through; signs of life, sweeps, and a drain at the end."""
+
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any
+
+from celery import signals
+from kombu.asynchronous import get_event_loop
+from pydantic import ValidationError
+
+from service.errors import SpecError
+from service.jobs import completion
+from service.notify import TASK, make_celery, ring
+from service.settings import Settings
+from service.states import JobState
+from service.store import jobs, workers
+from service.store.ids import new_id
+from service.store.jobs import Claim
+from service.store.migrate import check_schema
+from service.store.session import Store
+from service.sweeper import run_forever
+from worker.attempt.lease import AWAY
+from worker.attempt.supervisor import Supervisor
+from worker.host import cleanup
+from worker.host.devices import DevicePool, find_devices
+
+logger = logging.getLogger(__name__)
+CANDIDATES = 5
+"""Waiting jobs that a ring looks at: with several workers the first ones may be gone by then."""
+
+
+class Worker:
+    """One worker process with `worker_slots` slots."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings, self.id = settings, new_id()
+        self.store = Store(settings)
+        check_schema(self.store.engine)
+        self.drain, self.stop = threading.Event(), threading.Event()
+        self.threads = max(1, len(os.sched_getaffinity(0)) // settings.worker_slots)
+        self.devices = find_devices()
+        self._pool = DevicePool([device["device"] for device in self.devices], settings.worker_slots)
+
+    def run(self) -> None:
+        """Works until SIGTERM or SIGINT; jobs that run then are handed back with a checkpoint."""
+        cleanup.clear(self.store)
+        self._register()
+        background = [
+            threading.Thread(target=self._beat, name="heartbeat", daemon=True),
+            threading.Thread(target=run_forever, args=(self.store, self.ring, self.stop), name="sweeper", daemon=True),
+        ]
+        for thread in background:
+            thread.start()
+        try:
+            self._consume()
+        finally:
+            self.stop.set()
+            for thread in background:
+                thread.join()
+            with suppress(*AWAY), self.store.begin() as session:
+                workers.leave(session, self.id)
+            self.store.close()
+
+    def _consume(self) -> None:
+        signals.worker_shutting_down.connect(self._drain_now)
+        app = make_celery(self.settings.broker)
+        app.conf.broker_connection_max_retries = None  # a broker may be away for as long as it likes
+        app.task(name=TASK, ignore_result=True)(self.answer)
+        app.Worker(
+            pool="threads",
+            concurrency=self.settings.worker_slots,
+            hostname=f"{self.id}@{socket.gethostname()}",
+            loglevel="WARNING",
+            quiet=True,
+            without_gossip=True,
+            without_mingle=True,
+            without_heartbeat=True,
+        ).start()
+
+    def answer(self, job_id: str) -> None:
+        """A ring: takes the job that should start next, which need not be the one that rang, and sees it through."""
+        if self.drain.is_set():
+            return  # the sweeper rings again, for a worker that stays
+        try:
+            if (claim := self._claim(job_id)) is not None:
+                with self._pool.borrow() as device:
+                    free = self._see_through(claim, device)
+                self.ring(free)
+        finally:
+            _listen_again()
+
+    def _see_through(self, claim: Claim, device: str) -> list[str]:
+        return Supervisor(
+            self.store, claim, device=device, threads=self.threads, drain=self.drain, ring=self.ring
+        ).run()
+
+    def _claim(self, job_id: str) -> Claim | None:
+        """The waiting job of the highest priority; a duplicate ring finds nothing and is no harm."""
+        with self.store.read() as session:
+            candidates = [row.id for row in jobs.waiting(session, limit=CANDIDATES)]
+        for candidate in dict.fromkeys([*candidates, job_id]):
+            try:
+                with self.store.begin() as session:
+                    claim = jobs.claim(session, candidate, self.id, self.settings.lease_seconds)
+            except ValidationError as error:
+                self._refuse(candidate, error)
+                continue
+            if claim is not None:
+                return claim
+        return None
+
+    def _refuse(self, job_id: str, error: ValidationError) -> None:
+        """A stored spec that this version cannot read would stand in everyone's way; its job fails."""
+        problem = SpecError(f"this version of Trainwright cannot read the job's stored spec: {error}").problem()
+        with suppress(jobs.LostLeaseError), self.store.begin() as session:
+            completion.end(session, job_id, JobState.FAILED, error=problem)
+
+    def ring(self, job_ids: Iterable[str]) -> bool:
+        """Rings for jobs that can start."""
+        return ring(self.store, job_ids)
+
+    def _register(self) -> None:
+        with self.store.begin() as session:
+            workers.register(
+                session,
+                self.id,
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                slots=self.settings.worker_slots,
+                devices=[device | {"threads": self.threads} for device in self.devices],
+            )
+
+    def _beat(self) -> None:
+        while not self.stop.wait(self.settings.lease_seconds / 6):
+            try:
+                with self.store.begin() as session:
+                    drain = workers.beat(session, self.id)
+            except AWAY as error:
+                logger.warning("the database does not answer: %s", error)
+                continue
+            if drain and not self.drain.is_set():
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    def _drain_now(self, **_: object) -> None:
+        self.drain.set()
+
+
+def _listen_again() -> None:
+    """Wakes Celery's loop when a slot is free again; by itself it would listen to the broker up to a second later.
+
+    The slot counts as free only some time after its task has returned, hence more than one turn of the loop.
+    """
+    hub: Any = get_event_loop()
+    if hub is not None:
+        for delay_seconds in (0.002, 0.01, 0.05, 0.2):
+            hub.call_soon(hub.call_later, delay_seconds, _pass)
+
+
+def _pass() -> None:
+    """Nothing: the turn of the loop is what counts."""

@@ -1,0 +1,1 @@
+"""From a person's file to a packed dataset with a profile."""

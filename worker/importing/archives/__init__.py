@@ -1,0 +1,1 @@
+"""Zip and tar archives: listed and refused before a byte is unpacked."""

@@ -1,0 +1,170 @@
+"""Arrays of numbers -> packed rows: images as uint8, features as float32; piece by piece, whatever their size.
+
+Shapes: images (N,H,W), (N,H,W,C) or (N,C,H,W); features (N,F) or (N,).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import ImportRefusedError
+from service.reports.finding import Finding
+from worker.importing.arrays.npy import create_rows, open_rows
+from worker.importing.checks.findings import finding
+
+Array = NDArray[Any]
+PIECE_BYTES = 2**24
+MAX_SIDE = 4096
+LARGEST = float(np.finfo(np.float32).max)
+"""What is larger is as good as infinite."""
+MAX_FEATURES = 2**20
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Type and range of the numbers, and how many are none."""
+
+    dtype: str
+    low: float
+    high: float
+    gaps: int
+
+    def scale(self) -> tuple[float, float]:
+        """What makes 0-255 of them (`value * scale + shift`): by the range they are meant for, else by their own."""
+        kind, low, high = np.dtype(self.dtype).kind, self.low, self.high
+        if low >= 0 and high <= 1:
+            return 255.0, 0.0
+        if low >= 0 and high <= 255:
+            return 1.0, 0.0
+        if kind in "iu" and low >= 0 and high <= 65535:
+            return 255.0 / 65535.0, 0.0
+        factor = 255.0 / (high - low) if high > low else 0.0
+        return factor, -low * factor
+
+    def notes(self, is_image: bool) -> list[Finding | None]:
+        """What the numbers were before."""
+        return [_check_range(self), _check_pixels(self)] if is_image else [_check_features(self)]
+
+
+def _check_range(seen: Seen) -> Finding | None:
+    """P2: pictures whose numbers are no brightness."""
+    if seen.low >= 0 and seen.high <= 65535:
+        return None
+    return finding(
+        "P2", "odd_range", "warning",
+        f"The pictures' numbers run from {seen.low:g} to {seen.high:g}: they look normalised already. They were spread "
+        "over 0 to 255, which rounds them.",
+        "Hand in the pictures as they were (0 to 255, or 0 to 1), and let the training normalise them.",
+        low=seen.low, high=seen.high,
+    )  # fmt: skip
+
+
+def _check_pixels(seen: Seen) -> Finding | None:
+    """P3: pictures of another type than bytes."""
+    if seen.dtype == "uint8":
+        return None
+    return finding(
+        "P3", "wrong_dtype", "info",
+        f"The pictures were numbers of type {seen.dtype}; they are kept as bytes (uint8) and become float32 on the way "
+        "into the network.",
+        "Nothing.", dtype=seen.dtype,
+    )  # fmt: skip
+
+
+def _check_features(seen: Seen) -> Finding | None:
+    """P3: features of another type than networks compute in."""
+    if seen.dtype in ("float32", "float16"):
+        return None
+    return finding(
+        "P3", "wrong_dtype", "info",
+        f"The features were of type {seen.dtype}; networks compute in float32, and so are they kept.",
+        "Nothing.", dtype=seen.dtype,
+    )  # fmt: skip
+
+
+def see(xs: Sequence[Array]) -> Seen:
+    """Looks at every number once."""
+    if xs[0].dtype.kind not in "iufb" or any(x.dtype.kind in "US" for x in xs):
+        raise ImportRefusedError("npz-dtype", f"samples of type {xs[0].dtype}; numbers are needed")
+    low, high, gaps = np.inf, -np.inf, 0
+    for piece in _pieces(xs):
+        numbers = piece.astype(np.float64)
+        finite = np.abs(numbers) <= LARGEST
+        gaps += int(finite.size - finite.sum())
+        if finite.any():
+            low, high = min(low, float(numbers[finite].min())), max(high, float(numbers[finite].max()))
+    if low > high:
+        raise ImportRefusedError("no-numbers", "there is not one finite number in the samples")
+    return Seen(str(xs[0].dtype), low, high, gaps)
+
+
+def pack_images(xs: Sequence[Array], seen: Seen, path: Path) -> NDArray[np.uint8]:
+    """Images on the disk, (N,H,W,C) with one or three channels."""
+    if seen.gaps:
+        raise ImportRefusedError("not-finite", f"{seen.gaps:,} numbers of the pictures are NaN or infinite")
+    place = channel_axis(xs[0].shape)
+    shape = _plain(xs[0][:1], place).shape[1:]
+    scale, shift = seen.scale()
+    create_rows(path, (sum(len(x) for x in xs), *shape), np.dtype(np.uint8))
+    rows, at = open_rows(path), 0
+    for piece in _pieces(xs):
+        images = piece if piece.dtype == np.uint8 and (scale, shift) == (1.0, 0.0) else _bytes(piece, scale, shift)
+        rows[at : at + len(piece)] = _plain(images, place)
+        at += len(piece)
+    return rows
+
+
+def pack_features(xs: Sequence[Array], path: Path) -> NDArray[np.float32]:
+    """Features on the disk; numbers too large for float32 become infinite, and so gaps."""
+    width = int(np.prod(xs[0].shape[1:]))
+    if xs[0].ndim > 2 or not 0 < width <= MAX_FEATURES:
+        raise ImportRefusedError(
+            "npz-shape", f"samples of shape {xs[0].shape[1:]} are neither features nor images (H,W), (H,W,C), (C,H,W)"
+        )
+    create_rows(path, (sum(len(x) for x in xs), width), np.dtype(np.float32))
+    rows, at = open_rows(path), 0
+    with np.errstate(over="ignore"):
+        for piece in _pieces(xs):
+            rows[at : at + len(piece)] = piece.reshape(len(piece), -1)
+            at += len(piece)
+    return rows
+
+
+def channel_axis(shape: tuple[int, ...]) -> int | None:
+    """Which axis of (N, ...) holds the channels: the last, or the first after N; None for grey (N,H,W)."""
+    if len(shape) == 3:
+        place = None
+    elif shape[3] in (1, 3, 4):
+        place = 3
+    elif shape[1] in (1, 3, 4):
+        place = 1
+    else:
+        raise ImportRefusedError("npz-shape", f"pictures of shape {shape[1:]} have neither 1, 3 nor 4 channels")
+    height, width = (shape[2], shape[3]) if place == 1 else (shape[1], shape[2])
+    if not (0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE):
+        raise ImportRefusedError("npz-shape", f"pictures of {width} x {height} pixels; at most {MAX_SIDE} a side")
+    return place
+
+
+def _plain(images: Array, place: int | None) -> Array:
+    """(N,H,W,C) with one or three channels; transparent ones on white."""
+    ordered = images[..., None] if place is None else np.moveaxis(images, place, -1)
+    if ordered.shape[-1] != 4:
+        return ordered
+    alpha = ordered[..., 3:].astype(np.float32) / 255
+    return np.round(ordered[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
+
+
+def _bytes(piece: Array, scale: float, shift: float) -> NDArray[np.uint8]:
+    return np.clip(np.round(piece.astype(np.float64) * scale + shift), 0, 255).astype(np.uint8)
+
+
+def _pieces(xs: Sequence[Array]) -> Iterator[Array]:
+    for x in xs:
+        step = max(PIECE_BYTES // max(x[:1].nbytes, 1), 1)
+        for start in range(0, len(x), step):
+            yield x[start : start + step]

@@ -1,0 +1,84 @@
+"""The profile of a dataset: what was seen in it, and what to do about it."""
+
+from collections.abc import Callable
+
+from service.reports.dataset import SPLITS, Profile
+from service.reports.finding import Finding
+from worker.importing.checks.dataset_view import Survey
+from worker.importing.checks.duplicate_checks import (  # fmt: skip
+    check_contradictions,
+    check_exact,
+    check_leakage,
+    check_near,
+    count_duplicates,
+    name_groups,
+)
+from worker.importing.checks.findings import finding
+from worker.importing.checks.label_checks import check_few, check_imbalance, check_missing, check_order
+from worker.importing.checks.value_checks import (  # fmt: skip
+    check_aspect,
+    check_constant,
+    check_double,
+    check_exposure,
+    check_scale,
+    check_target_leak,
+)
+
+MAX_LISTED = 1000
+MAX_SIZES = 200
+PIECE_ROWS = 4096
+SEVERITIES = ("critical", "warning", "info")
+CHECKS: tuple[Callable[[Survey], Finding | None], ...] = (
+    check_scale, check_missing, check_imbalance, check_exact, check_near, check_leakage, check_contradictions,
+    check_few, check_order, check_constant, check_double, check_target_leak, check_exposure, check_aspect,
+)  # fmt: skip
+
+
+def draw_profile(survey: Survey) -> Profile:
+    """Everything that was seen."""
+    raw, meta = survey.raw, survey.meta
+    seen = [*raw.notes, *(check(survey) for check in CHECKS), _check_corrupt(survey)]
+    findings = sorted((each for each in seen if each is not None), key=lambda each: SEVERITIES.index(each.severity))
+    whole = {f"{meta.shape[1]}x{meta.shape[0]}": len(raw.y)} if survey.is_image else {}
+    mode = {"L" if meta.shape[-1] == 1 else "RGB": len(raw.y)} if survey.is_image else {}
+    return Profile(
+        meta=meta,
+        class_counts={
+            split: dict(zip(raw.classes, survey.counts(split).tolist(), strict=True)) for split in SPLITS
+        },
+        dtype=raw.dtype,
+        value_range=raw.value_range or _range(survey),
+        sizes=_most(raw.sizes or whole),
+        modes=raw.modes or mode,
+        corrupt=raw.corrupt[:MAX_LISTED],
+        ignored=raw.ignored[:MAX_LISTED],
+        duplicates=count_duplicates(survey),
+        duplicate_groups=name_groups(survey),
+        findings=findings,
+    )  # fmt: skip
+
+
+def _check_corrupt(survey: Survey) -> Finding | None:
+    """P17: what was left out."""
+    corrupt = survey.raw.corrupt
+    if not corrupt:
+        return None
+    return finding(
+        "P17", "corrupt_files", "warning", f"{len(corrupt):,} files could not be read and are left out, as accepted.",
+        "Repair or delete them.", count=len(corrupt), samples=len(survey.raw.y),
+        examples=[f"{each['file']}: {each['reason']}" for each in corrupt[:20]],
+    )  # fmt: skip
+
+
+def _range(survey: Survey) -> tuple[float, float]:
+    x = survey.raw.x
+    pieces = [x[start : start + PIECE_ROWS] for start in range(0, len(x), PIECE_ROWS)]
+    return (min(float(piece.min()) for piece in pieces), max(float(piece.max()) for piece in pieces))
+
+
+def _most(sizes: dict[str, int]) -> dict[str, int]:
+    """The commonest sizes; the rest as `other`."""
+    if len(sizes) <= MAX_SIZES:
+        return sizes
+    kept = dict(sorted(sizes.items(), key=lambda item: -item[1])[:MAX_SIZES])
+    return kept | {"other": sum(sizes.values()) - sum(kept.values())}

@@ -1,0 +1,1 @@
+"""Pictures in folders: layout, decoding in guarded processes, resizing."""

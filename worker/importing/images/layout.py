@@ -1,0 +1,114 @@
+"""ImageFolder layouts: which file is a sample of which class and split.
+
+`class/...`, or `train|val|test/class/...`; one or more folders around everything are looked through.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from service.errors import ImportRefusedError
+from worker.importing.archives.listing import Listing, Member, printable
+from worker.importing.images.pool import Picture
+
+SPLIT_NAMES = {
+    "train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "dev": 1, "test": 2, "testing": 2, "eval": 2,
+}  # fmt: skip
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff",
+                  ".ppm", ".pgm", ".pbm", ".pnm"}  # fmt: skip
+OTHER_IMAGES = {".heic", ".heif", ".avif", ".svg", ".jp2", ".psd", ".ico", ".tga", ".raw", ".cr2", ".nef", ".dng",
+                ".exr", ".pcx", ".eps", ".jxl"}  # fmt: skip
+MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF")
+
+
+@dataclass
+class Arrangement:
+    """The samples in the order of their names, and the names of the classes."""
+
+    pictures: list[Picture]
+    classes: list[str]
+    has_splits: bool
+    seen: Counter[str] = field(default_factory=Counter)
+
+
+def arrange(listing: Listing) -> Arrangement:
+    """Sorts a container's files into samples and others; what is no sample is listed with the reason."""
+    images = sorted((member for member in listing.members.values() if _is_image(member, listing)), key=_key)
+    paths = _without_wrapping([member.name.split("/") for member in images])
+    has_splits = _has_splits(paths)
+    pictures = []
+    for member, parts in zip(images, paths, strict=True):
+        split = SPLIT_NAMES.get(parts[0].lower()) if has_splits and len(parts) > 1 else None
+        folders = parts[1:-1] if has_splits else parts[:-1]
+        if has_splits and split is None:
+            listing.ignore(member.name, "outside the folders train, val and test")
+        elif not folders:
+            listing.ignore(member.name, "not in the folder of a class")
+        else:
+            pictures.append(_picture(member, printable(folders[0]), split))
+    classes = sorted({picture.label for picture in pictures})
+    if len(classes) < 2:
+        raise ImportRefusedError("layout-no-classes", _advice(len(images), classes))
+    return Arrangement(pictures, classes, has_splits)
+
+
+def _key(member: Member) -> bytes:
+    return member.name.encode("utf-8", "surrogateescape")
+
+
+def _is_image(member: Member, listing: Listing) -> bool:
+    suffix = PurePosixPath(member.name).suffix.lower()
+    if suffix in IMAGE_SUFFIXES:
+        return True
+    if suffix in OTHER_IMAGES:
+        listing.refuse(
+            member.name, f"pictures of the kind {suffix[1:].upper()} are not read; convert it to PNG or JPEG"
+        )
+        return False
+    if member.method == 0 and _starts_like_an_image(member):
+        return True
+    listing.ignore(member.name, "not a picture")
+    return False
+
+
+def _starts_like_an_image(member: Member) -> bool:
+    try:
+        with open(member.path, "rb") as file:
+            file.seek(member.start)
+            return file.read(8).startswith(MAGIC)
+    except OSError:
+        return False
+
+
+def _without_wrapping(paths: list[list[str]]) -> list[list[str]]:
+    """The paths without the folders that hold everything, as long as folders for classes are left."""
+    while paths and _is_wrapping(paths):
+        paths = [parts[1:] if len(parts) > 1 else parts for parts in paths]
+    return paths
+
+
+def _is_wrapping(paths: list[list[str]]) -> bool:
+    tops = {parts[0] for parts in paths}
+    return len(tops) == 1 and next(iter(tops)).lower() not in SPLIT_NAMES and any(len(parts) > 2 for parts in paths)
+
+
+def _has_splits(paths: Iterable[list[str]]) -> bool:
+    tops = {parts[0].lower() for parts in paths if len(parts) > 2}
+    numbers = {SPLIT_NAMES[top] for top in tops if top in SPLIT_NAMES}
+    return 0 in numbers and (len(numbers) > 1 or len(tops) == 1)
+
+
+def _picture(member: Member, label: str, split: int | None) -> Picture:
+    return Picture(
+        name=printable(member.name), label=label, split=split, path=member.path, start=member.start,
+        length=member.length, method=member.method, size=member.size, crc=member.crc,
+    )  # fmt: skip
+
+
+def _advice(images: int, classes: list[str]) -> str:
+    if not images:
+        return "no pictures were found; a dataset of images is a folder for each class, with its pictures in it"
+    if not classes:
+        return f"{images:,} pictures, none in the folder of a class: class/picture.jpg, or train/class/picture.jpg"
+    return f"all pictures are of one class, `{classes[0]}`; there is nothing to tell apart"

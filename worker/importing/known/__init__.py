@@ -1,0 +1,1 @@
+"""Datasets by name: built-in ones and those of torchvision."""

@@ -1,0 +1,173 @@
+"""Datasets that torchvision knows by name: found under the data roots, or downloaded; read part by part."""
+
+import fcntl
+import tarfile
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import ImportRefusedError
+from service.events import Event, Log, Phase, Progress
+from service.specs.dataset import ImportOptions, TorchvisionSource
+from worker.engine.context import RunContext
+from worker.engine.runtime.torchvision_shim import impatience
+from worker.importing.archives.listing import printable
+from worker.importing.arrays.npy import create_rows, grow_rows, open_rows
+from worker.importing.images.folder import place
+from worker.importing.images.layout import Arrangement
+from worker.importing.images.pictures import load_pictures
+from worker.importing.images.pool import Faulty, Picture
+from worker.importing.known.catalog import KNOWN, Part
+from worker.importing.known.reader import IN_MEMORY, Opened, merge, open_part
+from worker.importing.raw_data import RawData
+
+TELL_ROWS = 5000
+NEVER = "N/A"
+"""What EMNIST calls label 0 of its letters, which start at 1."""
+Reading = Generator[Event, None, RawData]
+
+
+def load_named(source: TorchvisionSource, roots: Sequence[Path], context: RunContext) -> Reading:
+    """Images of a classification dataset with the labels and splits that torchvision's own class gives them."""
+    name = source.name
+    variant = source.variant or next(iter(KNOWN[name].variants))
+    parts = KNOWN[name].variants[variant]
+    found = find_root(name, parts, roots, context.data_roots)
+    opened: Iterator[Opened]
+    if isinstance(found, Path):
+        opened = (open_part(name, variant, part, found) for part in parts)
+    elif source.download:
+        yield Phase("downloading")
+        opened = _download(name, variant, parts, context)
+    else:
+        raise found
+    if name in IN_MEMORY:
+        return (yield from _pack(opened, len(parts), context.scratch))
+    return (yield from _decode(opened, source.options, context))
+
+
+def find_root(
+    name: str, parts: Sequence[Part], roots: Sequence[Path], data_roots: Sequence[Path]
+) -> Path | ImportRefusedError:
+    """The folder that holds all that the parts need: a root, a folder of the dataset's name in it, or the one above.
+
+    Else the refusal that says what is missing where.
+    """
+    needs = list(dict.fromkeys(need for part in parts for need in part.needs))
+    allowed = [root.resolve() for root in data_roots]
+    lacking: dict[Path, list[str]] = {}
+    for folder in (each for root in roots for each in (root, root / name, root / name.lower(), root.parent)):
+        lacking[folder] = [need for need in needs if not _is_there(folder / need, allowed)]
+        if not lacking[folder]:
+            return folder
+    places = ", ".join(str(root) for root in roots) or "none is set"
+    detail = f"no files of {name} under the data roots ({places}): torchvision expects {_listed(needs)}"
+    nearest = min(lacking, key=lambda folder: len(lacking[folder]), default=None)
+    if nearest is not None and len(lacking[nearest]) < len(needs):
+        detail += f"; {nearest} lacks {_listed(lacking[nearest])}"
+    return ImportRefusedError("files-not-found", detail)
+
+
+def _is_there(path: Path, allowed: Sequence[Path]) -> bool:
+    return path.exists() and any(path.resolve().is_relative_to(root) for root in allowed)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names[:10]) + (" and more" if len(names) > 10 else "")
+
+
+def _download(name: str, variant: str, parts: Sequence[Part], context: RunContext) -> Iterator[Opened]:
+    """The parts, from files that torchvision fetches into the service's own folder."""
+    if context.downloads is None:
+        raise ImportRefusedError(
+            "downloads-off",
+            f"no files of {name} are under the data roots, and downloads are off (TRAINWRIGHT_ALLOW_DOWNLOADS)",
+        )
+    if not KNOWN[name].can_download:
+        raise ImportRefusedError("download-impossible", f"{name} cannot be downloaded; put its files under a data root")
+    folder = context.downloads / name
+    with _alone(folder), impatience():
+        # Archives come from servers that are not ours: nothing may be written outside the folder.
+        tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
+        for part in parts:
+            yield open_part(name, variant, part, folder, download=True)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One import at a time downloads into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _decode(opened: Iterator[Opened], options: ImportOptions, context: RunContext) -> Reading:
+    """Lists every part's files, then has them decoded; files that are missing are named as corrupt."""
+    downloads = [context.downloads] if context.downloads else []
+    allowed = [root.resolve() for root in (*context.data_roots, *downloads)]
+    pictures: list[Picture] = []
+    missing: list[dict[str, str]] = []
+    names: list[list[str]] = []
+    for each in opened:
+        names.append(each.names)
+        for path, label in each.pictures():
+            shown = printable(str(path.relative_to(each.root)))
+            real = place(path, allowed)
+            if isinstance(real, Faulty):
+                missing.append({"file": shown, "reason": real.reason})
+            else:
+                pictures.append(Picture(shown, label, each.part.split, str(real)))
+    classes = merge(names, (picture.label for picture in pictures))
+    has_splits = any(picture.split is not None for picture in pictures)
+    if not pictures:
+        raise ImportRefusedError("files-not-found", f"none of {len(missing):,} pictures is there: {missing[:3]}")
+    raw = yield from load_pictures(Arrangement(pictures, classes, has_splits), options, context)
+    raw.corrupt = [*missing, *raw.corrupt]
+    return raw
+
+
+def _pack(opened: Iterator[Opened], parts: int, scratch: Path) -> Reading:
+    """Copies the pixels that torchvision's classes hold in memory, one part at a time."""
+    path = scratch / "packed" / "x.npy"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    names: list[list[str]] = []
+    labels: list[str] = []
+    splits: list[int | None] = []
+    for number, each in enumerate(opened):
+        if not each.is_labelled():
+            yield Log(f"{', '.join(each.part.needs)}: no labels, left out", "warning")
+            continue
+        names.append(each.names)
+        rows = None
+        for index, (pixels_HWC, label) in enumerate(each.pixels()):
+            rows = _make_room(path, len(labels), len(each), pixels_HWC.shape) if rows is None else rows
+            if pixels_HWC.shape != rows.shape[1:]:
+                raise ImportRefusedError("files-damaged", f"{each.name}: pictures of different sizes")
+            rows[len(labels)] = pixels_HWC
+            labels.append(label)
+            if index % TELL_ROWS == 0:
+                yield Progress(0.7 * (number + index / len(each)) / parts, len(labels))
+        splits += [each.part.split] * (len(labels) - len(splits))
+    if not labels:
+        raise ImportRefusedError("files-damaged", "there are no labels")
+    classes = [name for name in merge(names, labels) if name != NEVER or NEVER in labels]
+    place_of = {name: index for index, name in enumerate(classes)}
+    return RawData(
+        x=open_rows(path),
+        y=np.array([place_of[label] for label in labels], np.int64),
+        classes=classes,
+        split=np.array(splits, np.uint8) if splits[0] is not None else None,
+    )
+
+
+def _make_room(path: Path, before: int, more: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """The packed array with rows for one more part."""
+    if before:
+        grow_rows(path, more)
+    else:
+        create_rows(path, (more, *shape), np.dtype(np.uint8))
+    return open_rows(path)

@@ -1,0 +1,1 @@
+"""Tables: CSV files, their columns, and missing values."""
