@@ -40,7 +40,7 @@ def start_forkserver() -> None:
         [
             "worker.attempt.child",
             "worker.attempt.shared_study",
-            "worker.engine.runtime.preload",
+            "worker.engine.preload",
             "worker.importing.pipeline",
         ]
     )

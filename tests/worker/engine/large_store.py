@@ -15,9 +15,8 @@ from service.events import EpochRecord, StepRecord
 from service.reports.dataset import SPLITS, DatasetMeta
 from service.specs.train import TrainSpec
 from tests.worker.engine.runs import only, reports_of
-from worker.engine import run
+from worker.engine import preload, run
 from worker.engine.context import RunContext
-from worker.engine.runtime import preload
 from worker.engine.runtime.memory import status_bytes
 from worker.importing.arrays.npy import create_rows, open_rows
 

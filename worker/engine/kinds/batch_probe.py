@@ -55,7 +55,7 @@ def measure(
     fixed = spec.model_copy(update={"batch_size": batch_size})
     receiver, sender = CONTEXT.Pipe(duplex=False)
     silent = replace(context, stop=_go_on, resume_from=None)
-    CONTEXT.set_forkserver_preload(["worker.engine.runtime.preload"])
+    CONTEXT.set_forkserver_preload(["worker.engine.preload"])
     process = CONTEXT.Process(target=_answer, args=(sender, fixed, silent, limit_bytes), daemon=True)
     process.start()
     sender.close()

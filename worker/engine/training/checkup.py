@@ -1,11 +1,13 @@
-"""The check-up before the first step (SPEC section 6): model, first batch, forward pass, gradients."""
+"""The check-up before the first step: model, first batch, forward pass, gradients."""
 
 import math
 import statistics
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
+from service.events import Event, Log, Phase, Reported
 from service.reports.result import Check, CheckupReport
 from worker.engine.data.batches import Batch
 from worker.engine.models import count_parameters
@@ -13,11 +15,30 @@ from worker.engine.runtime import seeding
 from worker.engine.runtime.precision import Precision
 from worker.engine.training.evaluate import evaluation_mode
 from worker.engine.training.probes import dead_units, is_probability
+from worker.engine.training.state import TrainingState
 
 LEAST_GAIN = 0.01
 """He's initialisation has 1.4, Xavier's 1, torch's own 0.6, a standard deviation of 0.02 some 0.1 to 0.6."""
 LOSS_TOLERANCE = 0.5
 """The loss at initialisation may lie this share away from ln(classes)."""
+
+
+def check_up_run(run: TrainingState) -> Iterator[Event]:
+    """Looks at the model and its first batch before the first step."""
+    yield Phase("checkup")
+    batch = next(iter(run.train.epoch(1)))
+    report = check_up(run.model, batch, len(run.meta.classes), run.precision)
+    sizes, counts = report.parameters, run.meta.counts
+    yield Log(
+        f"{sizes.trainable:,} of {sizes.total:,} parameters train on {counts.get('train', 0):,} samples, "
+        f"{len(run.train):,} batches of {run.batch_size} an epoch, on {run.precision.device}"
+    )
+    for note in run.notes:
+        yield Log(note)
+    yield Reported("checkup", report)
+    for check in report.checks:
+        if not check.passed:
+            yield Log(f"check-up: {check.name}: {check.detail}", "warning")
 
 
 def check_up(model: nn.Module, batch: Batch, classes: int, precision: Precision) -> CheckupReport:

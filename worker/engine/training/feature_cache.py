@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from service.events import Event, Log, Phase
+from service.specs.model import TorchvisionSpec
 from worker.engine.data.batches import Batch, Batches, BatchSource
 from worker.engine.data.feature_store import CachedBatches, PassingBatches, Room, Shelf, View
 from worker.engine.models.staged import Staged
-from worker.engine.models.transfer import TransferNetwork
 from worker.engine.runtime import compiling
 from worker.engine.training.optimizers import Ema
 from worker.engine.training.probes import Probe
@@ -31,12 +31,14 @@ def cache(run: TrainingState, room: Room | None = None) -> Iterator[Event]:
 
     When `context.stop` has a reason meanwhile, `run.stop_reason` is set and the run is as it was.
     """
-    model, train, val = run.model, run.train, run.val
-    if not isinstance(model, TransferNetwork) or model.frozen_always == 0 or not model.spec.cache_frozen:
+    spec, model, train, val = run.spec.model, run.model, run.train, run.val
+    if not isinstance(spec, TorchvisionSpec) or not spec.cache_frozen:
+        return
+    if not isinstance(model, Staged) or model.frozen_always == 0:
         return
     assert isinstance(train, Batches)
     assert isinstance(val, Batches)
-    views = model.spec.views if train.augmenter else 1
+    views = spec.views if train.augmenter else 1
     if train.augmenter and views == 1:
         yield _note(
             run, "every epoch augments anew, so the frozen layers run in each: `model.views` 4 to 8 caches views"

@@ -18,9 +18,9 @@ from service.specs.train import TrainSpec
 from service.specs.tune import TuneSpec
 from service.states import StopReason
 from worker.engine.context import RunContext
-from worker.engine.kinds import train
 from worker.engine.kinds.batch_size import choose_batch_size
 from worker.engine.training import checkpoints, loop
+from worker.engine.training.final_reports import CONCLUSIVE, conclude
 from worker.engine.training.setup import open_dataset, start
 from worker.engine.training.state import TrainingState
 from worker.engine.tune import report
@@ -131,10 +131,10 @@ def _crown(tuning: Tuning) -> Iterator[Event]:
     if tuning.champion is None:
         return
     run = replace(tuning.champion.run, context=tuning.context)
-    for event in train.conclude(run):
+    for event in conclude(run):
         renamed = isinstance(event, Reported) and event.name == "result"
         yield Reported("best", event.report) if renamed and isinstance(event, Reported) else event
-    if run.stop_reason not in train.CONCLUSIVE:
+    if run.stop_reason not in CONCLUSIVE:
         tuning.stopped = run.stop_reason
 
 
@@ -168,7 +168,7 @@ def _trained(tuning: Tuning, run: TrainingState) -> Iterator[Event]:
     for event in loop.train_epochs(run) if run.stop_reason is None else ():
         if isinstance(event, Log):
             yield event
-    if run.stop_reason not in train.CONCLUSIVE:
+    if run.stop_reason not in CONCLUSIVE:
         tuning.stopped = run.stop_reason
 
 

@@ -19,10 +19,11 @@ from service.specs.tune import SearchFields
 from service.states import StopReason
 from worker.engine.context import RunContext
 from worker.engine.data.packed import PackedDataset
-from worker.engine.kinds import train
 from worker.engine.runtime import seeding
 from worker.engine.runtime.memory import is_out_of_memory, out_of_memory
-from worker.engine.training import loop
+from worker.engine.training import feature_cache, loop
+from worker.engine.training.checkup import check_up_run
+from worker.engine.training.final_reports import CONCLUSIVE
 from worker.engine.training.setup import build_run, fixed_batch_size
 from worker.engine.training.state import TrainingState
 from worker.engine.tune.heartbeat import Pulse
@@ -112,9 +113,9 @@ def start_run(
     """A run that is ready for its first step, as a `train` job's is."""
     run = build_run(spec, context, dataset)
     if check_up:
-        yield from train.check_up_run(run)
+        yield from check_up_run(run)
         yield Phase("searching")
-    for event in train.cache_prefix(run):
+    for event in feature_cache.cache(run):
         if not isinstance(event, Phase | Log):
             yield event
     seeding.seed_everything(spec.seed, deterministic=spec.deterministic)
@@ -137,7 +138,7 @@ def _watched(search: Search, trial: Trial, run: TrainingState) -> Generator[Even
             if event.epoch < run.spec.epochs and trial.should_prune():
                 return Outcome(TrialState.PRUNED, reason=search.verdict(value, event.epoch))
             vanished.clear()
-    if run.stop_reason not in train.CONCLUSIVE:
+    if run.stop_reason not in CONCLUSIVE:
         return Outcome(TrialState.FAIL, interrupted=run.stop_reason or StopReason.CANCELLED)
     return Outcome(TrialState.COMPLETE, value=run.best.metrics[metric], run=run)
 
