@@ -10,7 +10,7 @@ from swagger_ui_bundle import swagger_ui_path
 
 from service.api.http.openapi import for_swagger_ui
 
-DASHBOARD = Path(__file__).parent.parent / "dashboard"
+DASHBOARD = Path(__file__).parents[2] / "dashboard"
 router = APIRouter(include_in_schema=False)
 
 
