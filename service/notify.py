@@ -1,4 +1,4 @@
-"""The doorbell: a message that carries a job's id and nothing else. The database decides what it means."""
+"""Notifies workers that a job id is queued; the database stays authoritative."""
 
 import logging
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 @lru_cache(maxsize=8)
 def make_celery(broker_url: str) -> "Celery":
-    """The Celery app: JSON messages, no results, no acks to wait for (the sweeper rings again what is lost)."""
+    """The Celery app: JSON messages, no results, no acknowledgements (the sweeper sends again what is lost)."""
     from celery import Celery
 
     app = Celery("trainwright", broker=broker_url, set_as_current=False)
@@ -44,8 +44,8 @@ def make_celery(broker_url: str) -> "Celery":
     return app
 
 
-def ring(store: Store, job_ids: Iterable[str]) -> bool:
-    """Rings for each job; returns False when the broker does not answer: the jobs stay queued and are rung later."""
+def notify_workers(store: Store, job_ids: Iterable[str]) -> bool:
+    """Sends one message for each job; returns False when the broker does not answer: a sweep sends what is missing."""
     from kombu.exceptions import OperationalError
 
     app = make_celery(store.settings.broker)
@@ -53,9 +53,9 @@ def ring(store: Store, job_ids: Iterable[str]) -> bool:
         for job_id in job_ids:
             app.send_task(TASK, [job_id], retry=False)
             with store.begin() as session:
-                session.execute(update(JobRow).where(JobRow.id == job_id).values(rung_at=now(session)))
+                session.execute(update(JobRow).where(JobRow.id == job_id).values(notified_at=now(session)))
     except (OperationalError, ConnectionError, TimeoutError) as error:
-        logger.warning("the broker does not answer (%s); waiting jobs are rung again when it does", error)
+        logger.warning("the broker does not answer (%s); workers are notified again when it does", error)
         return False
     return True
 

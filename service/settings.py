@@ -42,8 +42,8 @@ class Settings(BaseSettings):
     """Attempts that may be lost to crashes before a job fails."""
     sweep_seconds: float = Field(default=15.0, gt=0)
     """Time between two sweeps."""
-    rering_seconds: float = Field(default=30.0, gt=0)
-    """A queued job whose message is older is rung again."""
+    renotify_seconds: float = Field(default=30.0, gt=0)
+    """Workers are notified again of a job that has been queued for this long since the last message."""
     stop_poll_seconds: float = Field(default=0.5, gt=0)
     """How often a worker asks whether a job is to be cancelled or paused."""
     grace_seconds: float = Field(default=30.0, ge=0)

@@ -16,6 +16,15 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"
 
 
+class Relation(StrEnum):
+    """What a job is to its parent."""
+
+    CHILD = "child"
+    """A part of its parent's work: a runner of a search, a step of a pipeline."""
+    FOLLOW_UP = "follow-up"
+    """Made from its parent by a retry, a clone or an applied remedy."""
+
+
 class DatasetState(StrEnum):
     """Where a dataset's import stands."""
 

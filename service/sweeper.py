@@ -1,4 +1,4 @@
-"""What guarantees that nothing is forgotten: rings again, takes back expired leases, settles, collects."""
+"""What guarantees that nothing is forgotten: notifies again, takes back expired leases, settles, collects."""
 
 import logging
 import threading
@@ -20,20 +20,20 @@ from service.store.session import Store, now, upsert
 from service.store.tables import DatasetRow, DependencyRow, FileRow, JobRow, SweepRow
 
 logger = logging.getLogger(__name__)
-RING_AT_MOST = 100
-"""Messages a sweep sends; the rest is rung by the next one."""
+NOTIFY_AT_MOST = 100
+"""Messages a sweep sends; the next one sends the rest."""
 PARTIAL_SECONDS = 86_400.0
 """Age at which half a file is no longer one that is being written."""
 COLLECT_EVERY = 100
 """Sweeps of this process between two searches for files that nothing names any more."""
 
 
-def sweep(store: Store, ring: Callable[[Iterable[str]], bool]) -> bool:
+def sweep(store: Store, notify: Callable[[Iterable[str]], object]) -> bool:
     """One sweep; returns False when another process swept within the last half period."""
     if not _my_turn(store):
         return False
     free = _reclaim(store) + _settle_all(store)
-    ring(dict.fromkeys(free + _unrung(store)))
+    notify(dict.fromkeys(free + _unnotified(store)))
     with store.begin() as session:
         idempotency.forget_old(session)
         workers.forget_lost(session)
@@ -60,10 +60,10 @@ def _my_turn(store: Store) -> bool:
 def _reclaim(store: Store) -> list[str]:
     """Takes back attempts whose lease ran out; each in a transaction of its own."""
     with store.read() as session:
-        expired = select(JobRow.id, JobRow.attempt, JobRow.owner).where(
+        expired = select(JobRow.id, JobRow.attempt, JobRow.worker_id).where(
             JobRow.state.in_([str(state) for state in OWNED]), JobRow.lease_until < now(session)
         )
-        lost = [Fence(job_id, attempt, owner or "") for job_id, attempt, owner in session.execute(expired)]
+        lost = [Fence(job_id, attempt, worker_id or "") for job_id, attempt, worker_id in session.execute(expired)]
     free: list[str] = []
     for fence in lost:
         with store.begin() as session:
@@ -133,14 +133,14 @@ def _settle_datasets(session: Session) -> None:
         completion.fail_dataset(session, job_id)
 
 
-def _unrung(store: Store) -> list[str]:
+def _unnotified(store: Store) -> list[str]:
     """Jobs that could start and whose message was never sent; and where a worker is idle, those it may have missed."""
     with store.read() as session:
         idle, newest = _idle_slots(session, store.settings.lease_seconds)
-        old = max(now(session) - timedelta(seconds=store.settings.rering_seconds), newest)
+        old = max(now(session) - timedelta(seconds=store.settings.renotify_seconds), newest)
         ready = select(JobRow.id).where(jobs.claimable()).order_by(JobRow.priority.desc(), JobRow.id)
-        never = session.execute(ready.where(JobRow.rung_at.is_(None)).limit(RING_AT_MOST)).scalars().all()
-        again = session.execute(ready.where(JobRow.rung_at < old).limit(idle)).scalars().all()
+        never = session.execute(ready.where(JobRow.notified_at.is_(None)).limit(NOTIFY_AT_MOST)).scalars().all()
+        again = session.execute(ready.where(JobRow.notified_at < old).limit(idle)).scalars().all()
     return [*never, *again]
 
 
@@ -154,7 +154,7 @@ def _idle_slots(session: Session, within_seconds: float) -> tuple[int, datetime]
         free = worker.slots - len(workers.jobs_of(session, worker.id))
         if free > 0 and not worker.draining:
             idle, newest = idle + free, max(newest, worker.started_at)
-    return min(idle, RING_AT_MOST), newest
+    return min(idle, NOTIFY_AT_MOST), newest
 
 
 def collect(store: Store) -> int:
@@ -176,12 +176,12 @@ def collect(store: Store) -> int:
     return collected + partial + Uploads(store.settings.home).collect(PARTIAL_SECONDS)
 
 
-def run_forever(store: Store, ring: Callable[[Iterable[str]], bool], stop: threading.Event) -> None:
+def run_forever(store: Store, notify: Callable[[Iterable[str]], object], stop: threading.Event) -> None:
     """Sweeps at once and then periodically until `stop` is set; a fault is logged and tried again."""
     turns = 0
     while True:
         try:
-            if sweep(store, ring):
+            if sweep(store, notify):
                 turns += 1
                 if turns % COLLECT_EVERY == 0:
                     collect(store)

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.middleware import Middleware
 from sqlalchemy import select
 
-from service import notify, sweeper
+from service import sweeper
 from service.api.auth import check_exposure
 from service.api.deps import Services
 from service.api.http import openapi, problems
@@ -35,6 +35,7 @@ from service.api.routers import (
     results,
     uploads,
 )
+from service.notify import broker_answers, make_celery, notify_workers
 from service.settings import Settings
 from service.store.migrate import check_schema
 from service.store.session import Store
@@ -57,8 +58,8 @@ ROUTERS = (
 )
 
 
-def create_app(settings: Settings, *, ring: Callable[[Iterable[str]], bool] | None = None) -> FastAPI:
-    """The ASGI application; `ring` replaces the doorbell (tests).
+def create_app(settings: Settings, *, notify: Callable[[Iterable[str]], bool] | None = None) -> FastAPI:
+    """The ASGI application; `notify` replaces the messages to the workers (tests).
 
     Raises SchemaError when the database's schema is not current, SystemExit when the service would be exposed.
     """
@@ -69,8 +70,8 @@ def create_app(settings: Settings, *, ring: Callable[[Iterable[str]], bool] | No
     services = Services(
         settings=settings,
         store=store,
-        ring=ring or partial(notify.ring, store),
-        broker_answers=partial(notify.broker_answers, settings),
+        notify=notify or partial(notify_workers, store),
+        broker_answers=partial(broker_answers, settings),
         tails=Tails(lambda job_ids: _latest(store, job_ids)),
         statistics=statistics,
     )
@@ -108,8 +109,8 @@ def _latest(store: Store, job_ids: Iterable[str]) -> dict[str, int]:
 
 
 def _sweep(services: Services, stop: threading.Event) -> None:
-    notify.make_celery(services.settings.broker)  # imported now, so that the first submission does not pay for it
-    sweeper.run_forever(services.store, services.ring, stop)
+    make_celery(services.settings.broker)  # imported now, so that the first submission does not pay for it
+    sweeper.run_forever(services.store, services.notify, stop)
 
 
 def _lifespan(services: Services) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:

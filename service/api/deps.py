@@ -21,7 +21,7 @@ class Services:
 
     settings: Settings
     store: Store
-    ring: Callable[[Iterable[str]], bool]
+    notify: Callable[[Iterable[str]], bool]
     """Tells the workers that jobs wait; False when the broker does not answer."""
     broker_answers: Callable[[], bool]
     tails: Tails
@@ -50,9 +50,9 @@ def answer(
     )
 
 
-def ringing(services: Services, job_ids: Iterable[str]) -> BackgroundTask:
-    """Rings once the answer is out: a broker that hangs delays nobody, and what is not rung now is rung by a sweep."""
-    return BackgroundTask(services.ring, list(job_ids))
+def notifying(services: Services, job_ids: Iterable[str]) -> BackgroundTask:
+    """Notifies the workers once the answer is out: a broker that hangs delays nobody; a sweep sends what is missing."""
+    return BackgroundTask(services.notify, list(job_ids))
 
 
 def also(status: int, description: str, model: type[BaseModel] | None = None) -> dict[int | str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The embedded service's own broker: a Valkey on a unix socket under HOME. It keeps nothing: messages are doorbells.
+"""The embedded service's own broker: a Valkey on a unix socket under HOME. It keeps nothing: messages only notify.
 
 `python -m service.embedded.broker PROGRAM...` runs the server and ends it when the standard input does.
 """

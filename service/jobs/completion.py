@@ -46,7 +46,7 @@ def settle(session: Session, job_id: str) -> list[str]:
                 if jobs.transition(session, row.id, JobState.FAILED, error=GateError(reason).problem()):
                     ended.append(row.id)
             elif not jobs.unmet_needs(session, row.id):
-                row.rung_at = None
+                row.notified_at = None
                 free.append(row.id)
     session.flush()
     return free
@@ -90,7 +90,7 @@ def fail_dataset(session: Session, job_id: str) -> None:
 def requeue(session: Session, fence: Fence, *, lost: bool, why: str = "its worker was lost") -> bool:
     """Gives an attempt back: the job waits again and goes on from its last checkpoint; `lost` counts as a try."""
     values: dict[str, Any] = {"lost_attempts": JobRow.lost_attempts + 1} if lost else {}
-    moved = jobs.transition(session, fence.job_id, JobState.QUEUED, fence=fence, rung_at=None, **values)
+    moved = jobs.transition(session, fence.job_id, JobState.QUEUED, fence=fence, notified_at=None, **values)
     if moved and lost:
         message = f"attempt {fence.attempt} broke off ({why}); another one follows"
         events.append(session, fence.job_id, [NewEvent("log", {"level": "warning", "message": message}, "warning")])

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse, Response
 
-from service.api.deps import Services, answer, ringing
+from service.api.deps import Services, answer, notifying
 from service.errors import ConflictError
 from service.reports.dataset import DatasetReport
 from service.reports.job import JobReport
@@ -28,8 +28,8 @@ class Made:
 
     report: JobReport | DatasetReport
     location: str
-    ring: Iterable[str] = field(default=())
-    """Jobs that can start now."""
+    startable: Iterable[str] = field(default=())
+    """Ids of jobs that workers are notified of: they can start now."""
     status: int = 202
 
 
@@ -56,4 +56,4 @@ def _once(services: Services, key: str | None, request: BaseModel | str, make: C
         if key is not None:
             data = made.report.model_dump(mode="json")
             idempotency.remember(session, key, body, made.status, data, headers)
-    return answer(made.report, made.status, headers, ringing(services, made.ring))
+    return answer(made.report, made.status, headers, notifying(services, made.startable))

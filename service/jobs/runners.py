@@ -8,8 +8,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
 from service.specs.tune import SearchFields, TuneRunnerSpec
-from service.states import TERMINAL, JobState
+from service.states import TERMINAL, JobState, Relation
 from service.store import jobs
+from service.store.jobs import Parent
 from service.store.tables import FileRow, JobRow
 
 ENDED = [str(state) for state in TERMINAL]
@@ -19,11 +20,11 @@ def start(session: Session, job_id: str, spec: SearchFields, count: int) -> list
     """Lets `count` runners wait or run; returns the ids of those that wait. Call it under the search's fence."""
     wanted = select(JobRow).where(JobRow.id.in_(jobs.runners_of(job_id)), JobRow.state.not_in(ENDED))
     there = {row.spec["number"]: row for row in session.execute(wanted.with_for_update()).scalars()}
-    search = jobs.get(session, job_id)
+    search, parent = jobs.get(session, job_id), Parent(job_id, Relation.CHILD)
     for number in range(2, count + 2):
         if number not in there:
             runner = TuneRunnerSpec.of(spec, job_id, number)
-            there[number] = jobs.create(session, runner, dataset_id=search.dataset_id, parent=job_id)
+            there[number] = jobs.create(session, runner, dataset_id=search.dataset_id, parent=parent)
         elif there[number].state == JobState.PAUSED:
             jobs.resume(session, there[number].id)
     return [row.id for row in there.values() if row.state == JobState.QUEUED]

@@ -22,6 +22,7 @@ from service.specs.dataset import BuiltinSource
 from service.states import DatasetState, JobState
 from service.store import datasets, events, jobs
 from service.store.events import NewEvent
+from service.store.jobs import Parent
 from service.store.tables import DatasetRow, DependencyRow, JobRow, WorkerRow
 
 # Datasets that a job may name before anyone imported them: submitting imports them.
@@ -42,8 +43,8 @@ def dry_run_of(session: Session, settings: Settings, spec: AnyJobSpec) -> DryRun
     return DryRunReport(spec=found.spec.model_dump(mode="json"), warnings=found.warnings, estimates=found.estimates)
 
 
-def submit(session: Session, settings: Settings, spec: AnyJobSpec, *, parent: str | None = None) -> Made:
-    """Stores the job in the caller's transaction; the caller rings the workers once that has committed.
+def submit(session: Session, settings: Settings, spec: AnyJobSpec, *, parent: Parent | None = None) -> Made:
+    """Stores the job in the caller's transaction; the caller notifies the workers once that has committed.
 
     Raises SpecError for what can never run, and BusyError when the queue is full.
     """
@@ -52,10 +53,10 @@ def submit(session: Session, settings: Settings, spec: AnyJobSpec, *, parent: st
     dataset = _find_dataset(session, spec)
     _check_references(session, spec)
     found = _resolve(session, settings, spec, dataset)
-    ring = []
+    startable = []
     if dataset is None:
         dataset = datasets.create(session, training_of(spec)[0].dataset, BuiltinSource(kind="builtin"))
-        ring.append(dataset.job_id)
+        startable.append(dataset.job_id)
     needed = list(_dependencies(found.spec, dataset))
     row = jobs.create(session, found.spec, dataset_id=dataset.id, parent=parent, needs=needed)
     warnings = [NewEvent("log", {"message": f"{each.pointer}: {each.detail}"}, "warning") for each in found.warnings]
@@ -63,8 +64,8 @@ def submit(session: Session, settings: Settings, spec: AnyJobSpec, *, parent: st
     _fail_behind_shut_gates(session, row)
     report = job_report(session, jobs.get(session, row.id))
     if report.state is JobState.QUEUED:
-        ring.append(row.id)
-    return Made(SubmittedJob(**dict(report), warnings=found.warnings), f"/v1/jobs/{row.id}", ring)
+        startable.append(row.id)
+    return Made(SubmittedJob(**dict(report), warnings=found.warnings), f"/v1/jobs/{row.id}", startable)
 
 
 def _resolve(session: Session, settings: Settings, spec: AnyJobSpec, dataset: DatasetRow | None) -> Resolution:

@@ -5,7 +5,7 @@ from typing import Any
 
 from service.errors import Problem
 from service.reports.part import ReportPart
-from service.states import JobState
+from service.states import JobState, Relation
 
 
 class QueuePlace(ReportPart):
@@ -31,6 +31,9 @@ class JobReport(ReportPart):
     dataset: str | None
     """Id of the dataset."""
     parent: str | None
+    """Id of the job that this one belongs to or was made from."""
+    relation: Relation | None
+    """What it is to its parent."""
     attempt: int
     resume: str | None
     """`exact` or `approximate` once a checkpoint exists: what a resumed run equals."""

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, aliased
 
 from service.errors import InUseError, NotFoundError, Problem, StateError
 from service.specs import INTERNAL_KINDS, STORED_SPEC, AnyStoredSpec
-from service.states import OWNED, TERMINAL, TRANSITIONS, JobState, StopReason, is_terminal
+from service.states import OWNED, TERMINAL, TRANSITIONS, JobState, Relation, StopReason, is_terminal
 from service.store import events
 from service.store.events import NewEvent
 from service.store.ids import new_id
@@ -34,7 +34,15 @@ class Fence:
 
     job_id: str
     attempt: int
-    owner: str
+    worker_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """The job that a new one belongs to or is made from."""
+
+    job_id: str
+    relation: Relation
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +63,7 @@ def create(
     spec: AnyStoredSpec,
     *,
     dataset_id: str | None = None,
-    parent: str | None = None,
+    parent: Parent | None = None,
     needs: Sequence[tuple[str, str]] = (),
 ) -> JobRow:
     """Adds a job as `queued`; `needs` are (job id, role) of jobs that must end well before it may start.
@@ -73,7 +81,8 @@ def create(
         labels=dict(spec.labels),
         spec=spec.model_dump(mode="json"),
         dataset_id=dataset_id,
-        parent_id=parent,
+        parent_id=parent.job_id if parent else None,
+        relation=parent.relation if parent else None,
         attempt=0,
         lost_attempts=0,
         next_seq=1,
@@ -138,7 +147,7 @@ def claim(session: Session, job_id: str, worker_id: str, lease_seconds: float) -
         .values(
             state=JobState.RUNNING,
             attempt=JobRow.attempt + 1,
-            owner=worker_id,
+            worker_id=worker_id,
             lease_until=time + timedelta(seconds=lease_seconds),
             started_at=func.coalesce(JobRow.started_at, time),
             phase="starting",
@@ -159,7 +168,7 @@ def _fenced(fence: Fence) -> ColumnElement[bool]:
     return and_(
         JobRow.id == fence.job_id,
         JobRow.attempt == fence.attempt,
-        JobRow.owner == fence.owner,
+        JobRow.worker_id == fence.worker_id,
         JobRow.state.in_([str(state) for state in OWNED]),
     )
 
@@ -167,7 +176,7 @@ def _fenced(fence: Fence) -> ColumnElement[bool]:
 def hold(session: Session, fence: Fence, **values: Any) -> None:
     """Locks the job's row for the current attempt and sets columns; LostLeaseError when it is someone else's."""
     held = session.execute(
-        update(JobRow).where(_fenced(fence)).values(owner=fence.owner, **values).returning(JobRow.id),
+        update(JobRow).where(_fenced(fence)).values(worker_id=fence.worker_id, **values).returning(JobRow.id),
         execution_options={"synchronize_session": False},
     ).one_or_none()
     if held is None:
@@ -217,7 +226,7 @@ def transition(
     sources = [str(state) for state, targets in TRANSITIONS.items() if target in targets]
     held = _fenced(fence) if fence else JobRow.id == job_id
     if target not in OWNED:
-        values |= {"owner": None, "lease_until": None}
+        values |= {"worker_id": None, "lease_until": None}
     if is_terminal(target):
         values |= {"finished_at": now(session), "phase": None}
     if error is not None:
@@ -264,7 +273,7 @@ def _lead(session: Session, job_id: str, target: JobState) -> None:
 
 def _put_back(session: Session, job_id: str) -> None:
     """Takes a running job from its owner, who hears that the lease is lost."""
-    transition(session, job_id, JobState.QUEUED, rung_at=None)
+    transition(session, job_id, JobState.QUEUED, notified_at=None)
 
 
 def runners_of(job_id: str) -> Select[str]:
@@ -287,7 +296,7 @@ def resume(session: Session, job_id: str) -> JobRow:
     row = _lock(session, job_id)
     if row.state != JobState.PAUSED:
         raise StateError(f"the job is {row.state}; only a paused job can be resumed")
-    transition(session, job_id, JobState.QUEUED, rung_at=None)
+    transition(session, job_id, JobState.QUEUED, notified_at=None)
     return get(session, job_id)
 
 

@@ -23,11 +23,11 @@ def _config(engine: Engine | None = None) -> "Config":
     return config
 
 
-def upgrade(engine: Engine) -> None:
-    """Brings the database to this code's schema; does nothing when it is there already."""
+def upgrade(engine: Engine, revision: str = "head") -> None:
+    """Brings the database to the revision, by default this code's schema; does nothing when it is there already."""
     from alembic import command
 
-    command.upgrade(_config(engine), "head")
+    command.upgrade(_config(engine), revision)
 
 
 def check_schema(engine: Engine) -> None:

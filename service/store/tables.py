@@ -66,12 +66,14 @@ class JobRow(Base):
     spec: Mapped[dict[str, Any]]
     dataset_id: Mapped[str | None] = mapped_column(String(36))
     parent_id: Mapped[str | None] = mapped_column(String(36))
+    relation: Mapped[str | None] = mapped_column(String(12))
+    """What the job is to its parent, a `Relation`; null without one."""
     attempt: Mapped[int] = mapped_column(Integer, default=0)
     """The fencing token: grows with each claim."""
     lost_attempts: Mapped[int] = mapped_column(Integer, default=0)
-    owner: Mapped[str | None] = mapped_column(String(36))
+    worker_id: Mapped[str | None] = mapped_column(String(36))
     lease_until: Mapped[datetime | None]
-    rung_at: Mapped[datetime | None]
+    notified_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]

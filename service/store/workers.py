@@ -64,4 +64,4 @@ def forget_lost(session: Session) -> None:
 def jobs_of(session: Session, worker_id: str) -> list[str]:
     """Ids of the jobs a worker has claimed."""
     owned = JobRow.state.in_([str(state) for state in OWNED])
-    return list(session.execute(select(JobRow.id).where(JobRow.owner == worker_id, owned)).scalars())
+    return list(session.execute(select(JobRow.id).where(JobRow.worker_id == worker_id, owned)).scalars())

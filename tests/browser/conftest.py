@@ -7,7 +7,7 @@ import pytest
 
 from service.settings import Settings
 from tests.browser.chromium import PATH, Chromium
-from tests.service.api.bell import Bell
+from tests.service.api.notifications import Notifications
 from tests.service.api.server import Server
 from tests.service.api.world import World
 
@@ -24,7 +24,7 @@ def browser() -> Iterator[Chromium]:
 @pytest.fixture
 def site(sqlite_url: str, home: Path) -> Iterator[Server]:
     """A running service."""
-    with Server(Settings(home=home, database_url=sqlite_url), Bell().ring) as running:
+    with Server(Settings(home=home, database_url=sqlite_url), Notifications().notify) as running:
         yield running
 
 

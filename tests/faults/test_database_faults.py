@@ -66,7 +66,7 @@ def deck(postgres: Postgres, home: Path, broker_url: str) -> Iterator[Deck]:
         artifact_url="database:",
         lease_seconds=60,
         sweep_seconds=0.3,
-        rering_seconds=0.3,
+        renotify_seconds=0.3,
     )
     store = Store(settings)
     upgrade(store.engine)
@@ -78,7 +78,7 @@ def test_a_job_goes_on_when_its_database_comes_back(deck: Deck, postgres: Postgr
     with WorkerProcess(deck.store) as worker:
         assert deck.ended(deck.create_digits()).state == JobState.SUCCEEDED, worker.log
         job_id = deck.submit(epochs=100, early_stopping=None, checkpoint={"every_steps": 200})
-        deck.ring(job_id)
+        deck.notify(job_id)
         deck.seen(job_id, "checkpoint", role="last")
         acknowledged = deck.series(job_id)["train/loss"]
         assert deck.job(job_id).phase == "training"

@@ -19,7 +19,7 @@ from tests.worker.attempt.searches import completed, imported, runner_of, search
 @pytest.fixture
 def deck(store: Store) -> Iterator[Deck]:
     """Leases that run out soon, since these workers die."""
-    short = {"lease_seconds": 3.0, "stop_poll_seconds": 0.05, "sweep_seconds": 0.2, "rering_seconds": 0.2}
+    short = {"lease_seconds": 3.0, "stop_poll_seconds": 0.05, "sweep_seconds": 0.2, "renotify_seconds": 0.2}
     opened = Store(store.settings.model_copy(update=short))
     yield imported(opened)
     opened.close()
@@ -28,7 +28,7 @@ def deck(store: Store) -> Iterator[Deck]:
 def worker_pid(deck: Deck, job_id: str) -> int:
     """The worker that has the job."""
     with deck.store.read() as session:
-        row = session.get(WorkerRow, jobs.get(session, job_id).owner)
+        row = session.get(WorkerRow, jobs.get(session, job_id).worker_id)
     assert row is not None
     return row.pid
 
@@ -41,7 +41,7 @@ def is_over(trial: dict[str, Any], number: int) -> bool:
 def test_a_search_over_two_workers_outlives_a_process_and_a_worker(deck: Deck) -> None:
     job_id = search(deck, epochs=3, n_trials=5000)
     with WorkerProcess(deck.store) as first, WorkerProcess(deck.store) as second:
-        deck.ring(job_id)
+        deck.notify(job_id)
         runner = runner_of(deck, job_id)
         completed(deck, job_id, "runner-2")
         assert {worker_pid(deck, job_id), worker_pid(deck, runner)} == {first.pid, second.pid}

@@ -52,7 +52,7 @@ def test_a_job_outlives_its_worker_and_its_process(deck: Deck) -> None:
     """kill -9 of the process, then of the worker, each with a checkpoint behind it: the result is the same."""
     whole, job_id = uninterrupted(deck), deck.submit(**SHORT)
     with WorkerProcess(deck.store) as first:
-        deck.ring(job_id)
+        deck.notify(job_id)
         deck.seen(job_id, "checkpoint", role="last")
         os.kill(training_process_of(first.pid), signal.SIGKILL)
         deck.seen(job_id, "resumed")
@@ -69,7 +69,7 @@ def test_a_job_outlives_its_worker_and_its_process(deck: Deck) -> None:
 def test_a_worker_that_is_told_to_end_hands_its_job_on(deck: Deck) -> None:
     job_id = deck.submit(**LONG)
     with WorkerProcess(deck.store) as first:
-        deck.ring(job_id)
+        deck.notify(job_id)
         deck.seen(job_id, "metric")
         first.process.terminate()
         assert first.process.wait(60) == 0, first.log
@@ -83,7 +83,7 @@ def test_a_worker_that_is_told_to_end_hands_its_job_on(deck: Deck) -> None:
 def test_a_worker_that_slept_past_its_lease_writes_nothing_and_goes_on_serving(deck: Deck) -> None:
     job_id = deck.submit(**SHORT | {"epochs": 200})
     with WorkerProcess(deck.store) as sleeper:
-        deck.ring(job_id)
+        deck.notify(job_id)
         deck.seen(job_id, "checkpoint", role="last")
         child = training_process_of(sleeper.pid)
         in_slices(sleeper.pid, lambda: is_unlocked(deck.store.settings.database))  # else nobody could write
@@ -98,20 +98,20 @@ def test_a_worker_that_slept_past_its_lease_writes_nothing_and_goes_on_serving(d
         steps = [step for step, _ in deck.series(job_id)["train/loss"]]
         assert steps == list(range(1, deck.report(job_id)["steps"] + 1))
         following = deck.submit(epochs=1)
-        deck.ring(following)
+        deck.notify(following)
         assert deck.ended(following).state == JobState.SUCCEEDED, sleeper.log
 
 
 def test_rings_are_lost_doubled_and_delayed_and_every_job_runs_once(deck: Deck, broker: ValkeyServer) -> None:
     with WorkerProcess(deck.store) as worker:
         doubled = deck.submit(epochs=1)
-        deck.ring(doubled, doubled, doubled)
+        deck.notify(doubled, doubled, doubled)
         assert deck.ended(doubled).attempt == 1, worker.log
         never_rung = deck.submit(epochs=1)
         assert deck.ended(never_rung).attempt == 1
         broker.stop()
         while_it_was_away = deck.submit(epochs=1)
-        deck.ring(while_it_was_away)
+        deck.notify(while_it_was_away)
         assert deck.job(while_it_was_away).state == JobState.QUEUED
         broker.start()
         assert deck.ended(while_it_was_away).state == JobState.SUCCEEDED, worker.log
@@ -123,7 +123,7 @@ def test_a_stored_spec_that_cannot_be_read_fails_its_own_job_and_holds_up_nobody
     with deck.store.begin() as session:
         session.execute(sa.update(JobRow).where(JobRow.id == unreadable).values(spec={"kind": "of-the-future"}))
     with WorkerProcess(deck.store):
-        deck.ring(unreadable, readable)
+        deck.notify(unreadable, readable)
         row = deck.ended(unreadable)
         assert row.error is not None
         assert (row.state, row.error["code"]) == (JobState.FAILED, "invalid-spec")

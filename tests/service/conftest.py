@@ -31,7 +31,7 @@ class World:
             return jobs.create(session, spec(kind, **fields), needs=[(need, "requires") for need in needs]).id
 
     def try_claim(self, job_id: str, worker: str = "w1", lease_seconds: float = 60) -> Claim | None:
-        """What a worker that heard the bell gets."""
+        """What a worker that was notified gets."""
         with self.store.begin() as session:
             return jobs.claim(session, job_id, worker, lease_seconds)
 

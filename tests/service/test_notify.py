@@ -1,4 +1,4 @@
-"""The doorbell on a real Valkey: messages carry an id, a broker that is down loses no job."""
+"""Notifications on a real Valkey: messages carry an id, a broker that is down loses no job."""
 
 import json
 import time
@@ -24,11 +24,11 @@ def messages(broker_url: str) -> list[dict[str, object]]:
 
 def test_ring_sends_the_id_and_notes_the_time(world: World, broker_url: str) -> None:
     first, second = world.submit(), world.submit()
-    assert notify.ring(world.store, [first, second])
+    assert notify.notify_workers(world.store, [first, second])
     sent = messages(broker_url)
     assert [message["headers"]["task"] for message in sent] == [notify.TASK] * 2  # type: ignore[index]
     assert [first in str(message["headers"]) for message in sent] == [True, False]
-    assert world.job(first).rung_at is not None
+    assert world.job(first).notified_at is not None
     assert notify.broker_answers(world.store.settings)
 
 
@@ -37,10 +37,10 @@ def test_broker_that_is_down_leaves_the_job_queued_and_unrung(sqlite_url: str, h
     world = World(store)
     job_id = world.submit()
     began = time.monotonic()
-    assert not notify.ring(store, [job_id])
+    assert not notify.notify_workers(store, [job_id])
     assert not notify.broker_answers(store.settings)
     assert time.monotonic() - began < 20
-    assert (world.job(job_id).state, world.job(job_id).rung_at) == ("queued", None)
+    assert (world.job(job_id).state, world.job(job_id).notified_at) == ("queued", None)
     store.close()
 
 

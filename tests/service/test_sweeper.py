@@ -1,4 +1,4 @@
-"""The sweeper: what was lost is rung again, taken back, settled or collected, by one process at a time."""
+"""The sweeper: what was lost is sent again, taken back, settled or collected, by one process at a time."""
 
 import threading
 from collections.abc import Iterable
@@ -19,22 +19,22 @@ from service.sweeper import collect, run_forever
 from tests.service.conftest import World
 
 
-class Bell:
-    """Remembers who was rung; `broken` is a broker that is down."""
+class Notifications:
+    """Remembers the jobs that workers were notified of; `broken` is a broker that is down."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.rung: list[str] = []
+        self.notified: list[str] = []
         self.broken = False
 
-    def ring(self, job_ids: Iterable[str]) -> bool:
-        """As `service.notify.ring`, without a broker."""
+    def notify(self, job_ids: Iterable[str]) -> bool:
+        """As `service.notify.notify_workers`, without a broker."""
         if self.broken:
             return False
         for job_id in job_ids:
-            self.rung.append(job_id)
+            self.notified.append(job_id)
             with self.store.begin() as session:
-                session.execute(sa.update(JobRow).where(JobRow.id == job_id).values(rung_at=now(session)))
+                session.execute(sa.update(JobRow).where(JobRow.id == job_id).values(notified_at=now(session)))
         return True
 
 
@@ -45,17 +45,17 @@ def world(store: Store) -> World:
 
 
 @pytest.fixture
-def bell(store: Store) -> Bell:
-    """A bell on the same database."""
-    return Bell(store)
+def notifications(store: Store) -> Notifications:
+    """Notifications recorded on the same database."""
+    return Notifications(store)
 
 
-def sweep(world: World, bell: Bell, **later: float) -> list[str]:
-    """One sweep as of some time from now; returns who was rung."""
-    before = len(bell.rung)
+def sweep(world: World, notifications: Notifications, **later: float) -> list[str]:
+    """One sweep as of some time from now; returns the jobs that workers were notified of."""
+    before = len(notifications.notified)
     let_pass(world, timedelta(**later))
-    assert sweeper.sweep(world.store, bell.ring)
-    return bell.rung[before:]
+    assert sweeper.sweep(world.store, notifications.notify)
+    return notifications.notified[before:]
 
 
 def let_pass(world: World, time: timedelta) -> None:
@@ -63,7 +63,7 @@ def let_pass(world: World, time: timedelta) -> None:
     with world.store.begin() as session:
         session.execute(sa.delete(SweepRow))
         for row in session.execute(sa.select(JobRow)).scalars():
-            row.rung_at = row.rung_at and row.rung_at - time
+            row.notified_at = row.notified_at and row.notified_at - time
             row.lease_until = row.lease_until and row.lease_until - time
 
 
@@ -75,129 +75,129 @@ def register(world: World, worker_id: str = "w1", slots: int = 1) -> None:
         session.get_one(WorkerRow, worker_id).started_at = now(session) - timedelta(hours=1)
 
 
-def test_job_that_was_never_rung_is_rung(world: World, bell: Bell) -> None:
+def test_job_that_was_never_notified_of_is_notified_of(world: World, notifications: Notifications) -> None:
     job_id = world.submit()
-    assert sweep(world, bell) == [job_id]
-    assert sweep(world, bell) == []
+    assert sweep(world, notifications) == [job_id]
+    assert sweep(world, notifications) == []
 
 
-def test_lost_message_is_sent_again_when_a_worker_is_idle(world: World, bell: Bell) -> None:
+def test_lost_message_is_sent_again_when_a_worker_is_idle(world: World, notifications: Notifications) -> None:
     register(world)
     job_id, later = world.submit(priority=1), world.submit()
-    assert sweep(world, bell) == [job_id, later]
-    assert sweep(world, bell, seconds=20) == []
-    assert sweep(world, bell, seconds=20) == [job_id]
+    assert sweep(world, notifications) == [job_id, later]
+    assert sweep(world, notifications, seconds=20) == []
+    assert sweep(world, notifications, seconds=20) == [job_id]
     world.claim(job_id)
-    assert sweep(world, bell, seconds=40) == []
+    assert sweep(world, notifications, seconds=40) == []
 
 
-def test_new_worker_hears_of_what_was_rung_before_it_came(world: World, bell: Bell) -> None:
+def test_new_worker_is_notified_of_what_was_sent_before_it_came(world: World, notifications: Notifications) -> None:
     job_id = world.submit()
-    assert sweep(world, bell) == [job_id]
-    assert sweep(world, bell, hours=1) == []
+    assert sweep(world, notifications) == [job_id]
+    assert sweep(world, notifications, hours=1) == []
     with world.store.begin() as session:
         workers.register(session, "w2", host="h", pid=2, slots=4, devices=[])
-    assert sweep(world, bell) == [job_id]
-    assert sweep(world, bell) == []
+    assert sweep(world, notifications) == [job_id]
+    assert sweep(world, notifications) == []
 
 
-def test_draining_and_lost_workers_are_not_counted_on(world: World, bell: Bell) -> None:
+def test_draining_and_lost_workers_are_not_counted_on(world: World, notifications: Notifications) -> None:
     register(world, "w1")
     register(world, "w2")
     world.submit()
-    sweep(world, bell)
+    sweep(world, notifications)
     with world.store.begin() as session:
         workers.drain(session, "w1")
         session.get_one(WorkerRow, "w2").heartbeat_at = now(session) - timedelta(hours=1)
-    assert sweep(world, bell, hours=1) == []
+    assert sweep(world, notifications, hours=1) == []
 
 
-def test_broker_that_is_down_loses_nothing(world: World, bell: Bell) -> None:
+def test_broker_that_is_down_loses_nothing(world: World, notifications: Notifications) -> None:
     job_id = world.submit()
-    bell.broken = True
-    assert sweep(world, bell) == []
-    bell.broken = False
-    assert sweep(world, bell) == [job_id]
+    notifications.broken = True
+    assert sweep(world, notifications) == []
+    notifications.broken = False
+    assert sweep(world, notifications) == [job_id]
 
 
-def test_blocked_job_is_not_rung(world: World, bell: Bell) -> None:
+def test_blocked_job_is_not_notified_of(world: World, notifications: Notifications) -> None:
     first = world.submit()
     world.submit(needs=[first])
-    assert sweep(world, bell) == [first]
+    assert sweep(world, notifications) == [first]
 
 
-def test_expired_lease_is_taken_back_and_rung(world: World, bell: Bell) -> None:
+def test_expired_lease_is_taken_back_and_workers_are_notified(world: World, notifications: Notifications) -> None:
     job_id = world.submit()
     fence = world.claim(job_id)
-    assert sweep(world, bell, seconds=59) == []
+    assert sweep(world, notifications, seconds=59) == []
     assert world.state(job_id) == JobState.RUNNING
-    assert sweep(world, bell, seconds=2) == [job_id]
+    assert sweep(world, notifications, seconds=2) == [job_id]
     row = world.job(job_id)
-    assert (row.state, row.lost_attempts, row.owner) == ("queued", 1, None)
+    assert (row.state, row.lost_attempts, row.worker_id) == ("queued", 1, None)
     assert world.claim(job_id, "w2").attempt == fence.attempt + 1
 
 
-def test_job_fails_when_its_worker_was_lost_too_often(world: World, bell: Bell) -> None:
+def test_job_fails_when_its_worker_was_lost_too_often(world: World, notifications: Notifications) -> None:
     job_id, child = world.submit(), ""
     child = world.submit(needs=[job_id])
     for attempt in range(1, world.store.settings.max_attempts + 1):
         assert world.claim(job_id).attempt == attempt
-        sweep(world, bell, seconds=61)
+        sweep(world, notifications, seconds=61)
     row = world.job(job_id)
     assert row.error is not None
     assert (row.state, row.error["code"]) == ("failed", "worker-lost")
     assert world.state(child) == JobState.FAILED
 
 
-def test_lost_cancelling_and_pausing_jobs_end_as_asked(world: World, bell: Bell) -> None:
+def test_lost_cancelling_and_pausing_jobs_end_as_asked(world: World, notifications: Notifications) -> None:
     cancelled, paused = world.submit(), world.submit()
     world.claim(cancelled)
     world.claim(paused)
     with world.store.begin() as session:
         jobs.request_cancel(session, cancelled)
         jobs.request_pause(session, paused)
-    sweep(world, bell, seconds=61)
+    sweep(world, notifications, seconds=61)
     assert (world.state(cancelled), world.state(paused)) == (JobState.CANCELLED, JobState.PAUSED)
 
 
-def test_job_whose_need_ended_unseen_is_settled(world: World, bell: Bell) -> None:
+def test_job_whose_need_ended_unseen_is_settled(world: World, notifications: Notifications) -> None:
     first = world.submit()
     second = world.submit(needs=[first])
     third = world.submit(needs=[second])
     with world.store.begin() as session:
         jobs.request_cancel(session, first)  # and the process died before it settled the others
-    sweep(world, bell)
+    sweep(world, notifications)
     assert [world.state(job_id) for job_id in (second, third)] == [JobState.FAILED, JobState.FAILED]
 
 
-def test_job_whose_need_is_gone_fails(world: World, bell: Bell) -> None:
+def test_job_whose_need_is_gone_fails(world: World, notifications: Notifications) -> None:
     first = world.submit()
     second = world.submit(needs=[first])
     with world.store.begin() as session:
         session.execute(sa.delete(JobRow).where(JobRow.id == first))
-    sweep(world, bell)
+    sweep(world, notifications)
     error = world.job(second).error
     assert error is not None
     assert "was deleted" in error["detail"]
 
 
-def test_dataset_whose_import_is_gone_fails(world: World, bell: Bell) -> None:
+def test_dataset_whose_import_is_gone_fails(world: World, notifications: Notifications) -> None:
     with world.store.begin() as session:
         row = datasets.create(session, "digits", BuiltinSource(kind="builtin"))
         session.execute(sa.delete(JobRow).where(JobRow.id == row.job_id))
-    sweep(world, bell)
+    sweep(world, notifications)
     with world.store.read() as session:
         assert datasets.get(session, "digits").state == DatasetState.FAILED
 
 
-def test_one_process_sweeps_at_a_time(world: World, bell: Bell) -> None:
+def test_one_process_sweeps_at_a_time(world: World, notifications: Notifications) -> None:
     world.submit()
     turns: list[bool] = []
     barrier = threading.Barrier(4)
 
     def take_turn() -> None:
         barrier.wait()
-        turns.append(sweeper.sweep(world.store, bell.ring))
+        turns.append(sweeper.sweep(world.store, notifications.notify))
 
     threads = [threading.Thread(target=take_turn) for _ in range(4)]
     for thread in threads:
@@ -205,7 +205,7 @@ def test_one_process_sweeps_at_a_time(world: World, bell: Bell) -> None:
     for thread in threads:
         thread.join()
     assert sorted(turns) == [False, False, False, True]
-    assert len(bell.rung) == 1
+    assert len(notifications.notified) == 1
 
 
 def test_orphans_of_ended_and_deleted_jobs_are_collected(world: World, tmp_path: Path) -> None:
@@ -234,16 +234,16 @@ def test_orphans_of_ended_and_deleted_jobs_are_collected(world: World, tmp_path:
 
 def test_sweep_moves_the_log_into_the_file_though_someone_reads(sqlite_url: str, home: Path) -> None:
     store = Store(Settings(home=home, database_url=sqlite_url))
-    world, bell, log = World(store), Bell(store), Path(sqlite_url.removeprefix("sqlite:///") + "-wal")
+    world, notifications, log = World(store), Notifications(store), Path(sqlite_url.removeprefix("sqlite:///") + "-wal")
     world.submit()
     assert log.stat().st_size > 0
     with store.read() as session:
         session.execute(sa.select(JobRow)).scalars().all()
-        sweep(world, bell)
+        sweep(world, notifications)
         world.submit()
-    sweep(world, bell)
+    sweep(world, notifications)
     assert log.stat().st_size == 0
-    assert len(bell.rung) == 2
+    assert len(notifications.notified) == 2
     store.close()
 
 
@@ -253,13 +253,13 @@ def test_sweeper_outlives_its_faults(sqlite_url: str, home: Path, caplog: pytest
     stop = threading.Event()
     calls: list[list[str]] = []
 
-    def ring(job_ids: Iterable[str]) -> bool:
+    def notify(job_ids: Iterable[str]) -> bool:
         calls.append(list(job_ids))
         if len(calls) == 3:
             stop.set()
-        raise RuntimeError("the bell fell off")
+        raise RuntimeError("the broker fell off the table")
 
-    run_forever(store, ring, stop)
+    run_forever(store, notify, stop)
     store.close()
     assert len(calls) == 3
-    assert "the bell fell off" in caplog.text
+    assert "the broker fell off the table" in caplog.text

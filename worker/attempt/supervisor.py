@@ -38,9 +38,9 @@ class Supervisor:
         device: str,
         threads: int,
         drain: threading.Event,
-        ring: Callable[[Iterable[str]], object],
+        notify: Callable[[Iterable[str]], object],
     ) -> None:
-        self.store, self.claim, self.drain, self.ring = store, claim, drain, ring
+        self.store, self.claim, self.drain, self.notify = store, claim, drain, notify
         self.device, self.threads = device, threads
         self.recorder = Recorder(store, claim.fence, claim.dataset_id if claim.spec.kind == "import" else None)
         self.lease = Lease(store, claim.fence)
@@ -108,14 +108,14 @@ class Supervisor:
         try:
             if self.recorder.is_due:
                 self.recorder.flush()
-                self._ring()
+                self._notify_of_waiting()
         except AWAY as error:
             logger.warning("the database does not answer: %s", error)
 
-    def _ring(self) -> None:
+    def _notify_of_waiting(self) -> None:
         waiting, self.recorder.waiting = self.recorder.waiting, []
         if waiting:
-            self.ring(waiting)
+            self.notify(waiting)
 
     def _obey(self, process: TrainingProcess) -> None:
         """Passes on what is asked for, and kills a child that does not follow in time."""

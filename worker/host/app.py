@@ -1,4 +1,4 @@
-"""The worker: a ring comes in, a supervisor sees the job through; signs of life, sweeps, and a drain at the end."""
+"""The worker: takes jobs when it is notified, sends signs of life, sweeps, and drains at the end."""
 
 import logging
 import os
@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from service.errors import SpecError
 from service.jobs import completion
-from service.notify import TASK, make_celery, ring
+from service.notify import TASK, make_celery, notify_workers
 from service.settings import Settings
 from service.states import JobState
 from service.store import jobs, workers
@@ -31,7 +31,7 @@ from worker.host.devices import DevicePool, find_devices
 
 logger = logging.getLogger(__name__)
 CANDIDATES = 5
-"""Waiting jobs that a ring looks at: with several workers the first ones may be gone by then."""
+"""Waiting jobs that a notification looks at: with several workers the first ones may be gone by then."""
 
 
 class Worker:
@@ -52,7 +52,9 @@ class Worker:
         self._register()
         background = [
             threading.Thread(target=self._beat, name="heartbeat", daemon=True),
-            threading.Thread(target=run_forever, args=(self.store, self.ring, self.stop), name="sweeper", daemon=True),
+            threading.Thread(
+                target=run_forever, args=(self.store, self.notify, self.stop), name="sweeper", daemon=True
+            ),
         ]
         for thread in background:
             thread.start()
@@ -83,24 +85,24 @@ class Worker:
         ).start()
 
     def answer(self, job_id: str) -> None:
-        """A ring: takes the job that should start next, which need not be the one that rang, and sees it through."""
+        """Takes the job that should start next, which need not be the one in the message, and sees it through."""
         if self.drain.is_set():
-            return  # the sweeper rings again, for a worker that stays
+            return  # the sweeper notifies again, for a worker that stays
         try:
             if (claim := self._claim(job_id)) is not None:
                 with self._pool.borrow() as device:
                     free = self._see_through(claim, device)
-                self.ring(free)
+                self.notify(free)
         finally:
             _listen_again()
 
     def _see_through(self, claim: Claim, device: str) -> list[str]:
         return Supervisor(
-            self.store, claim, device=device, threads=self.threads, drain=self.drain, ring=self.ring
+            self.store, claim, device=device, threads=self.threads, drain=self.drain, notify=self.notify
         ).run()
 
     def _claim(self, job_id: str) -> Claim | None:
-        """The waiting job of the highest priority; a duplicate ring finds nothing and is no harm."""
+        """The waiting job of the highest priority; a duplicate message finds nothing and is no harm."""
         with self.store.read() as session:
             candidates = [row.id for row in jobs.waiting(session, limit=CANDIDATES)]
         for candidate in dict.fromkeys([*candidates, job_id]):
@@ -120,9 +122,9 @@ class Worker:
         with suppress(jobs.LostLeaseError), self.store.begin() as session:
             completion.end(session, job_id, JobState.FAILED, error=problem)
 
-    def ring(self, job_ids: Iterable[str]) -> bool:
-        """Rings for jobs that can start."""
-        return ring(self.store, job_ids)
+    def notify(self, job_ids: Iterable[str]) -> bool:
+        """Notifies the workers of jobs that can start."""
+        return notify_workers(self.store, job_ids)
 
     def _register(self) -> None:
         with self.store.begin() as session:

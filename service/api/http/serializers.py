@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from service.errors import Problem
 from service.reports.dataset import DatasetReport
 from service.reports.job import CheckpointReport, EventReport, JobReport, QueuePlace
-from service.states import DatasetState, JobState
+from service.states import DatasetState, JobState, Relation
 from service.store import datasets, workers
 from service.store.tables import DatasetRow, DependencyRow, EventRow, FileRow, JobRow, ReportRow
 
@@ -86,6 +86,7 @@ def _job(row: JobRow, results: dict[str, dict[str, Any]], queue: dict[str, Queue
         progress=row.progress,
         dataset=row.dataset_id,
         parent=row.parent_id,
+        relation=Relation(row.relation) if row.relation else None,
         attempt=row.attempt,
         resume=row.resume,
         created_at=row.created_at,

@@ -168,7 +168,7 @@ def _import_upload(services: Services, upload: Upload, key: str | None) -> Respo
 
 def _create(session: Session, name: str, source: DatasetSource) -> Made:
     row = datasets.create(session, name, source)
-    return Made(dataset_report(session, row), location=f"/v1/datasets/{row.id}", ring=[row.job_id])
+    return Made(dataset_report(session, row), location=f"/v1/datasets/{row.id}", startable=[row.job_id])
 
 
 def _uploaded(session: Session, row: DatasetRow) -> list[str]:

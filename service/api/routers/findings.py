@@ -15,7 +15,9 @@ from service.jobs.idempotency import IdempotencyKey, Made, once
 from service.jobs.submit import SubmittedJob, dry_run_of, submit
 from service.reports.finding import FindingsReport
 from service.reports.resolution import DryRunReport
+from service.states import Relation
 from service.store import jobs
+from service.store.jobs import Parent
 
 router = APIRouter(prefix="/jobs/{job_id}/findings", tags=["findings"])
 
@@ -51,7 +53,7 @@ def apply_finding(
             return answer(dry_run_of(session, services.settings, spec))
 
     def make(session: Session) -> Made:
-        made = submit(session, services.settings, spec, parent=job_id)
+        made = submit(session, services.settings, spec, parent=Parent(job_id, Relation.FOLLOW_UP))
         diagnose.link(session, job_id, found, made.report.id)
         return made
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Response
 
 from service.api.auth import MAY_TRAIN
-from service.api.deps import JobId, ServicesDep, answer, ringing
+from service.api.deps import JobId, ServicesDep, answer, notifying
 from service.api.http.serializers import job_report
 from service.diagnosis.remedy import patched_spec
 from service.errors import InvalidRequestError, StateError
@@ -15,8 +15,9 @@ from service.jobs.submit import SubmittedJob, submit
 from service.reports.job import JobReport
 from service.specs import JOB_SPEC, AnyJobSpec
 from service.specs.changes import CloneRequest
-from service.states import JobState, is_terminal
+from service.states import JobState, Relation, is_terminal
 from service.store import jobs
+from service.store.jobs import Parent
 from service.store.tables import JobRow
 
 router = APIRouter(prefix="/jobs/{job_id}", tags=["jobs"], dependencies=MAY_TRAIN)
@@ -29,7 +30,7 @@ def cancel_job(job_id: JobId, services: ServicesDep) -> Response:
         row = jobs.request_cancel(session, job_id)
         free = completion.settle(session, row.id) if is_terminal(JobState(row.state)) else []
         report = job_report(session, jobs.get(session, job_id))
-    return answer(report, 202, then=ringing(services, free))
+    return answer(report, 202, then=notifying(services, free))
 
 
 @router.post("/pause", status_code=202)
@@ -44,7 +45,7 @@ def resume_job(job_id: JobId, services: ServicesDep) -> Response:
     """A paused job queues again and goes on from its last checkpoint."""
     with services.store.begin() as session:
         report = job_report(session, jobs.resume(session, job_id))
-    return answer(report, 202, then=ringing(services, [job_id]))
+    return answer(report, 202, then=notifying(services, [job_id]))
 
 
 @router.post("/retry", status_code=202, response_model=SubmittedJob)
@@ -59,7 +60,7 @@ def retry_job(job_id: JobId, services: ServicesDep, idempotency_key: Idempotency
         services,
         idempotency_key,
         f"retry {job_id}",
-        lambda session: submit(session, services.settings, spec, parent=job_id),
+        lambda session: submit(session, services.settings, spec, parent=Parent(job_id, Relation.FOLLOW_UP)),
     )
 
 
@@ -78,7 +79,7 @@ def clone_job(
         services,
         idempotency_key,
         f"clone {job_id} {patch}",
-        lambda session: submit(session, services.settings, spec, parent=job_id),
+        lambda session: submit(session, services.settings, spec, parent=Parent(job_id, Relation.FOLLOW_UP)),
     )
 
 

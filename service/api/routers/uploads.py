@@ -153,7 +153,7 @@ def _dataset(session: Session, request: UploadRequest, artifact: str) -> Made:
     if row is None:
         source = UploadSource(kind="upload", filename=request.filename, artifact=artifact, options=request.options)
         row = datasets.create(session, request.name, source)
-    return Made(dataset_report(session, row), location=f"/v1/datasets/{row.id}", ring=[row.job_id])
+    return Made(dataset_report(session, row), location=f"/v1/datasets/{row.id}", startable=[row.job_id])
 
 
 def _report(uploads: Uploads, upload: Upload) -> UploadReport:

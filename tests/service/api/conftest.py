@@ -15,7 +15,7 @@ import pytest
 from service.settings import Settings
 from service.store.session import Store
 from service.store.tables import Base
-from tests.service.api.bell import Bell
+from tests.service.api.notifications import Notifications
 from tests.service.api.server import Server
 from tests.service.api.world import World
 
@@ -35,17 +35,17 @@ def small(home: Path, database_url: str) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def shared_bell() -> Bell:
-    """The doorbell of the shared server."""
-    return Bell()
+def shared_notifications() -> Notifications:
+    """What the shared server notifies workers of."""
+    return Notifications()
 
 
 @pytest.fixture(scope="session")
-def shared_server(sqlite_template: Path, shared_bell: Bell) -> Iterator[Server]:
+def shared_server(sqlite_template: Path, shared_notifications: Notifications) -> Iterator[Server]:
     """The server that all tests use."""
     home = Path(tempfile.mkdtemp(prefix="tw-api-"))
     shutil.copyfile(sqlite_template, home / "trainwright.db")
-    with Server(small(home, f"sqlite:///{home}/trainwright.db"), shared_bell.ring) as running:
+    with Server(small(home, f"sqlite:///{home}/trainwright.db"), shared_notifications.notify) as running:
         yield running
     shutil.rmtree(home, ignore_errors=True)
 
@@ -63,15 +63,15 @@ def server(shared_server: Server) -> Server:
 
 
 @pytest.fixture
-def bell(shared_bell: Bell) -> Bell:
-    """Who was rung for."""
-    return shared_bell
+def notifications(shared_notifications: Notifications) -> Notifications:
+    """What workers were notified of."""
+    return shared_notifications
 
 
 @pytest.fixture
 def server_to_break(database_url: str, home: Path) -> Iterator[Server]:
     """A server of its own, on each kind of database."""
-    with Server(small(home, database_url), Bell().ring) as running:
+    with Server(small(home, database_url), Notifications().notify) as running:
         yield running
 
 

@@ -17,8 +17,8 @@ from service.store.session import Store
 class Server:
     """A running service; a context manager."""
 
-    def __init__(self, settings: Settings, ring: Callable[[Iterable[str]], bool] | None = None) -> None:
-        self.app = create_app(settings, ring=ring)
+    def __init__(self, settings: Settings, notify: Callable[[Iterable[str]], bool] | None = None) -> None:
+        self.app = create_app(settings, notify=notify)
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(self.app, log_level="critical", timeout_graceful_shutdown=1, ws="none")

@@ -13,8 +13,8 @@ from service.api.auth import check_exposure
 from service.errors import SchemaError
 from service.settings import Settings
 from service.store import keys
-from tests.service.api.bell import Bell
 from tests.service.api.conftest import client_of
+from tests.service.api.notifications import Notifications
 from tests.service.api.server import Server
 
 LEAST = {"kind": "train", "dataset": "digits"}
@@ -24,7 +24,7 @@ LEAST = {"kind": "train", "dataset": "digits"}
 def guarded(sqlite_url: str, home: Path) -> Iterator[Server]:
     """A service that asks for keys."""
     settings = Settings(home=home, database_url=sqlite_url, auth="keys", admin_key=SecretStr("first-key"))
-    with Server(settings, Bell().ring) as running:
+    with Server(settings, Notifications().notify) as running:
         yield running
 
 

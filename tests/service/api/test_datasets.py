@@ -15,7 +15,7 @@ from service.specs.dataset import ImportSpec, UploadSource
 from service.store import datasets, jobs
 from service.store.session import Store
 from service.sweeper import collect
-from tests.service.api.bell import Bell
+from tests.service.api.notifications import Notifications
 from tests.service.api.world import World
 
 DIGITS = {"name": "digits", "source": {"kind": "builtin", "name": "digits"}}
@@ -33,13 +33,13 @@ def uploads(store: Store) -> list[str]:
     return store.artifacts.keys("uploads")
 
 
-def test_an_import_is_a_background_job(client: httpx.Client, bell: Bell) -> None:
+def test_an_import_is_a_background_job(client: httpx.Client, notifications: Notifications) -> None:
     response = client.post("/v1/datasets", json=DIGITS)
     assert response.status_code == 202, response.text
     dataset = response.json()
     assert response.headers["location"] == f"/v1/datasets/{dataset['id']}"
     assert (dataset["state"], dataset["progress"], dataset["classes"]) == ("importing", 0.0, [])
-    assert bell.hears(dataset["job"])
+    assert notifications.received(dataset["job"])
     assert client.get(f"/v1/jobs/{dataset['job']}").json()["kind"] == "import"
     assert client.get("/v1/datasets/digits/profile").json()["code"] == "no-result"
 
@@ -104,7 +104,9 @@ def test_faults_of_a_source_say_what_may_stand_there(client: httpx.Client) -> No
     assert "one of 'builtin', 'torchvision', 'path'" in nameless["errors"][1]["detail"]
 
 
-def test_a_form_is_streamed_into_the_artifact_store(client: httpx.Client, store: Store, bell: Bell) -> None:
+def test_a_form_is_streamed_into_the_artifact_store(
+    client: httpx.Client, store: Store, notifications: Notifications
+) -> None:
     content = bytes(range(256)) * 20_000
     response = client.post(
         "/v1/datasets",
@@ -115,7 +117,7 @@ def test_a_form_is_streamed_into_the_artifact_store(client: httpx.Client, store:
     source = source_of(store, "flowers")
     assert (source.filename, source.options.drop_corrupt) == ("flöwers.zip", True)
     assert b"".join(store.artifacts.read(source.artifact)) == content
-    assert bell.hears(response.json()["job"])
+    assert notifications.received(response.json()["job"])
     assert list((store.settings.home / "uploads").iterdir()) == []
 
 
@@ -217,7 +219,7 @@ from service.api.app import create_app
 from service.api.routers.datasets import delete_dataset
 from service.settings import Settings
 
-services = create_app(Settings(home=Path(sys.argv[1])), ring=lambda ids: True).state.services
+services = create_app(Settings(home=Path(sys.argv[1])), notify=lambda ids: True).state.services
 delete, left = services.store.artifacts.delete, int(sys.argv[2])
 
 def delete_or_die(key):

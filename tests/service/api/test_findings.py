@@ -82,7 +82,7 @@ def test_a_remedy_becomes_the_next_job(client: httpx.Client, world: World) -> No
     made = client.post(path)
     assert made.status_code == 202, made.text
     child = made.json()
-    assert child["parent"] == job_id
+    assert (child["parent"], child["relation"]) == (job_id, "follow-up")
     assert child["spec"] == shown.json()["spec"]
     for dotted, value in found["remedy"]["patch"].items():
         place = child["spec"]

@@ -10,7 +10,7 @@ from service.specs.examples import EXAMPLES
 from service.specs.tune import TuneSpec
 from service.states import JobState
 from service.store import studies
-from tests.service.api.bell import Bell
+from tests.service.api.notifications import Notifications
 from tests.service.api.world import World
 
 LEAST = {"kind": "train", "dataset": "digits"}
@@ -24,23 +24,27 @@ def submit(client: httpx.Client, **spec: Any) -> dict[str, Any]:
     return job
 
 
-def test_a_submitted_job_is_stored_resolved_and_rung(client: httpx.Client, world: World, bell: Bell) -> None:
+def test_a_submitted_job_is_stored_resolved_and_notified(
+    client: httpx.Client, world: World, notifications: Notifications
+) -> None:
     dataset = world.dataset()
     job = submit(client)
     assert job["state"] == "queued"
     assert job["dataset"] == dataset.id
     assert job["spec"]["optimizer"]["lr"] == 1e-3
     assert job["queue"] == {"position": 1, "reason": "waits for a worker: none is running"}
-    assert bell.hears(job["id"])
+    assert notifications.received(job["id"])
     assert client.get(f"/v1/jobs/{job['id']}").json() == {k: v for k, v in job.items() if k != "warnings"}
 
 
-def test_a_builtin_dataset_is_imported_on_first_use(client: httpx.Client, world: World, bell: Bell) -> None:
+def test_a_builtin_dataset_is_imported_on_first_use(
+    client: httpx.Client, world: World, notifications: Notifications
+) -> None:
     job = submit(client)
     dataset = client.get("/v1/datasets/digits").json()
     assert dataset["state"] == "importing"
     assert job["queue"]["reason"].startswith("waits for the import job")
-    assert bell.hears(dataset["job"], job["id"])
+    assert notifications.received(dataset["job"], job["id"])
     world.import_dataset(dataset["id"], dataset["job"])
     assert world.claim(job["id"]).dataset_id == dataset["id"]
 
@@ -123,7 +127,8 @@ def test_a_search_is_deleted_with_its_runners_and_its_study(client: httpx.Client
         (runner,) = runners.start(session, job_id, TuneSpec.model_validate(spec), 1)
     world.save_bytes(runner, "trial-00001.pt", "last", b"state")
     shown = client.get(f"/v1/jobs/{runner}").json()
-    assert (shown["kind"], shown["parent"], shown["state"]) == ("tune-runner", job_id, "queued")
+    assert (shown["kind"], shown["parent"], shown["relation"]) == ("tune-runner", job_id, "child")
+    assert shown["state"] == "queued"
     assert client.post(f"/v1/jobs/{runner}/clone").json()["detail"].startswith("A runner belongs to its search")
     world.end(fence)
     assert client.delete(f"/v1/jobs/{job_id}").status_code == 204
@@ -141,14 +146,16 @@ def test_a_running_job_cannot_be_deleted(client: httpx.Client, world: World) -> 
     assert "running" in response.json()["detail"]
 
 
-def test_cancel_pause_and_resume_follow_the_states(client: httpx.Client, world: World, bell: Bell) -> None:
+def test_cancel_pause_and_resume_follow_the_states(
+    client: httpx.Client, world: World, notifications: Notifications
+) -> None:
     world.dataset()
     job = submit(client)
     path = f"/v1/jobs/{job['id']}"
     assert client.post(f"{path}/pause").json()["state"] == "paused"
     assert client.post(f"{path}/pause").status_code == 409
     assert client.post(f"{path}/resume").json()["state"] == "queued"
-    assert bell.hears(job["id"], job["id"])
+    assert notifications.received(job["id"], job["id"])
     world.claim(job["id"])
     assert client.post(f"{path}/cancel").json()["state"] == "cancelling"
     other = submit(client)
@@ -165,9 +172,10 @@ def test_retry_and_clone_make_linked_jobs(client: httpx.Client, world: World) ->
     assert client.post(f"{path}/retry").status_code == 409
     world.end(world.claim(job["id"]).fence, JobState.FAILED)
     retried = client.post(f"{path}/retry").json()
-    assert (retried["parent"], retried["spec"]["epochs"]) == (job["id"], 7)
+    assert (retried["parent"], retried["relation"], retried["spec"]["epochs"]) == (job["id"], "follow-up", 7)
     cloned = client.post(f"{path}/clone", json={"patch": {"optimizer.lr": 0.5}}).json()
-    assert cloned["spec"]["optimizer"]["lr"] == 0.5
+    assert (cloned["relation"], cloned["spec"]["optimizer"]["lr"]) == ("follow-up", 0.5)
+    assert job["relation"] is None
     assert [each["id"] for each in client.get(f"/v1/jobs?parent={job['id']}").json()["data"]] == [
         cloned["id"],
         retried["id"],

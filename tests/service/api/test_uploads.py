@@ -13,7 +13,7 @@ import pytest
 from service.datasets.uploads import Upload, Uploads
 from service.store.session import Store
 from service.sweeper import PARTIAL_SECONDS, collect
-from tests.service.api.bell import Bell
+from tests.service.api.notifications import Notifications
 from tests.service.api.server import Server
 from tests.service.api.test_datasets import source_of
 from tests.worker.attempt.deck import eventually
@@ -58,7 +58,9 @@ def cut(server: Server, address: str, content: bytes, offset: int) -> socket.soc
     return connection
 
 
-def test_pieces_become_the_file_and_the_last_one_a_dataset(client: httpx.Client, store: Store, bell: Bell) -> None:
+def test_pieces_become_the_file_and_the_last_one_a_dataset(
+    client: httpx.Client, store: Store, notifications: Notifications
+) -> None:
     address = begin(client)
     first = send(client, address, CONTENT[:1_000_000], 0)
     assert (first.status_code, first.headers["upload-offset"]) == (204, "1000000")
@@ -66,7 +68,7 @@ def test_pieces_become_the_file_and_the_last_one_a_dataset(client: httpx.Client,
     last = send(client, address, CONTENT[1_000_000:], 1_000_000)
     assert last.status_code == 202, last.text
     assert last.headers["location"] == f"/v1/datasets/{last.json()['id']}"
-    assert bell.hears(last.json()["job"])
+    assert notifications.received(last.json()["job"])
     source = source_of(store, "big")
     assert (source.filename, source.options.drop_corrupt) == ("big.zip", True)
     assert b"".join(store.artifacts.read(source.artifact)) == CONTENT

@@ -20,7 +20,7 @@ def command(*arguments: str) -> list[str]:
 
 def environment(home: Path) -> dict[str, str]:
     """Short times; one CPU thread."""
-    short = {"LEASE_SECONDS": "3", "SWEEP_SECONDS": "0.3", "RERING_SECONDS": "0.3", "HOME": str(home)}
+    short = {"LEASE_SECONDS": "3", "SWEEP_SECONDS": "0.3", "RENOTIFY_SECONDS": "0.3", "HOME": str(home)}
     return {**os.environ, "OMP_NUM_THREADS": "1", **{f"TRAINWRIGHT_{name}": value for name, value in short.items()}}
 
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from service.cli.datasets import source_of
 from service.cli.main import main
 from service.settings import Settings
-from tests.service.api.bell import Bell
+from tests.service.api.notifications import Notifications
 from tests.service.api.server import Server
 from tests.service.api.world import World
 
@@ -18,7 +18,7 @@ from tests.service.api.world import World
 @pytest.fixture
 def server(sqlite_url: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """A service without a worker; the commands find it through the environment."""
-    with Server(Settings(home=home, database_url=sqlite_url), Bell().ring) as running:
+    with Server(Settings(home=home, database_url=sqlite_url), Notifications().notify) as running:
         monkeypatch.setenv("TRAINWRIGHT_URL", running.url)
         yield running
 
@@ -105,7 +105,7 @@ def test_datasets_are_listed(world: World) -> None:
 def test_keys_are_made_listed_and_revoked(sqlite_url: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     admin = "tw_00000000_" + "k" * 43
     settings = Settings.model_validate({"home": home, "database_url": sqlite_url, "auth": "keys", "admin_key": admin})
-    with Server(settings, Bell().ring) as running:
+    with Server(settings, Notifications().notify) as running:
         monkeypatch.setenv("TRAINWRIGHT_URL", running.url)
         assert run("keys", "list").exit_code == 1
         monkeypatch.setenv("TRAINWRIGHT_API_KEY", admin)

@@ -14,9 +14,9 @@ from service.jobs import completion, diagnose
 from service.reports.result import Parameters, TrainResult
 from service.specs import JOB_SPEC
 from service.specs.train import TrainSpec
-from service.states import JobState, StopReason
+from service.states import JobState, Relation, StopReason
 from service.store import events, jobs
-from service.store.jobs import Fence
+from service.store.jobs import Fence, Parent
 from service.store.session import Store
 from worker.attempt.recorder import Recorder
 from worker.attempt.stop_on_finding import Guard
@@ -123,7 +123,9 @@ def test_the_outcome_of_a_remedy_compares_the_two_jobs(store: Store) -> None:
         record(recorder, epoch(number, 1.0 / number, 1.0 / number, (0.9, 0.80)))
     with store.begin() as session:
         found = diagnose.get(session, job, "C2")
-        child = jobs.create(session, patched_spec(spec_of(store, job), found.remedy.patch), parent=job).id
+        child = jobs.create(
+            session, patched_spec(spec_of(store, job), found.remedy.patch), parent=Parent(job, Relation.FOLLOW_UP)
+        ).id
         diagnose.link(session, job, found, child)
     fence = claim(store, child)
     recorder = Recorder(store, fence)

@@ -26,7 +26,7 @@ def test_job_waits_until_all_it_needs_have_succeeded(world: World) -> None:
     assert world.end(world.claim(first)) == []
     assert world.try_claim(waiting) is None
     assert world.end(world.claim(second)) == [waiting]
-    assert world.job(waiting).rung_at is None
+    assert world.job(waiting).notified_at is None
     assert world.try_claim(waiting) is not None
 
 

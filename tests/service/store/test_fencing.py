@@ -50,7 +50,7 @@ def same_worker_again(world: World, fence: Fence) -> None:
     """The same worker has won the job's next attempt."""
     with world.store.begin() as session:
         completion.requeue(session, fence, lost=True)
-    world.claim(fence.job_id, fence.owner)
+    world.claim(fence.job_id, fence.worker_id)
 
 
 def ended(world: World, fence: Fence) -> None:

@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 from service.errors import DivergedError, InvalidRequestError, NotFoundError, StateError
 from service.jobs import completion
 from service.settings import Settings
-from service.states import JobState, StopReason
+from service.states import JobState, Relation, StopReason
 from service.store import events, jobs
-from service.store.jobs import Fence, Signal
+from service.store.jobs import Fence, Parent, Signal
 from service.store.session import Store
 from service.store.tables import JobRow
 from tests.service.conftest import World, spec
@@ -28,7 +28,7 @@ def test_job_is_queued_and_keeps_its_resolved_spec(world: World) -> None:
     row = world.job(job_id)
     assert (row.state, row.name, row.labels, row.priority, row.attempt) == ("queued", "first", {"team": "a"}, 3, 0)
     assert row.spec["epochs"] == 20
-    assert row.rung_at is None
+    assert row.notified_at is None
 
 
 def test_ids_sort_by_age(world: World) -> None:
@@ -45,7 +45,7 @@ def test_claim_wins_once(world: World) -> None:
     assert claim.spec == spec()
     assert world.try_claim(job_id, "w2") is None
     row = world.job(job_id)
-    assert (row.state, row.owner, row.attempt) == ("running", "w1", 1)
+    assert (row.state, row.worker_id, row.attempt) == ("running", "w1", 1)
     assert row.started_at is not None
     assert row.lease_until is not None
     assert (row.lease_until - row.started_at).total_seconds() == pytest.approx(60, abs=1)
@@ -60,7 +60,7 @@ def test_end_is_final(world: World) -> None:
     fence = world.claim(job_id)
     world.end(fence)
     row = world.job(job_id)
-    assert (row.state, row.owner, row.lease_until, row.progress) == ("succeeded", None, None, 1.0)
+    assert (row.state, row.worker_id, row.lease_until, row.progress) == ("succeeded", None, None, 1.0)
     assert row.finished_at is not None
     assert states_of(world, job_id) == ["queued", "running", "succeeded"]
     with world.store.begin() as session:
@@ -159,7 +159,7 @@ def test_drained_job_waits_again_without_losing_a_try(world: World) -> None:
     with world.store.begin() as session:
         assert completion.requeue(session, fence, lost=False)
     row = world.job(job_id)
-    assert (row.state, row.lost_attempts, row.owner, row.rung_at) == ("queued", 0, None, None)
+    assert (row.state, row.lost_attempts, row.worker_id, row.notified_at) == ("queued", 0, None, None)
     assert world.claim(job_id, "w2").attempt == 2
 
 
@@ -228,7 +228,7 @@ def test_value_that_postgres_cannot_store_is_refused_as_the_clients_fault(postgr
         lambda session: jobs.get(session, "a\0"),
         lambda session: jobs.list_page(session, label="a\0=b"),
         lambda session: jobs.create(session, spec(name="a\0")),
-        lambda session: jobs.create(session, spec(), parent="p" * 100),
+        lambda session: jobs.create(session, spec(), parent=Parent("p" * 100, Relation.CHILD)),
     ]
     for call in calls:
         with pytest.raises(InvalidRequestError, match="cannot be stored"), store.begin() as session:

@@ -8,8 +8,9 @@ import sqlalchemy as sa
 
 from service.settings import Settings
 from service.specs.dataset import BuiltinSource
-from service.states import JobState
+from service.states import JobState, Relation
 from service.store import datasets, jobs
+from service.store.jobs import Parent
 from service.store.session import Store
 from tests.service.conftest import World, spec
 
@@ -57,7 +58,7 @@ def test_filters_combine(world: World) -> None:
 def test_parent_and_dataset_filter(world: World) -> None:
     first = world.submit()
     with world.store.begin() as session:
-        child = jobs.create(session, spec(), parent=first, dataset_id="d1").id
+        child = jobs.create(session, spec(), parent=Parent(first, Relation.CHILD), dataset_id="d1").id
     assert listed(world, parent=first) == [child]
     assert listed(world, dataset="d1") == [child]
 

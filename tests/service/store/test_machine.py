@@ -276,7 +276,7 @@ class Lifecycle(RuleBasedStateMachine):
         with self.store.begin() as session:
             session.execute(sa.delete(SweepRow))
             for row in session.execute(sa.select(JobRow)).scalars():
-                row.rung_at = row.rung_at and row.rung_at - time
+                row.notified_at = row.notified_at and row.notified_at - time
                 row.lease_until = row.lease_until and row.lease_until - time
         for model in self.models.values():
             model.lease_left -= seconds
@@ -285,17 +285,17 @@ class Lifecycle(RuleBasedStateMachine):
         """The sweeper looks after everything."""
         with self.store.begin() as session:
             session.execute(sa.delete(SweepRow))
-        rung: list[str] = []
-        assert sweep(self.store, lambda ids: self._ring(ids, rung))
+        notified: list[str] = []
+        assert sweep(self.store, lambda ids: self._notify(ids, notified))
         for model in list(self.models.values()):
             if model.fence is not None and model.lease_left < 0:
                 self._lose(model)
-        assert all(self.may_start(self.models[job_id]) for job_id in rung)
+        assert all(self.may_start(self.models[job_id]) for job_id in notified)
 
-    def _ring(self, ids: Iterable[str], rung: list[str]) -> bool:
-        rung += ids
+    def _notify(self, ids: Iterable[str], notified: list[str]) -> bool:
+        notified += ids
         with self.store.begin() as session:
-            session.execute(sa.update(JobRow).where(JobRow.id.in_(rung)).values(rung_at=now(session)))
+            session.execute(sa.update(JobRow).where(JobRow.id.in_(notified)).values(notified_at=now(session)))
         return True
 
     def _lose(self, model: Model) -> None:
@@ -315,15 +315,15 @@ class Lifecycle(RuleBasedStateMachine):
 
     @invariant()
     def database_and_model_agree(self) -> None:
-        """State, attempt, owner and lost attempts of every job."""
+        """State, attempt, worker and lost attempts of every job."""
         with self.store.read() as session:
             rows = {row.id: row for row in session.execute(sa.select(JobRow)).scalars()}
         assert rows.keys() == self.models.keys()
         for model in self.models.values():
             row = rows[model.id]
-            owner = model.fence.owner if model.fence else None
-            expected = (model.state, model.attempt, owner, model.lost, model.fence is not None)
-            assert (row.state, row.attempt, row.owner, row.lost_attempts, row.lease_until is not None) == expected
+            worker_id = model.fence.worker_id if model.fence else None
+            expected = (model.state, model.attempt, worker_id, model.lost, model.fence is not None)
+            assert (row.state, row.attempt, row.worker_id, row.lost_attempts, row.lease_until is not None) == expected
 
     @invariant()
     def every_change_left_its_event(self) -> None:

@@ -1,6 +1,9 @@
 """The schema: migrations and tables agree, an old schema is refused with what to run."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -8,9 +11,24 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from service.errors import SchemaError
+from service.settings import Settings
+from service.states import JobState
+from service.store import jobs
 from service.store.migrate import check_schema, upgrade
-from service.store.session import make_engine
+from service.store.session import Store, make_engine
 from service.store.tables import Base
+from service.sweeper import sweep
+from tests.service.conftest import World, spec
+
+OLD, FAR = datetime(2026, 1, 1, tzinfo=UTC), datetime(2999, 1, 1, tzinfo=UTC)
+OLD_JOBS: dict[str, dict[str, Any]] = {
+    "train": {"kind": "train", "state": "succeeded"},
+    "clone": {"kind": "train", "state": "queued", "parent_id": "train", "rung_at": OLD},
+    "lost": {"kind": "train", "state": "running", "attempt": 1, "owner": "w1", "lease_until": OLD, "rung_at": OLD},
+    "search": {"kind": "tune", "state": "running", "attempt": 1, "owner": "w2", "lease_until": FAR},
+    "runner": {"kind": "tune-runner", "state": "queued", "parent_id": "search"},
+}
+"""Jobs as the schema 0001 kept them, by id."""
 
 
 @pytest.fixture
@@ -38,6 +56,47 @@ def test_upgrade_twice_changes_nothing(engine: sa.Engine) -> None:
     upgrade(engine)
     upgrade(engine)
     check_schema(engine)
+
+
+@pytest.fixture
+def old_store(empty_database_url: str, home: Path) -> Iterator[Store]:
+    """A database that the schema 0001 made and filled, brought to the current one."""
+    store = Store(Settings(home=home, database_url=empty_database_url))
+    upgrade(store.engine, "0001")
+    tables = sa.MetaData()
+    tables.reflect(store.engine)
+    common = {"spec": spec().model_dump(mode="json"), "progress": 0, "priority": 0, "labels": {}, "lost_attempts": 0}
+    common |= {"attempt": 0, "next_seq": 1, "created_at": OLD}
+    with store.engine.begin() as connection:
+        for job_id, values in OLD_JOBS.items():
+            connection.execute(tables.tables["jobs"].insert().values(id=job_id, **common | values))
+        connection.execute(tables.tables["job_labels"].insert().values(job_id="clone", key="team", value="a"))
+    upgrade(store.engine)
+    yield store
+    store.close()
+
+
+def test_old_jobs_keep_worker_and_notification_and_get_a_relation(old_store: Store) -> None:
+    world = World(old_store)
+    relations = {job_id: world.job(job_id).relation for job_id in OLD_JOBS}
+    assert relations == {"train": None, "clone": "follow-up", "lost": None, "search": None, "runner": "child"}
+    assert [world.job(job_id).worker_id for job_id in ("clone", "lost", "search")] == [None, "w1", "w2"]
+    assert [world.job(job_id).notified_at for job_id in ("clone", "lost", "runner")] == [OLD, OLD, None]
+    with old_store.read() as session:
+        assert [row.id for row in jobs.list_page(session, label="team=a")[0]] == ["clone"]
+
+
+def test_old_jobs_run_on(old_store: Store) -> None:
+    world = World(old_store)
+    world.end(world.claim("clone"))
+    notified: list[str] = []
+    assert sweep(old_store, notified.extend)
+    assert (world.state("lost"), world.job("lost").lost_attempts) == (JobState.QUEUED, 1)
+    assert sorted(notified) == ["lost", "runner"]
+    assert world.claim("lost", "w3").attempt == 2
+    with old_store.begin() as session:
+        jobs.request_cancel(session, "search")
+    assert world.state("runner") == JobState.CANCELLED
 
 
 def test_newer_schema_is_refused(engine: sa.Engine) -> None:

@@ -21,8 +21,10 @@ class Attempt:
         self.claim: Claim = claim
         self.drain = threading.Event()
         self.free: list[str] = []
-        self.rung: list[str] = []
-        self._supervisor = Supervisor(store, claim, device="cpu", threads=1, drain=self.drain, ring=self.rung.extend)
+        self.notified: list[str] = []
+        self._supervisor = Supervisor(
+            store, claim, device="cpu", threads=1, drain=self.drain, notify=self.notified.extend
+        )
         self._thread = threading.Thread(target=self._see_through)
 
     def _see_through(self) -> None:

@@ -38,7 +38,7 @@ def digits_home(sqlite_template: Path) -> Iterator[Path]:
 def settings(digits_home: Path, home: Path) -> Settings:
     """A HOME of the test's own with the digits in it, and short times."""
     shutil.copytree(digits_home, home, dirs_exist_ok=True)
-    return Settings(home=home, lease_seconds=6, stop_poll_seconds=0.05, sweep_seconds=0.2, rering_seconds=0.2)
+    return Settings(home=home, lease_seconds=6, stop_poll_seconds=0.05, sweep_seconds=0.2, renotify_seconds=0.2)
 
 
 @pytest.fixture

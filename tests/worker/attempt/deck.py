@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from service.notify import ring
+from service.notify import notify_workers
 from service.specs import JOB_SPEC
 from service.specs.dataset import BuiltinSource
 from service.states import JobState, is_terminal
@@ -41,15 +41,15 @@ class Deck:
             return datasets.create(session, "digits", BuiltinSource(kind="builtin")).job_id
 
     def submit(self, **spec: Any) -> str:
-        """A queued job on the digits, a `train` job unless `kind` says otherwise. Nobody is rung for."""
+        """A queued job on the digits, a `train` job unless `kind` says otherwise. No worker is notified."""
         least = {"kind": "train"} if "train" in spec else {"kind": "train", "dataset": "digits"}
         parsed = JOB_SPEC.validate_python(least | spec)
         with self.store.begin() as session:
             return jobs.create(session, parsed, dataset_id=datasets.get(session, "digits").id).id
 
-    def ring(self, *job_ids: str) -> None:
-        """Rings at the store's broker."""
-        ring(self.store, job_ids)
+    def notify(self, *job_ids: str) -> None:
+        """Notifies workers through the store's broker."""
+        notify_workers(self.store, job_ids)
 
     def job(self, job_id: str) -> JobRow:
         """The job's row as it is now."""

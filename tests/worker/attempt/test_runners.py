@@ -53,7 +53,7 @@ def test_the_best_trial_of_a_runner_becomes_the_searchs_own(deck: Deck, other_ho
     assert deck.report(job_id, "best")["best"]["accuracy"] == best["value"]
     assert deck.files(job_id, "last")[0][0] == f"trial-{best['number']:05d}.pt"
     assert not any("trained again here" in event.data["message"] for event in deck.events(job_id, "log"))
-    assert own.rung == [runner]
+    assert own.notified == [runner]
 
 
 def test_a_search_finishes_alone_when_nobody_is_free(deck: Deck) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from service.settings import Settings
-from tests.service.api.bell import Bell
+from tests.service.api.notifications import Notifications
 from tests.service.api.server import Server
 from tests.worker.importing.service import ImportService
 from worker.attempt.training_process import start_forkserver
@@ -21,7 +21,7 @@ def importer(sqlite_template: Path) -> Iterator[ImportService]:
     home = Path(tempfile.mkdtemp(prefix="tw-import-"))
     shutil.copyfile(sqlite_template, home / "trainwright.db")
     settings = Settings(home=home, data_roots=(home / "roots",), max_upload_bytes=2**27, sweep_seconds=3600.0)
-    with Server(settings, Bell().ring) as server:
+    with Server(settings, Notifications().notify) as server:
         service = ImportService(server)
         yield service
         service.client.close()
