@@ -3,7 +3,7 @@
 
 FROM python:3.11-slim AS source
 WORKDIR /src
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY service service
 COPY worker worker
 COPY migrations migrations

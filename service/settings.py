@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """How this process is set up; the README's table says what each setting is for."""
+    """How this process is set up; docs/settings.md repeats what stands here."""
 
     model_config = SettingsConfigDict(env_prefix="TRAINWRIGHT_", frozen=True, extra="ignore")
 

@@ -1,4 +1,4 @@
-"""`python -m worker`: the worker process, set up by the environment (see the README's settings)."""
+"""`python -m worker`: the worker process, set up by the environment (docs/settings.md)."""
 
 import logging
 
