@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from service.api.http import validation_messages
+from service.resolution import field_errors as validation_messages
 from service.api.middleware.request_context import SECURITY_HEADERS
 from service.errors import (
     AuthError,
