@@ -11,6 +11,7 @@ TrainwrightError
 └── RunError                    ends an attempt: OutOfMemoryError, DivergedError, WorkerLostError, GateError, ...
 """
 
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from pydantic import BaseModel
@@ -21,6 +22,19 @@ class FieldError(BaseModel):
 
     pointer: str
     detail: str
+
+
+def json_pointer(names: Iterable[object]) -> str:
+    """The names of a way through a document as a JSON pointer (RFC 6901)."""
+    return "".join("/" + str(name).replace("~", "~0").replace("/", "~1") for name in names)
+
+
+def summary(errors: Sequence[FieldError]) -> str:
+    """One sentence over all faults: the first, and how many more."""
+    if not errors:
+        return "The request is not valid"
+    first = f"{errors[0].pointer or 'the body'}: {errors[0].detail}"
+    return first if len(errors) == 1 else f"{first} (and {len(errors) - 1} more)"
 
 
 class Problem(BaseModel):

@@ -10,10 +10,10 @@ from benchmarks.diagnosis.injection import injected
 from service.diagnosis.judge import diagnose
 from service.diagnosis.record import RunRecord
 from service.diagnosis.recording import Recording
-from service.diagnosis.remedy import patched_spec
 from service.errors import DivergedError
 from service.events import EpochRecord, FileSaved, Stopped
 from service.reports.finding import Finding
+from service.resolution.patches import patched_spec
 from service.specs.train import TrainSpec
 from service.states import StopReason
 from worker.engine import run as engine_run
@@ -71,9 +71,7 @@ def base_spec(seed: int, patch: Patch) -> TrainSpec:
     spec = TrainSpec.model_validate(
         {"kind": "train", "dataset": "bench", "seed": seed, "epochs": 30, "batch_size": 32, "gradients": {"every": 5}}
     )
-    patched = patched_spec(spec, dict(patch))
-    assert isinstance(patched, TrainSpec)
-    return patched
+    return patched_spec(spec, patch)
 
 
 def execute(setup: Setup) -> Outcome:

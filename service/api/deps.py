@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from service.api.http.sse import Tails
 from service.api.middleware.request_context import RequestStatistics
+from service.reports.page import CURSOR
 from service.settings import Settings
 from service.store.session import Store
 
@@ -37,7 +38,6 @@ async def services(request: Request) -> Services:
 ServicesDep = Annotated[Services, Depends(services)]
 JobId = Annotated[str, Path(max_length=100, description="Id of a job.")]
 Limit = Annotated[int, Query(ge=1, le=500, description="Items of a page.")]
-CURSOR = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 Cursor = Annotated[str | None, Query(pattern=CURSOR, description="`next_cursor` of the page before.")]
 
 

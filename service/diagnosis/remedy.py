@@ -1,48 +1,16 @@
 """Remedies: patches of a spec by dotted path, and the usual ones."""
 
-import copy
 from typing import Any
-
-from pydantic import ValidationError
 
 from service.diagnosis import thresholds as t
 from service.diagnosis.record import RunRecord, default_lr, median
-from service.errors import FieldError, SpecError
 from service.resolution.resolve import lowered_lr
-from service.specs import JOB_SPEC, AnyJobSpec
 from service.specs.augmentation import Affine, operations
 from service.specs.model import CnnSpec, MlpSpec, TorchvisionSpec
 
 Patch = dict[str, Any]
 SLIGHT = Affine(op="affine", degrees=5, translate=(0.05, 0.05), shear=0)
 """Shifts and rotations that keep images what they are."""
-
-
-def patched_spec(spec: AnyJobSpec, patch: Patch) -> AnyJobSpec:
-    """A validated copy of `spec` with each dotted path set to its new value.
-
-    Raises SpecError when a path leads nowhere or a value does not fit.
-    """
-    data = spec.model_dump(mode="json")
-    for path, value in patch.items():
-        _set(data, path, value)
-    try:
-        return JOB_SPEC.validate_python(data)
-    except ValidationError as error:
-        faults = [
-            FieldError(pointer="/" + "/".join(map(str, each["loc"][1:])), detail=each["msg"]) for each in error.errors()
-        ]
-        raise SpecError("The patched spec is not valid.", faults) from error
-
-
-def _set(data: dict[str, Any], path: str, value: Any) -> None:
-    *parents, last = path.split(".")
-    for name in parents:
-        inner = data.get(name)
-        if not isinstance(inner, dict):
-            raise SpecError(f"The patch's path `{path}` leads nowhere.", [FieldError(pointer=f"/{path}", detail=name)])
-        data = inner
-    data[last] = copy.deepcopy(value)
 
 
 def lower_lr(record: RunRecord, divisor: float) -> Patch:

@@ -1,10 +1,11 @@
-"""Pydantic's faults in words that say what to send instead."""
+"""Pydantic's faults as ours: JSON pointers into the document that was sent, in words that say what to send instead."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
-from service.api.deps import CURSOR
+from service.errors import FieldError, json_pointer
+from service.reports.page import CURSOR
 from service.specs import JobSpec
 from service.specs.augmentation import AugmentOp
 from service.specs.dataset import DATASET_NAME, PublicSource
@@ -28,7 +29,74 @@ PATTERNS: dict[str, str] = {
 OBJECT_FAULTS: tuple[str, ...] = ("model_type", "model_attributes_type", "dict_type")
 
 
-def detail(error: Mapping[str, Any]) -> str:
+def field_errors(errors: Sequence[Any], document: object) -> list[FieldError]:
+    """Pydantic's list of errors about `document`, one entry a pointer."""
+    return _merged([(error, *_pointer(error, tuple(error["loc"]), document)) for error in errors])
+
+
+def field_errors_in_body(errors: Sequence[Any], body: object) -> list[FieldError]:
+    """FastAPI's list of errors about a request: pointers into its body, or `/query/...`, `/path/...`."""
+    located = []
+    for error in errors:
+        place, *location = error["loc"] or ("",)
+        found = _pointer(error, location, body) if place == "body" else (json_pointer(error["loc"]), False)
+        located.append((error, *found))
+    return _merged(located)
+
+
+def _merged(located: Sequence[tuple[Any, str, bool]]) -> list[FieldError]:
+    """Errors with their pointers, one entry a pointer; a union's tag has none beside the faults of its members."""
+    details: dict[str, list[str]] = {}
+    strays: set[str] = set()
+    for error, pointer, is_tail_tag in located:
+        details.setdefault(pointer, [])
+        if is_tail_tag:
+            strays.add(pointer)
+        if (detail := _detail(error)) not in details[pointer]:
+            details[pointer].append(detail)
+    return [
+        FieldError(pointer=pointer, detail="; or: ".join(texts))
+        for pointer, texts in details.items()
+        if not (pointer in strays and any(other.startswith(pointer + "/") for other in details))
+    ]
+
+
+def _pointer(error: Mapping[str, Any], location: Sequence[Any], document: object) -> tuple[str, bool]:
+    """JSON pointer of one error, and whether its last part was a union's tag that clients never sent."""
+    if error["type"] == "json_invalid":
+        return "", False
+    names, is_tail_tag = _walk(location, document, error["type"] == "missing")
+    context = error.get("ctx") or {}
+    if error["type"] == "unknown_field":
+        names.append(context["name"])
+    if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        names.append(str(context["discriminator"]).strip("'"))
+    return json_pointer(names), is_tail_tag
+
+
+def _walk(location: Sequence[Any], document: object, is_missing: bool) -> tuple[list[Any], bool]:
+    """Follows a location through the document; what is not in it names a member of a union and is left out."""
+    kept: list[Any] = []
+    is_tail_tag, may_be_tag = False, True
+    for index, name in enumerate(location):
+        is_tail_tag = False
+        if isinstance(document, dict):
+            if may_be_tag and any(document.get(tag) == name for tag in UNIONS):
+                may_be_tag = False
+                continue
+            if name in document or (is_missing and index == len(location) - 1):
+                kept.append(name)
+                document, may_be_tag = document.get(name), True
+                continue
+        elif isinstance(document, list | tuple) and isinstance(name, int) and name < len(document):
+            kept.append(name)
+            document, may_be_tag = document[name], True
+            continue
+        is_tail_tag = True
+    return kept, is_tail_tag
+
+
+def _detail(error: Mapping[str, Any]) -> str:
     """What is wrong and what is expected, with the nearest allowed value when a name was mistyped."""
     context = error.get("ctx") or {}
     kind = error["type"]
@@ -62,4 +130,4 @@ def _tags(discriminator: str, location: tuple[Any, ...]) -> str:
     """Every value that the field may have; a dataset's source has another `kind` than a job."""
     union = PublicSource if "source" in location else UNIONS[discriminator]
     members = get_args(get_args(union)[0])
-    return ", ".join(f"'{get_args(each.model_fields[discriminator].annotation)[0]}'" for each in members)
+    return ", ".join(f"'{get_args(member.model_fields[discriminator].annotation)[0]}'" for member in members)

@@ -2,15 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
-
-from pydantic import ValidationError
 
 from service.catalog import architectures
-from service.errors import FieldError
+from service.errors import FieldError, SpecError, json_pointer
 from service.reports.dataset import DatasetMeta
 from service.resolution.estimates import parameters
-from service.resolution.patches import set_path
+from service.resolution.patches import patched_spec
 from service.specs import AnyJobSpec
 from service.specs.augmentation import operations
 from service.specs.model import CnnSpec, MlpSpec, TorchvisionSpec
@@ -132,29 +129,27 @@ def _search_space(spec: TuneSpec) -> Iterator[FieldError]:
     if spec.sampler == "cmaes" and len(numbers) < 2:
         detail = "`cmaes` searches over two numbers or more, and this space has fewer: use `auto`, `tpe` or `grid`"
         yield FieldError(pointer="/sampler", detail=detail)
-    base = spec.train.model_dump(mode="json")
     for path, dimension in spec.search_space.items():
-        pointer = "/search_space/" + path.replace("~", "~0").replace("/", "~1")
+        pointer = json_pointer(("search_space", path))
         if path in UNSEARCHABLE:
             yield FieldError(pointer=pointer, detail=f"`{path}` is the same for all trials of a search")
             continue
         if outer := next((each for each in spec.search_space if path.startswith(f"{each}.")), None):
             yield FieldError(pointer=pointer, detail=f"`{outer}` is searched too and would replace it: leave one out")
             continue
-        reasons = (_reason(base, path, value) for value in _extremes(dimension))
+        reasons = (_reason(spec.train, path, value) for value in _extremes(dimension))
         if reason := next((reason for reason in reasons if reason), None):
             yield FieldError(pointer=pointer, detail=reason)
 
 
-def _reason(base: dict[str, Any], path: str, value: object) -> str | None:
+def _reason(base: TrainFields, path: str, value: object) -> str | None:
     """Why `value` cannot stand at `path`, if so."""
     try:
-        part = TrainFields.model_validate(set_path(base, path, value))
-    except KeyError as error:
-        return str(error.args[0])
-    except ValidationError as error:
-        return f"{value!r} is not valid there: {error.errors()[0]['msg']}"
-    before = {each.detail for each in _rules(TrainFields.model_validate(base))}
+        part = patched_spec(base, {path: value})
+    except SpecError as error:
+        reason = error.errors[0].detail
+        return reason if reason.startswith("no field") else f"{value!r} is not valid there: {reason}"
+    before = {each.detail for each in _rules(base)}
     worse = [each for each in _rules(part) if each.detail not in before]
     return f"{value!r} is not valid there: {worse[0].detail}" if worse else None
 

@@ -2,16 +2,14 @@
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from service.resolution import field_errors as validation_messages
 from service.api.middleware.request_context import SECURITY_HEADERS
 from service.errors import (
     AuthError,
@@ -23,7 +21,9 @@ from service.errors import (
     SpecError,
     TrainwrightError,
     UnavailableError,
+    summary,
 )
+from service.resolution.field_errors import field_errors_in_body
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,6 @@ MEDIA_TYPE = "application/problem+json"
 UNREADABLE = "There was an error parsing the body"
 _UNREADABLE_BODY = FieldError(pointer="", detail="the body cannot be read as JSON")
 _PARAMETER = re.compile(r"\{[^}]+\}")
-DISCRIMINATORS: tuple[str, ...] = ("kind", "family", "op", "name", "type")
 HTTP_CODES: dict[int, tuple[str, str]] = {
     400: ("bad-request", "Bad request"),
     403: ("forbidden", "Forbidden"),
@@ -80,84 +79,6 @@ def request_id(request: Request) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def spec_error(error: ValidationError, body: object, prefix: str = "") -> SpecError:
-    """A validation error of a spec that was built by hand (a patch, a clone), as our own error."""
-    errors = field_errors(error.errors(include_url=False), body, located_in_body=False)
-    moved = [FieldError(pointer=prefix + each.pointer, detail=each.detail) for each in errors]
-    return SpecError(summary(moved), moved)
-
-
-def summary(errors: Sequence[FieldError]) -> str:
-    """One sentence over all faults: the first, and how many more."""
-    if not errors:
-        return "The request is not valid"
-    first = f"{errors[0].pointer or 'the body'}: {errors[0].detail}"
-    return first if len(errors) == 1 else f"{first} (and {len(errors) - 1} more)"
-
-
-def field_errors(errors: Sequence[Any], body: object, *, located_in_body: bool = True) -> list[FieldError]:
-    """Pydantic's error list as pointers into the body that was sent, one entry a pointer."""
-    details: dict[str, list[str]] = {}
-    strays: set[str] = set()
-    for error in errors:
-        pointer, is_tail_tag = _pointer(error, body, located_in_body)
-        details.setdefault(pointer, [])
-        if is_tail_tag:
-            strays.add(pointer)
-        if (detail := validation_messages.detail(error)) not in details[pointer]:
-            details[pointer].append(detail)
-    return [
-        FieldError(pointer=pointer, detail="; or: ".join(texts))
-        for pointer, texts in details.items()
-        if not (pointer in strays and any(other.startswith(pointer + "/") for other in details))
-    ]
-
-
-def _pointer(error: Mapping[str, Any], body: object, located_in_body: bool) -> tuple[str, bool]:
-    """JSON pointer of one error, and whether its last part was a union's tag that clients never sent."""
-    location = tuple(error["loc"])
-    if located_in_body:
-        if not location or location[0] != "body":
-            return _join(location), False
-        location = location[1:]
-    if error["type"] == "json_invalid":
-        return "", False
-    parts, is_tail_tag = _walk(location, body, error["type"] == "missing")
-    context = error.get("ctx") or {}
-    if error["type"] == "unknown_field":
-        parts.append(context["name"])
-    if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        parts.append(str(context["discriminator"]).strip("'"))
-    return _join(parts), is_tail_tag
-
-
-def _walk(location: Sequence[Any], body: object, is_missing: bool) -> tuple[list[Any], bool]:
-    """Follows a location through the body; parts that are not in it name a member of a union and go."""
-    kept: list[Any] = []
-    is_tail_tag, may_be_tag = False, True
-    for index, part in enumerate(location):
-        is_tail_tag = False
-        if isinstance(body, dict):
-            if may_be_tag and any(body.get(name) == part for name in DISCRIMINATORS):
-                may_be_tag = False
-                continue
-            if part in body or (is_missing and index == len(location) - 1):
-                kept.append(part)
-                body, may_be_tag = body.get(part), True
-                continue
-        elif isinstance(body, list | tuple) and isinstance(part, int) and part < len(body):
-            kept.append(part)
-            body, may_be_tag = body[part], True
-            continue
-        is_tail_tag = True
-    return kept, is_tail_tag
-
-
-def _join(parts: Sequence[Any]) -> str:
-    """RFC 6901."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
-
-
 def _on_trainwright_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, TrainwrightError)
     return problem_response(error.problem(request_id(request)), _headers(error))
@@ -173,7 +94,7 @@ def _headers(error: TrainwrightError) -> dict[str, str]:
 
 def _on_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    errors = field_errors(error.errors(), error.body)
+    errors = field_errors_in_body(error.errors(), error.body)
     is_spec = request.url.path.startswith("/v1/jobs") and not any(e.pointer.startswith("/query") for e in errors)
     kind = SpecError if is_spec else InvalidRequestError
     return problem_response(kind(summary(errors), errors).problem(request_id(request)))

@@ -8,13 +8,13 @@ from sqlalchemy.orm import Session
 from service.api.auth import MAY_READ, MAY_TRAIN
 from service.api.deps import JobId, ServicesDep, also, answer
 from service.api.routers.job_actions import spec_of
-from service.diagnosis.remedy import patched_spec
 from service.errors import InvalidRequestError
 from service.jobs import diagnose
 from service.jobs.idempotency import IdempotencyKey, Made, once
 from service.jobs.submit import SubmittedJob, dry_run_of, submit
 from service.reports.finding import FindingsReport
 from service.reports.resolution import DryRunReport
+from service.resolution.patches import patched_spec
 from service.states import Relation
 from service.store import jobs
 from service.store.jobs import Parent

@@ -7,12 +7,12 @@ from fastapi import APIRouter, Body, Response
 from service.api.auth import MAY_TRAIN
 from service.api.deps import JobId, ServicesDep, answer, notifying
 from service.api.http.serializers import job_report
-from service.diagnosis.remedy import patched_spec
 from service.errors import InvalidRequestError, StateError
 from service.jobs import completion
 from service.jobs.idempotency import IdempotencyKey, once
 from service.jobs.submit import SubmittedJob, submit
 from service.reports.job import JobReport
+from service.resolution.patches import patched_spec
 from service.specs import JOB_SPEC, AnyJobSpec
 from service.specs.changes import CloneRequest
 from service.states import JobState, Relation, is_terminal

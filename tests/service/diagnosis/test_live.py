@@ -8,10 +8,10 @@ import pytest
 from service.diagnosis import judge
 from service.diagnosis.outcome import in_words
 from service.diagnosis.record import RunRecord
-from service.diagnosis.remedy import patched_spec
 from service.events import EpochRecord, Event, Log, Reported, StepRecord, Stopped
 from service.jobs import completion, diagnose
 from service.reports.result import Parameters, TrainResult
+from service.resolution.patches import patched_spec
 from service.specs import JOB_SPEC
 from service.specs.train import TrainSpec
 from service.states import JobState, Relation, StopReason

@@ -8,7 +8,6 @@ from service.catalog import transfer_modes
 from service.errors import SpecError
 from service.reports.dataset import DatasetMeta
 from service.resolution.estimates import parameters
-from service.resolution.patches import set_path
 from service.resolution.resolve import Resolution, resolve, training_of
 from service.resolution.validation import Limits
 from service.specs import JOB_SPEC
@@ -160,25 +159,3 @@ def test_estimates_need_the_dataset() -> None:
 def test_recommended_mode_follows_the_data() -> None:
     modes = [transfer_modes.recommended_mode(n).mode for n in (50, 999, 1000, 9999, 10_000, 10**6)]
     assert modes == ["feature_extraction", "feature_extraction", "partial", "partial", "full", "full"]
-
-
-def test_dotted_paths_set_values_in_copies() -> None:
-    spec = {"optimizer": {"lr": 0.1}, "augment": [{"p": 0.5}], "ema": None}
-    assert set_path(spec, "optimizer.lr", 0.01)["optimizer"] == {"lr": 0.01}
-    assert set_path(spec, "augment.0.p", 0.2)["augment"] == [{"p": 0.2}]
-    assert set_path(spec, "ema.decay", 0.9)["ema"] == {"decay": 0.9}
-    assert spec["ema"] is None
-    with pytest.raises(KeyError, match=r"did you mean `optimizer\.lr`"):
-        set_path(spec, "optimizer.l", 1)
-
-
-def test_another_form_keeps_what_was_asked_for_and_it_knows() -> None:
-    spec = {
-        "schedule": {"name": "cosine", "min_factor": 0.1, "warmup": 0.05},
-        "model": {"family": "mlp", "hidden": [8], "dropout": 0.0, "batch_norm": False},
-    }
-    assert set_path(spec, "schedule.name", "one-cycle")["schedule"] == {"name": "one-cycle"}
-    cnn = {"family": "cnn", "hidden": [8], "batch_norm": False}
-    assert set_path(spec, "model.family", "cnn")["model"] == cnn
-    assert set_path(spec, "model.family", "torchvision")["model"] == {"family": "torchvision"}
-    assert set_path(spec, "schedule.name", "cosine")["schedule"] == spec["schedule"]

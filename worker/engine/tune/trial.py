@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import torch
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial, TrialState
-from pydantic import ValidationError
 
-from service.errors import DataError, DivergedError, RunError, WeightsError
+from service.errors import DataError, DivergedError, RunError, SpecError, WeightsError
 from service.events import EpochRecord, Event, Log, Phase, StepRecord
-from service.resolution.patches import set_path
+from service.resolution.patches import patched_spec
 from service.resolution.resolve import fill_training
 from service.resolution.validation import Limits, refuse
 from service.specs.train import CheckpointSpec, TrainSpec
@@ -50,11 +49,9 @@ class Outcome:
 
 
 def trial_spec(spec: SearchFields, values: Mapping[str, object], seed: int | None = None) -> TrainSpec:
-    """The `train` spec of a trial. Raises KeyError or ValidationError when the values do not go together."""
-    raw = spec.train.model_dump(mode="json") | {"kind": "train"}
-    for path, value in values.items():
-        raw = set_path(raw, path, value)
-    found = fill_training(TrainSpec.model_validate(raw))
+    """The `train` spec of a trial. Raises SpecError when the values do not go together."""
+    fields = patched_spec(spec.train, values).model_dump(mode="json")
+    found = fill_training(TrainSpec.model_validate(fields | {"kind": "train"}))
     # A trial records what decides over it; the diagnosis, its probes and the resume state are for jobs of their own.
     changes = {
         "diagnose": False,
@@ -89,8 +86,8 @@ def _run_trial(
         return (yield from _watched(search, trial, run))
     except DivergedError as error:
         return Outcome(TrialState.PRUNED, reason=f"D1 nonfinite: {error.detail}")
-    except (KeyError, ValidationError) as error:
-        return Outcome(TrialState.FAIL, reason=f"the values do not go together: {_sentence(error)}")
+    except SpecError as error:
+        return Outcome(TrialState.FAIL, reason=f"the values do not go together: {error.detail}")
     except (DataError, WeightsError) as error:
         if first:
             raise
@@ -153,10 +150,3 @@ def _collapsed(run: TrainingState, vanished: int, steps: int) -> str:
         f"D10 collapsed: the gradient vanished on {vanished} of {steps} steps of epoch {run.epoch - 1}, the usual face "
         f"of a learning rate that is far too high ({run.lr:.3g})"
     )
-
-
-def _sentence(error: KeyError | ValidationError) -> str:
-    if isinstance(error, KeyError):
-        return str(error.args[0])
-    first = error.errors()[0]
-    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
