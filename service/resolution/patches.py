@@ -6,7 +6,8 @@ decides over the fields beside it (`model.family`) keeps those that were asked f
 
 import copy
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
@@ -36,15 +37,21 @@ def patched_spec(spec: Spec, patch: Patch) -> Spec:
     try:
         changed = type(spec).model_validate(document)
     except ValidationError as error:
-        errors += errors_in_patch(field_errors(error.errors(include_url=False), document), patch)
+        faults = field_errors(error.errors(include_url=False), document)
+        errors += [_error_in_patch(fault, patch) for fault in faults]
     if errors:
         raise SpecError(summary(errors), errors)
     return changed
 
 
-def errors_in_patch(errors: Sequence[FieldError], patch: Patch) -> list[FieldError]:
-    """Faults of the patched spec with the pointers of `{"patch": patch}`."""
-    return [_error_in_patch(error, patch) for error in errors]
+@contextmanager
+def errors_in_patch(patch: Patch) -> Iterator[None]:
+    """A SpecError about the patched spec leaves with the pointers of `{"patch": patch}`."""
+    try:
+        yield
+    except SpecError as error:
+        errors = [_error_in_patch(fault, patch) for fault in error.errors]
+        raise SpecError(summary(errors), errors) from error
 
 
 def get_path(document: Mapping[str, Any], path: str) -> Any:

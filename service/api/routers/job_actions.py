@@ -3,16 +3,17 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Response
+from sqlalchemy.orm import Session
 
 from service.api.auth import MAY_TRAIN
 from service.api.deps import JobId, ServicesDep, answer, notifying
 from service.api.http.serializers import job_report
 from service.errors import InvalidRequestError, StateError
 from service.jobs import completion
-from service.jobs.idempotency import IdempotencyKey, once
+from service.jobs.idempotency import IdempotencyKey, Made, once
 from service.jobs.submit import SubmittedJob, submit
 from service.reports.job import JobReport
-from service.resolution.patches import patched_spec
+from service.resolution.patches import errors_in_patch, patched_spec
 from service.specs import JOB_SPEC, AnyJobSpec
 from service.specs.changes import CloneRequest
 from service.states import JobState, Relation, is_terminal
@@ -75,12 +76,12 @@ def clone_job(
     patch = request.patch if request else {}
     with services.store.read() as session:
         spec = patched_spec(spec_of(jobs.get(session, job_id)), patch)
-    return once(
-        services,
-        idempotency_key,
-        f"clone {job_id} {patch}",
-        lambda session: submit(session, services.settings, spec, parent=Parent(job_id, Relation.FOLLOW_UP)),
-    )
+
+    def make(session: Session) -> Made:
+        with errors_in_patch(patch):
+            return submit(session, services.settings, spec, parent=Parent(job_id, Relation.FOLLOW_UP))
+
+    return once(services, idempotency_key, f"clone {job_id} {patch}", make)
 
 
 def spec_of(row: JobRow) -> AnyJobSpec:

@@ -180,7 +180,37 @@ def test_retry_and_clone_make_linked_jobs(client: httpx.Client, world: World) ->
         cloned["id"],
         retried["id"],
     ]
-    assert client.post(f"{path}/clone", json={"patch": {"epochs": 0}}).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("patch", "pointer", "words"),
+    [
+        ({"epochs": 0}, "/patch/epochs", "greater than"),
+        ({"optimizer.lrr": 1}, "/patch/optimizer.lrr", "did you mean `optimizer.lr`?"),
+        ({"model.dropout": [0.1]}, "/patch/model.dropout", "1 rates for 2 hidden layers"),
+        ({"optimizer.lr.from_job": "gone"}, "/patch/optimizer.lr.from_job", "no field"),
+        ({"optimizer.lr": {"from_job": "gone"}}, "/patch/optimizer.lr/from_job", "there is no job gone"),
+        ({"model.hidden": [8]}, "/patch", "/model/dropout: 2 rates for 1 hidden layers"),
+    ],
+)
+def test_a_clone_is_refused_with_pointers_into_its_patch(
+    client: httpx.Client, world: World, patch: dict[str, Any], pointer: str, words: str
+) -> None:
+    world.dataset()
+    job = submit(client, model={"family": "mlp", "dropout": [0.1, 0.2]})
+    refused = client.post(f"/v1/jobs/{job['id']}/clone", json={"patch": patch})
+    assert refused.status_code == 422
+    assert [error["pointer"] for error in refused.json()["errors"]] == [pointer]
+    assert words in refused.json()["errors"][0]["detail"]
+
+
+def test_a_clone_reaches_lists_and_what_is_null(client: httpx.Client, world: World) -> None:
+    world.dataset()
+    job = submit(client, augment=[{"op": "crop"}], early_stopping=None)
+    patch = {"augment.0.padding": 2, "early_stopping.patience": 3}
+    spec = client.post(f"/v1/jobs/{job['id']}/clone", json={"patch": patch}).json()["spec"]
+    assert spec["augment"][0]["padding"] == 2
+    assert (spec["early_stopping"]["patience"], spec["early_stopping"]["mode"]) == (3, "min")
 
 
 def test_a_full_queue_answers_429(client: httpx.Client, world: World) -> None:

@@ -120,17 +120,21 @@ def test_images_only_models_are_refused_for_features() -> None:
 
 
 def test_search_space_paths_and_ends_are_checked() -> None:
-    train = {"dataset": "digits"}
+    train = {"dataset": "digits", "augment": [{"op": "mixup"}], "early_stopping": None}
     space = {
         "optimizer.learning_rate": {"type": "float", "low": 0.1, "high": 0.2},
         "model.dropout": {"type": "float", "low": 0.1, "high": 1.5},
         "model.hidden": {"type": "layers"},
+        "augment.0.alpha": {"type": "float", "low": 0.1, "high": 0.4},
+        "early_stopping.patience": {"type": "int", "low": 3, "high": 9},
+        "labels.a/b": {"type": "int", "low": 3, "high": 9},
     }
     with pytest.raises(SpecError) as caught:
         resolve(JOB_SPEC.validate_python({"kind": "tune", "train": train, "search_space": space}), Limits())
     assert [e.pointer for e in caught.value.errors] == [
         "/search_space/optimizer.learning_rate",
         "/search_space/model.dropout",
+        "/search_space/labels.a~1b",
     ]
 
 
