@@ -9,7 +9,7 @@ from service.settings import Settings
 from tests.browser.chromium import PATH, Chromium
 from tests.service.api.notifications import Notifications
 from tests.service.api.server import Server
-from tests.service.api.world import World
+from tests.service.api.simulated_worker import SimulatedWorker
 
 collect_ignore_glob = [] if PATH else ["test_*.py"]
 
@@ -29,6 +29,6 @@ def site(sqlite_url: str, home: Path) -> Iterator[Server]:
 
 
 @pytest.fixture
-def life(site: Server) -> World:
-    """What happens behind the site."""
-    return World(site.store)
+def worker(site: Server) -> SimulatedWorker:
+    """A worker behind the site."""
+    return SimulatedWorker(site.store)

@@ -9,7 +9,7 @@ from service.events import StepRecord
 from service.reports.result import Importances, LrCurve, LrPoint, Trial
 from tests.browser.chromium import Chromium
 from tests.service.api.server import Server
-from tests.service.api.world import World, epoch_record
+from tests.service.api.simulated_worker import SimulatedWorker, epoch_record
 
 LEAST = {"kind": "train", "name": "baseline", "dataset": "digits"}
 
@@ -28,45 +28,45 @@ def submit(site: Server, **spec: object) -> str:
     return job_id
 
 
-def test_the_list_shows_jobs_and_follows_them(browser: Chromium, site: Server, life: World) -> None:
-    life.dataset()
+def test_the_list_shows_jobs_and_follows_them(browser: Chromium, site: Server, worker: SimulatedWorker) -> None:
+    worker.dataset()
     job_id = submit(site)
     browser.open(f"{site.url}/")
     browser.wait("document.querySelector('.badge.queued') !== null")
     assert "waits for a worker" in browser.text()
-    life.train(job_id)
+    worker.train(job_id)
     browser.wait("document.querySelector('.badge.succeeded') !== null")
     assert "test accuracy 0.975" in browser.text()
 
 
-def test_a_job_page_draws_live_curves(browser: Chromium, site: Server, life: World) -> None:
-    life.dataset()
+def test_a_job_page_draws_live_curves(browser: Chromium, site: Server, worker: SimulatedWorker) -> None:
+    worker.dataset()
     job_id = submit(site)
     browser.open(f"{site.url}/#/jobs/{job_id}")
     browser.wait("document.querySelector('.badge.queued') !== null")
-    fence = life.claim(job_id).fence
-    life.record(fence, [StepRecord(step=1, epoch=1, values={"train/loss": 2.0}), epoch_record(1, 3)])
-    life.log(job_id, "the first epoch is over")
+    fence = worker.claim(job_id).fence
+    worker.record(fence, [StepRecord(step=1, epoch=1, values={"train/loss": 2.0}), epoch_record(1, 3)])
+    worker.log(job_id, "the first epoch is over")
     browser.wait("document.body.innerText.includes('the first epoch is over')")
     for epoch in (2, 3):
-        life.record(fence, [epoch_record(epoch, 3)])
-    life.log(job_id, "three epochs")
+        worker.record(fence, [epoch_record(epoch, 3)])
+    worker.log(job_id, "three epochs")
     browser.wait("document.querySelectorAll('#charts .chart').length === 3")
     browser.wait("document.querySelectorAll('#charts circle').length === 15")
-    life.end(fence)
+    worker.end(fence)
     browser.wait("document.querySelector('.badge.succeeded') !== null")
 
 
-def test_a_search_shows_its_trials_while_it_runs(browser: Chromium, site: Server, life: World) -> None:
-    life.dataset()
+def test_a_search_shows_its_trials_while_it_runs(browser: Chromium, site: Server, worker: SimulatedWorker) -> None:
+    worker.dataset()
     space = {"optimizer.lr": {"type": "float", "low": 1e-4, "high": 1e-2}}
     spec = {"kind": "tune", "train": {"dataset": "digits"}, "search_space": space}
     job_id = httpx.post(f"{site.url}/v1/jobs", json=spec).json()["id"]
-    fence = life.claim(job_id).fence
+    fence = worker.claim(job_id).fence
     for number, (state, value) in enumerate([("complete", 0.7), ("complete", 0.9), ("pruned", 0.2), ("running", None)]):
         row = {"number": number, "state": state, "params": {"optimizer.lr": 0.001}, "value": value}
-        life.report(fence, f"trial:{number}", Trial.model_validate(row | {"duration_seconds": 1.5, "reason": "slow"}))
-    life.report(fence, "importances", Importances(data={"optimizer.lr": 1.0}))
+        worker.report(fence, f"trial:{number}", Trial.model_validate(row | {"duration_seconds": 1.5, "reason": "slow"}))
+    worker.report(fence, "importances", Importances(data={"optimizer.lr": 1.0}))
     browser.open(f"{site.url}/#/jobs/{job_id}")
     browser.wait("document.querySelectorAll('#charts tbody tr').length === 4")
     text = browser.text()
@@ -77,10 +77,10 @@ def test_a_search_shows_its_trials_while_it_runs(browser: Chromium, site: Server
     assert browser.run("document.querySelectorAll('#charts circle').length") == 3
 
 
-def test_an_ended_job_shows_results_and_files(browser: Chromium, site: Server, life: World) -> None:
-    life.dataset()
+def test_an_ended_job_shows_results_and_files(browser: Chromium, site: Server, worker: SimulatedWorker) -> None:
+    worker.dataset()
     job_id = submit(site)
-    life.train(job_id)
+    worker.train(job_id)
     browser.open(f"{site.url}/#/jobs/{job_id}")
     browser.wait("document.querySelectorAll('.confusion').length === 2")
     browser.wait("document.body.innerText.includes('model.safetensors')")
@@ -91,11 +91,11 @@ def test_an_ended_job_shows_results_and_files(browser: Chromium, site: Server, l
 
 
 def test_a_finding_leads_to_the_next_job_and_tells_what_became_of_it(
-    browser: Chromium, site: Server, life: World
+    browser: Chromium, site: Server, worker: SimulatedWorker
 ) -> None:
-    life.dataset()
+    worker.dataset()
     job_id = submit(site, shuffle=False)
-    life.train(job_id)
+    worker.train(job_id)
     browser.open(f"{site.url}/#/jobs/{job_id}")
     browser.wait("document.querySelector('.finding button') !== null")
     browser.run("document.querySelector('.finding button').click()")
@@ -104,8 +104,8 @@ def test_a_finding_leads_to_the_next_job_and_tells_what_became_of_it(
     browser.wait("document.body.innerText.includes('whether it helps is told when it has ended')")
 
 
-def test_a_person_submits_a_job(browser: Chromium, site: Server, life: World) -> None:
-    life.dataset()
+def test_a_person_submits_a_job(browser: Chromium, site: Server, worker: SimulatedWorker) -> None:
+    worker.dataset()
     browser.open(f"{site.url}/#/new")
     browser.wait("document.querySelector('#spec')?.value.includes('digits')")
     browser.run("document.querySelector('#spec').value = 'kind: train\\ndataset: digits\\nepoch: 3'")
@@ -121,13 +121,13 @@ def test_a_person_submits_a_job(browser: Chromium, site: Server, life: World) ->
     assert httpx.get(f"{site.url}/v1/jobs").json()["data"][0]["spec"]["epochs"] == 3
 
 
-def test_datasets_are_imported_and_shown(browser: Chromium, site: Server, life: World) -> None:
+def test_datasets_are_imported_and_shown(browser: Chromium, site: Server, worker: SimulatedWorker) -> None:
     browser.open(f"{site.url}/#/datasets")
     browser.wait("document.querySelector('form button') !== null")
     browser.run("document.querySelector('form button').click()")
     browser.wait("document.querySelector('.badge.importing') !== null")
     dataset = httpx.get(f"{site.url}/v1/datasets/digits").json()
-    life.import_dataset(dataset["id"], dataset["job"])
+    worker.import_dataset(dataset["id"], dataset["job"])
     browser.wait("document.querySelector('.badge.ready') !== null")
     browser.open(f"{site.url}/#/datasets/{dataset['id']}")
     browser.wait("document.querySelectorAll('.samples img').length === 12")
@@ -135,10 +135,10 @@ def test_datasets_are_imported_and_shown(browser: Chromium, site: Server, life: 
     assert "null" not in browser.text()
 
 
-def test_an_lr_curve_is_drawn(browser: Chromium, site: Server, life: World) -> None:
-    life.dataset()
+def test_an_lr_curve_is_drawn(browser: Chromium, site: Server, worker: SimulatedWorker) -> None:
+    worker.dataset()
     job_id = submit(site, kind="lr-find")
-    fence = life.claim(job_id).fence
+    fence = worker.claim(job_id).fence
     points = [LrPoint(lr=10**-n, loss=abs(n - 3) + 0.1, smoothed=abs(n - 3) + 0.1) for n in range(7, 0, -1)]
     curve = LrCurve(
         points=points,
@@ -149,14 +149,14 @@ def test_an_lr_curve_is_drawn(browser: Chromium, site: Server, life: World) -> N
         reason="the loss fell",
         rule="probe",
     )
-    life.report(fence, "result", curve)
-    life.end(fence)
+    worker.report(fence, "result", curve)
+    worker.end(fence)
     browser.open(f"{site.url}/#/jobs/{job_id}")
     browser.wait("document.body.innerText.includes('suggested 1.0e-3')")
 
 
-def test_the_system_page(browser: Chromium, site: Server, life: World) -> None:
-    life.dataset()
+def test_the_system_page(browser: Chromium, site: Server, worker: SimulatedWorker) -> None:
+    worker.dataset()
     submit(site)
     browser.open(f"{site.url}/#/system")
     browser.wait("document.body.innerText.includes('waits for a worker')")

@@ -14,8 +14,8 @@ from service.settings import Settings
 from service.states import JobState
 from service.store.migrate import upgrade
 from service.store.session import Store
-from tests.worker.attempt.deck import Deck
 from tests.worker.attempt.processes import WorkerProcess
+from tests.worker.attempt.store_client import StoreClient
 
 
 class Postgres:
@@ -57,7 +57,7 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture
-def deck(postgres: Postgres, home: Path, broker_url: str) -> Iterator[Deck]:
+def client(postgres: Postgres, home: Path, broker_url: str) -> Iterator[StoreClient]:
     """A migrated store on it; everything lies in the database, files too."""
     settings = Settings(
         home=home,
@@ -70,24 +70,24 @@ def deck(postgres: Postgres, home: Path, broker_url: str) -> Iterator[Deck]:
     )
     store = Store(settings)
     upgrade(store.engine)
-    yield Deck(store)
+    yield StoreClient(store)
     store.close()
 
 
-def test_a_job_goes_on_when_its_database_comes_back(deck: Deck, postgres: Postgres) -> None:
-    with WorkerProcess(deck.store) as worker:
-        assert deck.ended(deck.create_digits()).state == JobState.SUCCEEDED, worker.log
-        job_id = deck.submit(epochs=100, early_stopping=None, checkpoint={"every_steps": 200})
-        deck.notify(job_id)
-        deck.seen(job_id, "checkpoint", role="last")
-        acknowledged = deck.series(job_id)["train/loss"]
-        assert deck.job(job_id).phase == "training"
+def test_a_job_goes_on_when_its_database_comes_back(client: StoreClient, postgres: Postgres) -> None:
+    with WorkerProcess(client.store) as worker:
+        assert client.ended(client.create_digits()).state == JobState.SUCCEEDED, worker.log
+        job_id = client.submit(epochs=100, early_stopping=None, checkpoint={"every_steps": 200})
+        client.notify(job_id)
+        client.seen(job_id, "checkpoint", role="last")
+        acknowledged = client.series(job_id)["train/loss"]
+        assert client.job(job_id).phase == "training"
         postgres.crash()
         time.sleep(1.5)  # the training goes on meanwhile
         postgres.start()
-        row = deck.ended(job_id)
+        row = client.ended(job_id)
         assert (row.state, row.attempt, row.lost_attempts) == (JobState.SUCCEEDED, 1, 0), worker.log
-        losses = deck.series(job_id)["train/loss"]
+        losses = client.series(job_id)["train/loss"]
         assert losses[: len(acknowledged)] == acknowledged
-        assert [step for step, _ in losses] == list(range(1, deck.report(job_id)["steps"] + 1))
-        assert deck.ended(deck.submit(epochs=1)).state == JobState.SUCCEEDED, worker.log
+        assert [step for step, _ in losses] == list(range(1, client.report(job_id)["steps"] + 1))
+        assert client.ended(client.submit(epochs=1)).state == JobState.SUCCEEDED, worker.log

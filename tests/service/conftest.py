@@ -1,4 +1,4 @@
-"""A small world to tell the store's stories in: one store, some workers, jobs by kind."""
+"""A small harness to tell the store's stories in: one store, some workers, jobs by kind."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +19,7 @@ def spec(kind: str = "train", **fields: Any) -> AnyStoredSpec:
     return STORED_SPEC.validate_python({"kind": kind, "dataset": "digits", **fields})
 
 
-class World:
+class Harness:
     """Each method is one short transaction, as the API and the workers make them."""
 
     def __init__(self, store: Store) -> None:
@@ -60,6 +60,6 @@ class World:
 
 
 @pytest.fixture
-def world(store: Store) -> World:
-    """A world on a fresh database, on SQLite and on Postgres."""
-    return World(store)
+def harness(store: Store) -> Harness:
+    """A harness on a fresh database, on SQLite and on Postgres."""
+    return Harness(store)

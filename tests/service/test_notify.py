@@ -10,7 +10,7 @@ import redis
 from service import notify
 from service.settings import Settings
 from service.store.session import Store
-from tests.service.conftest import World
+from tests.service.conftest import Harness
 
 
 def messages(broker_url: str) -> list[dict[str, object]]:
@@ -22,25 +22,25 @@ def messages(broker_url: str) -> list[dict[str, object]]:
         return [json.loads(message) for message in reversed(client_messages)]
 
 
-def test_ring_sends_the_id_and_notes_the_time(world: World, broker_url: str) -> None:
-    first, second = world.submit(), world.submit()
-    assert notify.notify_workers(world.store, [first, second])
+def test_ring_sends_the_id_and_notes_the_time(harness: Harness, broker_url: str) -> None:
+    first, second = harness.submit(), harness.submit()
+    assert notify.notify_workers(harness.store, [first, second])
     sent = messages(broker_url)
     assert [message["headers"]["task"] for message in sent] == [notify.TASK] * 2  # type: ignore[index]
     assert [first in str(message["headers"]) for message in sent] == [True, False]
-    assert world.job(first).notified_at is not None
-    assert notify.broker_answers(world.store.settings)
+    assert harness.job(first).notified_at is not None
+    assert notify.broker_answers(harness.store.settings)
 
 
 def test_broker_that_is_down_leaves_the_job_queued_and_unrung(sqlite_url: str, home: Path) -> None:
     store = Store(Settings(home=home, database_url=sqlite_url))
-    world = World(store)
-    job_id = world.submit()
+    harness = Harness(store)
+    job_id = harness.submit()
     began = time.monotonic()
     assert not notify.notify_workers(store, [job_id])
     assert not notify.broker_answers(store.settings)
     assert time.monotonic() - began < 20
-    assert (world.job(job_id).state, world.job(job_id).notified_at) == ("queued", None)
+    assert (harness.job(job_id).state, harness.job(job_id).notified_at) == ("queued", None)
     store.close()
 
 

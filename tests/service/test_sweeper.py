@@ -16,7 +16,7 @@ from service.store import datasets, files, jobs, workers
 from service.store.session import Store, now
 from service.store.tables import FileRow, JobRow, SweepRow, WorkerRow
 from service.sweeper import collect, run_forever
-from tests.service.conftest import World
+from tests.service.conftest import Harness
 
 
 class Notifications:
@@ -39,9 +39,9 @@ class Notifications:
 
 
 @pytest.fixture
-def world(store: Store) -> World:
-    """A world on a fresh database."""
-    return World(store)
+def harness(store: Store) -> Harness:
+    """A harness on a fresh database."""
+    return Harness(store)
 
 
 @pytest.fixture
@@ -50,154 +50,154 @@ def notifications(store: Store) -> Notifications:
     return Notifications(store)
 
 
-def sweep(world: World, notifications: Notifications, **later: float) -> list[str]:
+def sweep(harness: Harness, notifications: Notifications, **later: float) -> list[str]:
     """One sweep as of some time from now; returns the jobs that workers were notified of."""
     before = len(notifications.notified)
-    let_pass(world, timedelta(**later))
-    assert sweeper.sweep(world.store, notifications.notify)
+    let_pass(harness, timedelta(**later))
+    assert sweeper.sweep(harness.store, notifications.notify)
     return notifications.notified[before:]
 
 
-def let_pass(world: World, time: timedelta) -> None:
+def let_pass(harness: Harness, time: timedelta) -> None:
     """Moves everything the database remembers into the past."""
-    with world.store.begin() as session:
+    with harness.store.begin() as session:
         session.execute(sa.delete(SweepRow))
         for row in session.execute(sa.select(JobRow)).scalars():
             row.notified_at = row.notified_at and row.notified_at - time
             row.lease_until = row.lease_until and row.lease_until - time
 
 
-def register(world: World, worker_id: str = "w1", slots: int = 1) -> None:
+def register(harness: Harness, worker_id: str = "w1", slots: int = 1) -> None:
     """A worker that started an hour ago and is alive."""
-    with world.store.begin() as session:
+    with harness.store.begin() as session:
         workers.register(session, worker_id, host="h", pid=1, slots=slots, devices=[])
         session.flush()
         session.get_one(WorkerRow, worker_id).started_at = now(session) - timedelta(hours=1)
 
 
-def test_job_that_was_never_notified_of_is_notified_of(world: World, notifications: Notifications) -> None:
-    job_id = world.submit()
-    assert sweep(world, notifications) == [job_id]
-    assert sweep(world, notifications) == []
+def test_job_that_was_never_notified_of_is_notified_of(harness: Harness, notifications: Notifications) -> None:
+    job_id = harness.submit()
+    assert sweep(harness, notifications) == [job_id]
+    assert sweep(harness, notifications) == []
 
 
-def test_lost_message_is_sent_again_when_a_worker_is_idle(world: World, notifications: Notifications) -> None:
-    register(world)
-    job_id, later = world.submit(priority=1), world.submit()
-    assert sweep(world, notifications) == [job_id, later]
-    assert sweep(world, notifications, seconds=20) == []
-    assert sweep(world, notifications, seconds=20) == [job_id]
-    world.claim(job_id)
-    assert sweep(world, notifications, seconds=40) == []
+def test_lost_message_is_sent_again_when_a_worker_is_idle(harness: Harness, notifications: Notifications) -> None:
+    register(harness)
+    job_id, later = harness.submit(priority=1), harness.submit()
+    assert sweep(harness, notifications) == [job_id, later]
+    assert sweep(harness, notifications, seconds=20) == []
+    assert sweep(harness, notifications, seconds=20) == [job_id]
+    harness.claim(job_id)
+    assert sweep(harness, notifications, seconds=40) == []
 
 
-def test_new_worker_is_notified_of_what_was_sent_before_it_came(world: World, notifications: Notifications) -> None:
-    job_id = world.submit()
-    assert sweep(world, notifications) == [job_id]
-    assert sweep(world, notifications, hours=1) == []
-    with world.store.begin() as session:
+def test_new_worker_is_notified_of_what_was_sent_before_it_came(harness: Harness, notifications: Notifications) -> None:
+    job_id = harness.submit()
+    assert sweep(harness, notifications) == [job_id]
+    assert sweep(harness, notifications, hours=1) == []
+    with harness.store.begin() as session:
         workers.register(session, "w2", host="h", pid=2, slots=4, devices=[])
-    assert sweep(world, notifications) == [job_id]
-    assert sweep(world, notifications) == []
+    assert sweep(harness, notifications) == [job_id]
+    assert sweep(harness, notifications) == []
 
 
-def test_draining_and_lost_workers_are_not_counted_on(world: World, notifications: Notifications) -> None:
-    register(world, "w1")
-    register(world, "w2")
-    world.submit()
-    sweep(world, notifications)
-    with world.store.begin() as session:
+def test_draining_and_lost_workers_are_not_counted_on(harness: Harness, notifications: Notifications) -> None:
+    register(harness, "w1")
+    register(harness, "w2")
+    harness.submit()
+    sweep(harness, notifications)
+    with harness.store.begin() as session:
         workers.drain(session, "w1")
         session.get_one(WorkerRow, "w2").heartbeat_at = now(session) - timedelta(hours=1)
-    assert sweep(world, notifications, hours=1) == []
+    assert sweep(harness, notifications, hours=1) == []
 
 
-def test_broker_that_is_down_loses_nothing(world: World, notifications: Notifications) -> None:
-    job_id = world.submit()
+def test_broker_that_is_down_loses_nothing(harness: Harness, notifications: Notifications) -> None:
+    job_id = harness.submit()
     notifications.broken = True
-    assert sweep(world, notifications) == []
+    assert sweep(harness, notifications) == []
     notifications.broken = False
-    assert sweep(world, notifications) == [job_id]
+    assert sweep(harness, notifications) == [job_id]
 
 
-def test_blocked_job_is_not_notified_of(world: World, notifications: Notifications) -> None:
-    first = world.submit()
-    world.submit(needs=[first])
-    assert sweep(world, notifications) == [first]
+def test_blocked_job_is_not_notified_of(harness: Harness, notifications: Notifications) -> None:
+    first = harness.submit()
+    harness.submit(needs=[first])
+    assert sweep(harness, notifications) == [first]
 
 
-def test_expired_lease_is_taken_back_and_workers_are_notified(world: World, notifications: Notifications) -> None:
-    job_id = world.submit()
-    fence = world.claim(job_id)
-    assert sweep(world, notifications, seconds=59) == []
-    assert world.state(job_id) == JobState.RUNNING
-    assert sweep(world, notifications, seconds=2) == [job_id]
-    row = world.job(job_id)
+def test_expired_lease_is_taken_back_and_workers_are_notified(harness: Harness, notifications: Notifications) -> None:
+    job_id = harness.submit()
+    fence = harness.claim(job_id)
+    assert sweep(harness, notifications, seconds=59) == []
+    assert harness.state(job_id) == JobState.RUNNING
+    assert sweep(harness, notifications, seconds=2) == [job_id]
+    row = harness.job(job_id)
     assert (row.state, row.lost_attempts, row.worker_id) == ("queued", 1, None)
-    assert world.claim(job_id, "w2").attempt == fence.attempt + 1
+    assert harness.claim(job_id, "w2").attempt == fence.attempt + 1
 
 
-def test_job_fails_when_its_worker_was_lost_too_often(world: World, notifications: Notifications) -> None:
-    job_id, child = world.submit(), ""
-    child = world.submit(needs=[job_id])
-    for attempt in range(1, world.store.settings.max_attempts + 1):
-        assert world.claim(job_id).attempt == attempt
-        sweep(world, notifications, seconds=61)
-    row = world.job(job_id)
+def test_job_fails_when_its_worker_was_lost_too_often(harness: Harness, notifications: Notifications) -> None:
+    job_id, child = harness.submit(), ""
+    child = harness.submit(needs=[job_id])
+    for attempt in range(1, harness.store.settings.max_attempts + 1):
+        assert harness.claim(job_id).attempt == attempt
+        sweep(harness, notifications, seconds=61)
+    row = harness.job(job_id)
     assert row.error is not None
     assert (row.state, row.error["code"]) == ("failed", "worker-lost")
-    assert world.state(child) == JobState.FAILED
+    assert harness.state(child) == JobState.FAILED
 
 
-def test_lost_cancelling_and_pausing_jobs_end_as_asked(world: World, notifications: Notifications) -> None:
-    cancelled, paused = world.submit(), world.submit()
-    world.claim(cancelled)
-    world.claim(paused)
-    with world.store.begin() as session:
+def test_lost_cancelling_and_pausing_jobs_end_as_asked(harness: Harness, notifications: Notifications) -> None:
+    cancelled, paused = harness.submit(), harness.submit()
+    harness.claim(cancelled)
+    harness.claim(paused)
+    with harness.store.begin() as session:
         jobs.request_cancel(session, cancelled)
         jobs.request_pause(session, paused)
-    sweep(world, notifications, seconds=61)
-    assert (world.state(cancelled), world.state(paused)) == (JobState.CANCELLED, JobState.PAUSED)
+    sweep(harness, notifications, seconds=61)
+    assert (harness.state(cancelled), harness.state(paused)) == (JobState.CANCELLED, JobState.PAUSED)
 
 
-def test_job_whose_need_ended_unseen_is_settled(world: World, notifications: Notifications) -> None:
-    first = world.submit()
-    second = world.submit(needs=[first])
-    third = world.submit(needs=[second])
-    with world.store.begin() as session:
+def test_job_whose_need_ended_unseen_is_settled(harness: Harness, notifications: Notifications) -> None:
+    first = harness.submit()
+    second = harness.submit(needs=[first])
+    third = harness.submit(needs=[second])
+    with harness.store.begin() as session:
         jobs.request_cancel(session, first)  # and the process died before it settled the others
-    sweep(world, notifications)
-    assert [world.state(job_id) for job_id in (second, third)] == [JobState.FAILED, JobState.FAILED]
+    sweep(harness, notifications)
+    assert [harness.state(job_id) for job_id in (second, third)] == [JobState.FAILED, JobState.FAILED]
 
 
-def test_job_whose_need_is_gone_fails(world: World, notifications: Notifications) -> None:
-    first = world.submit()
-    second = world.submit(needs=[first])
-    with world.store.begin() as session:
+def test_job_whose_need_is_gone_fails(harness: Harness, notifications: Notifications) -> None:
+    first = harness.submit()
+    second = harness.submit(needs=[first])
+    with harness.store.begin() as session:
         session.execute(sa.delete(JobRow).where(JobRow.id == first))
-    sweep(world, notifications)
-    error = world.job(second).error
+    sweep(harness, notifications)
+    error = harness.job(second).error
     assert error is not None
     assert "was deleted" in error["detail"]
 
 
-def test_dataset_whose_import_is_gone_fails(world: World, notifications: Notifications) -> None:
-    with world.store.begin() as session:
+def test_dataset_whose_import_is_gone_fails(harness: Harness, notifications: Notifications) -> None:
+    with harness.store.begin() as session:
         row = datasets.create(session, "digits", BuiltinSource(kind="builtin"))
         session.execute(sa.delete(JobRow).where(JobRow.id == row.job_id))
-    sweep(world, notifications)
-    with world.store.read() as session:
+    sweep(harness, notifications)
+    with harness.store.read() as session:
         assert datasets.get(session, "digits").state == DatasetState.FAILED
 
 
-def test_one_process_sweeps_at_a_time(world: World, notifications: Notifications) -> None:
-    world.submit()
+def test_one_process_sweeps_at_a_time(harness: Harness, notifications: Notifications) -> None:
+    harness.submit()
     turns: list[bool] = []
     barrier = threading.Barrier(4)
 
     def take_turn() -> None:
         barrier.wait()
-        turns.append(sweeper.sweep(world.store, notifications.notify))
+        turns.append(sweeper.sweep(harness.store, notifications.notify))
 
     threads = [threading.Thread(target=take_turn) for _ in range(4)]
     for thread in threads:
@@ -208,40 +208,44 @@ def test_one_process_sweeps_at_a_time(world: World, notifications: Notifications
     assert len(notifications.notified) == 1
 
 
-def test_orphans_of_ended_and_deleted_jobs_are_collected(world: World, tmp_path: Path) -> None:
-    artifacts = world.store.artifacts
-    running, ended = world.submit(), world.submit()
-    world.claim(running)
-    fence = world.claim(ended)
+def test_orphans_of_ended_and_deleted_jobs_are_collected(harness: Harness, tmp_path: Path) -> None:
+    artifacts = harness.store.artifacts
+    running, ended = harness.submit(), harness.submit()
+    harness.claim(running)
+    fence = harness.claim(ended)
     keys = [f"jobs/{running}/attempt-1/a", f"jobs/{ended}/attempt-1/kept", f"jobs/{ended}/attempt-1/orphan"]
     for key in [*keys, "jobs/gone/attempt-1/a", "datasets/gone/attempt-1/x.npy"]:
         (tmp_path / "file").write_bytes(b"x")
         stored = artifacts.put(key, tmp_path / "file")
         if key.endswith("kept"):
-            with world.store.begin() as session:
+            with harness.store.begin() as session:
                 files.put(session, ended, "kept", "model", stored)
-    world.end(fence)
-    with world.store.begin() as session:
+    harness.end(fence)
+    with harness.store.begin() as session:
         importing = datasets.create(session, "digits", BuiltinSource(kind="builtin"))
     (tmp_path / "file").write_bytes(b"x")
     fresh = artifacts.put(f"datasets/{importing.id}/attempt-1/x.npy", tmp_path / "file").key
-    assert collect(world.store) == 3
+    assert collect(harness.store) == 3
     assert artifacts.keys("jobs") == sorted(keys[:2])
     assert artifacts.keys("datasets") == [fresh]
-    with world.store.read() as session:
+    with harness.store.read() as session:
         assert len(session.execute(sa.select(FileRow)).scalars().all()) == 1
 
 
 def test_sweep_moves_the_log_into_the_file_though_someone_reads(sqlite_url: str, home: Path) -> None:
     store = Store(Settings(home=home, database_url=sqlite_url))
-    world, notifications, log = World(store), Notifications(store), Path(sqlite_url.removeprefix("sqlite:///") + "-wal")
-    world.submit()
+    harness, notifications, log = (
+        Harness(store),
+        Notifications(store),
+        Path(sqlite_url.removeprefix("sqlite:///") + "-wal"),
+    )
+    harness.submit()
     assert log.stat().st_size > 0
     with store.read() as session:
         session.execute(sa.select(JobRow)).scalars().all()
-        sweep(world, notifications)
-        world.submit()
-    sweep(world, notifications)
+        sweep(harness, notifications)
+        harness.submit()
+    sweep(harness, notifications)
     assert log.stat().st_size == 0
     assert len(notifications.notified) == 2
     store.close()
@@ -249,7 +253,7 @@ def test_sweep_moves_the_log_into_the_file_though_someone_reads(sqlite_url: str,
 
 def test_sweeper_outlives_its_faults(sqlite_url: str, home: Path, caplog: pytest.LogCaptureFixture) -> None:
     store = Store(Settings(home=home, database_url=sqlite_url, sweep_seconds=0.01))
-    World(store).submit()
+    Harness(store).submit()
     stop = threading.Event()
     calls: list[list[str]] = []
 

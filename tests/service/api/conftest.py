@@ -17,7 +17,7 @@ from service.store.session import Store
 from service.store.tables import Base
 from tests.service.api.notifications import Notifications
 from tests.service.api.server import Server
-from tests.service.api.world import World
+from tests.service.api.simulated_worker import SimulatedWorker
 
 QUEUE_LENGTH = 12
 LONG_SECONDS = 3600.0
@@ -94,6 +94,6 @@ def store(server: Server) -> Store:
 
 
 @pytest.fixture
-def world(store: Store) -> World:
-    """What happens beside the API: workers, imports."""
-    return World(store)
+def worker(store: Store) -> SimulatedWorker:
+    """A worker beside the API."""
+    return SimulatedWorker(store)

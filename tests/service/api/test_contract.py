@@ -22,7 +22,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.service.api.server import Server
-from tests.service.api.world import World
+from tests.service.api.simulated_worker import SimulatedWorker
 
 CHECKS = [
     not_a_server_error,
@@ -51,8 +51,8 @@ def operations(server: Server) -> Iterator[APIOperation[Any, Any, Any, Any]]:
 
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
-def test_every_operation_keeps_the_contract(server: Server, world: World, mode: GenerationMode) -> None:
-    world.dataset()
+def test_every_operation_keeps_the_contract(server: Server, worker: SimulatedWorker, mode: GenerationMode) -> None:
+    worker.dataset()
     broken: list[str] = []
     for operation in operations(server):
 
@@ -70,12 +70,12 @@ def test_every_operation_keeps_the_contract(server: Server, world: World, mode: 
     assert broken == []
 
 
-def test_real_answers_fit_their_schemas(server: Server, world: World) -> None:
-    dataset = world.dataset()
+def test_real_answers_fit_their_schemas(server: Server, worker: SimulatedWorker) -> None:
+    dataset = worker.dataset()
     with httpx.Client(base_url=server.url) as client:
         job_id = client.post("/v1/jobs", json={"kind": "train", "dataset": "digits"}).json()["id"]
         upload_id = client.post("/v1/uploads", json={"name": "a", "filename": "a.zip", "size": 9}).json()["id"]
-    world.train(job_id)
+    worker.train(job_id)
     known = {"job_id": job_id, "dataset": dataset.id, "upload_id": upload_id}
     known |= {"number": 0, "name": "model.safetensors", "image_format": "svg"}
     checked = 0

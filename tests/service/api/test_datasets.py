@@ -16,7 +16,7 @@ from service.store import datasets, jobs
 from service.store.session import Store
 from service.sweeper import collect
 from tests.service.api.notifications import Notifications
-from tests.service.api.world import World
+from tests.service.api.simulated_worker import SimulatedWorker
 
 DIGITS = {"name": "digits", "source": {"kind": "builtin", "name": "digits"}}
 
@@ -44,8 +44,8 @@ def test_an_import_is_a_background_job(client: httpx.Client, notifications: Noti
     assert client.get("/v1/datasets/digits/profile").json()["code"] == "no-result"
 
 
-def test_a_ready_dataset_shows_classes_and_profile(client: httpx.Client, world: World) -> None:
-    row = world.dataset()
+def test_a_ready_dataset_shows_classes_and_profile(client: httpx.Client, worker: SimulatedWorker) -> None:
+    row = worker.dataset()
     for key in (row.id, row.name):
         dataset = client.get(f"/v1/datasets/{key}").json()
         assert (dataset["state"], dataset["progress"], dataset["hash"]) == ("ready", 1.0, "a" * 64)
@@ -54,8 +54,8 @@ def test_a_ready_dataset_shows_classes_and_profile(client: httpx.Client, world: 
     assert [each["name"] for each in client.get("/v1/datasets").json()["data"]] == ["digits"]
 
 
-def test_samples_are_pictures_with_label_and_split(client: httpx.Client, world: World) -> None:
-    world.dataset()
+def test_samples_are_pictures_with_label_and_split(client: httpx.Client, worker: SimulatedWorker) -> None:
+    worker.dataset()
     response = client.get("/v1/datasets/digits/samples/13")
     assert response.headers["content-type"] == "image/png"
     assert (response.headers["x-label"], response.headers["x-split"]) == ("3", "val")
@@ -180,8 +180,8 @@ def test_broken_forms_are_refused_and_leave_nothing(
     assert not folder.exists() or list(folder.iterdir()) == []
 
 
-def test_a_dataset_in_use_cannot_be_deleted(client: httpx.Client, world: World) -> None:
-    world.dataset()
+def test_a_dataset_in_use_cannot_be_deleted(client: httpx.Client, worker: SimulatedWorker) -> None:
+    worker.dataset()
     job = client.post("/v1/jobs", json={"kind": "train", "dataset": "digits"}).json()
     refused = client.delete("/v1/datasets/digits")
     assert (refused.status_code, refused.json()["code"]) == (409, "in-use")
@@ -199,13 +199,13 @@ def test_a_deleted_dataset_takes_its_upload_along(client: httpx.Client, store: S
     assert uploads(store) == []
 
 
-def test_a_dataset_in_use_names_each_job_whatever_it_does(client: httpx.Client, world: World) -> None:
-    world.dataset()
+def test_a_dataset_in_use_names_each_job_whatever_it_does(client: httpx.Client, worker: SimulatedWorker) -> None:
+    worker.dataset()
     waiting, running, paused = (
         client.post("/v1/jobs", json={"kind": "train", "dataset": "digits"}).json()["id"] for _ in range(3)
     )
-    world.claim(running)
-    with world.store.begin() as session:
+    worker.claim(running)
+    with worker.store.begin() as session:
         jobs.request_pause(session, paused)
     detail = client.delete("/v1/datasets/digits").json()["detail"]
     assert all(job_id in detail for job_id in (waiting, running, paused))
@@ -236,16 +236,16 @@ delete_dataset("doomed", services)
 
 @pytest.mark.parametrize("files_deleted", [0, 1])
 def test_a_kill_between_the_row_and_its_files_leaves_files_that_are_collected(
-    client: httpx.Client, world: World, files_deleted: int
+    client: httpx.Client, worker: SimulatedWorker, files_deleted: int
 ) -> None:
-    kept, doomed = world.dataset("kept"), world.dataset("doomed")
-    command = [sys.executable, "-c", KILLED, str(world.store.settings.home), str(files_deleted)]
+    kept, doomed = worker.dataset("kept"), worker.dataset("doomed")
+    command = [sys.executable, "-c", KILLED, str(worker.store.settings.home), str(files_deleted)]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     assert client.get("/v1/datasets/doomed").status_code == 404
-    assert len(world.store.artifacts.keys(f"jobs/{doomed.id}")) == 3 - files_deleted
-    assert collect(world.store) == 3 - files_deleted
-    assert world.store.artifacts.keys(f"jobs/{doomed.id}") == []
-    assert len(world.store.artifacts.keys(f"jobs/{kept.id}")) == 3
+    assert len(worker.store.artifacts.keys(f"jobs/{doomed.id}")) == 3 - files_deleted
+    assert collect(worker.store) == 3 - files_deleted
+    assert worker.store.artifacts.keys(f"jobs/{doomed.id}") == []
+    assert len(worker.store.artifacts.keys(f"jobs/{kept.id}")) == 3
     assert client.get("/v1/datasets/kept/samples/1").status_code == 200
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import httpx
 
 from service.states import JobState
-from tests.service.api.world import World
+from tests.service.api.simulated_worker import SimulatedWorker
 
 LEAST = {"kind": "train", "dataset": "digits"}
 STREAM = {"accept": "text/event-stream"}
@@ -30,11 +30,11 @@ def parse(lines: Iterator[str]) -> Iterator[dict[str, str]]:
             event[name] = value
 
 
-def test_events_come_in_numbered_pages(client: httpx.Client, world: World) -> None:
-    world.dataset()
+def test_events_come_in_numbered_pages(client: httpx.Client, worker: SimulatedWorker) -> None:
+    worker.dataset()
     job_id = submit(client)
     for number in range(5):
-        world.log(job_id, f"line {number}")
+        worker.log(job_id, f"line {number}")
     first = client.get(f"/v1/jobs/{job_id}/events?limit=4").json()
     assert [event["seq"] for event in first["data"]] == [1, 2, 3, 4]
     rest = client.get(f"/v1/jobs/{job_id}/events?after={first['next_cursor']}").json()
@@ -44,28 +44,28 @@ def test_events_come_in_numbered_pages(client: httpx.Client, world: World) -> No
     assert first["data"][0]["data"]["state"] == "queued"
 
 
-def test_a_stream_is_live_and_ends_with_the_job(client: httpx.Client, world: World) -> None:
-    world.dataset()
+def test_a_stream_is_live_and_ends_with_the_job(client: httpx.Client, worker: SimulatedWorker) -> None:
+    worker.dataset()
     job_id = submit(client)
-    fence = world.claim(job_id).fence
+    fence = worker.claim(job_id).fence
     types: list[str] = []
     with client.stream("GET", f"/v1/jobs/{job_id}/events", headers=STREAM) as response:
         assert response.headers["content-type"].startswith("text/event-stream")
         for event in parse(response.iter_lines()):
             types.append(event["event"])
             if types == ["state", "log", "state"] or types == ["state", "state"]:
-                world.log(job_id, "said while the stream is open")
+                worker.log(job_id, "said while the stream is open")
             if types[-1] == "log" and "open" in event["data"]:
-                world.end(fence)
+                worker.end(fence)
     assert types[-1] == "end"
     assert types.count("state") == 3
     assert "log" in types
 
 
-def test_a_stream_goes_on_after_the_last_event_id(client: httpx.Client, world: World) -> None:
-    world.dataset()
+def test_a_stream_goes_on_after_the_last_event_id(client: httpx.Client, worker: SimulatedWorker) -> None:
+    worker.dataset()
     job_id = submit(client)
-    world.train(job_id)
+    worker.train(job_id)
     with client.stream("GET", f"/v1/jobs/{job_id}/events", headers=STREAM) as response:
         everything = list(parse(response.iter_lines()))
     ids = [event["id"] for event in everything if "id" in event]
@@ -75,10 +75,12 @@ def test_a_stream_goes_on_after_the_last_event_id(client: httpx.Client, world: W
     assert rest == everything[len(ids) - 1 :]
 
 
-def test_a_stream_after_the_last_event_of_an_ended_job_ends_at_once(client: httpx.Client, world: World) -> None:
-    world.dataset()
+def test_a_stream_after_the_last_event_of_an_ended_job_ends_at_once(
+    client: httpx.Client, worker: SimulatedWorker
+) -> None:
+    worker.dataset()
     job_id = submit(client)
-    world.train(job_id)
+    worker.train(job_id)
     with client.stream("GET", f"/v1/jobs/{job_id}/events?after=1000", headers=STREAM) as response:
         assert [event["event"] for event in parse(response.iter_lines())] == ["end"]
 
@@ -89,10 +91,10 @@ def test_a_stream_of_an_unknown_job_is_a_404(client: httpx.Client) -> None:
     assert response.headers["content-type"] == "application/problem+json"
 
 
-def test_more_open_streams_than_threads_leave_the_api_free(client: httpx.Client, world: World) -> None:
-    world.dataset()
+def test_more_open_streams_than_threads_leave_the_api_free(client: httpx.Client, worker: SimulatedWorker) -> None:
+    worker.dataset()
     job_id = submit(client)
-    fence = world.claim(job_id).fence
+    fence = worker.claim(job_id).fence
     ended: list[str] = []
     opened = threading.Barrier(61)
 
@@ -106,17 +108,17 @@ def test_more_open_streams_than_threads_leave_the_api_free(client: httpx.Client,
         thread.start()
     opened.wait(60)
     assert client.get(f"/v1/jobs/{job_id}").json()["state"] == "running"
-    world.end(fence)
+    worker.end(fence)
     for thread in threads:
         thread.join(60)
     assert ended == ["end"] * 60
 
 
-def test_log_lines_are_text_filtered_by_level(client: httpx.Client, world: World) -> None:
-    world.dataset()
+def test_log_lines_are_text_filtered_by_level(client: httpx.Client, worker: SimulatedWorker) -> None:
+    worker.dataset()
     job_id = submit(client)
     for level in ("debug", "info", "warning", "error"):
-        world.log(job_id, f"a {level} line", level)
+        worker.log(job_id, f"a {level} line", level)
     text = client.get(f"/v1/jobs/{job_id}/logs?level=warning").text
     assert [line.split(" ", 1)[1] for line in text.splitlines()][-2:] == [
         "warning a warning line",
@@ -128,7 +130,7 @@ def test_log_lines_are_text_filtered_by_level(client: httpx.Client, world: World
     assert client.get(f"/v1/jobs/{job_id}/logs?after={last}").text == ""
 
 
-def test_a_cancelled_job_ends_its_stream(client: httpx.Client, world: World) -> None:
+def test_a_cancelled_job_ends_its_stream(client: httpx.Client, worker: SimulatedWorker) -> None:
     job_id = submit(client)
     client.post(f"/v1/jobs/{job_id}/cancel")
     with client.stream("GET", f"/v1/jobs/{job_id}/events", headers=STREAM) as response:

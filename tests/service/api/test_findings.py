@@ -7,21 +7,21 @@ import httpx
 from service.events import EpochRecord, StepRecord
 from service.jobs import diagnose
 from service.store.jobs import Fence
-from tests.service.api.world import World
+from tests.service.api.simulated_worker import SimulatedWorker
 
 LEAST = {"kind": "train", "dataset": "digits", "early_stopping": None}
 
 
-def submit(client: httpx.Client, world: World) -> str:
-    world.dataset(samples=2000)
+def submit(client: httpx.Client, worker: SimulatedWorker) -> str:
+    worker.dataset(samples=2000)
     response = client.post("/v1/jobs", json=LEAST)
     job_id: str = response.json()["id"]
     return job_id
 
 
-def run(world: World, job_id: str, val_losses: list[float]) -> Fence:
+def run(worker: SimulatedWorker, job_id: str, val_losses: list[float]) -> Fence:
     """A training whose clean train loss falls while its val loss goes as given."""
-    fence = world.claim(job_id).fence
+    fence = worker.claim(job_id).fence
     records: list[StepRecord | EpochRecord] = []
     for epoch, loss in enumerate(val_losses, 1):
         train = 2.0 * 0.75**epoch
@@ -40,7 +40,7 @@ def run(world: World, job_id: str, val_losses: list[float]) -> Fence:
                 probes={"clean_loss": train, "clean_accuracy": 1 - 0.5 * 0.8**epoch, "val_pipeline_loss": train},
             )
         )
-    world.record(fence, records)
+    worker.record(fence, records)
     return fence
 
 
@@ -55,9 +55,9 @@ def diagnosis(client: httpx.Client, job_id: str) -> dict[str, Any]:
     return body
 
 
-def test_an_overfitting_run_is_found_out(client: httpx.Client, world: World) -> None:
-    job_id = submit(client, world)
-    world.end(run(world, job_id, OVERFITTING))
+def test_an_overfitting_run_is_found_out(client: httpx.Client, worker: SimulatedWorker) -> None:
+    job_id = submit(client, worker)
+    worker.end(run(worker, job_id, OVERFITTING))
     body = diagnosis(client, job_id)
     assert body["verdict"] == "findings"
     found = body["data"][0]
@@ -66,15 +66,15 @@ def test_an_overfitting_run_is_found_out(client: httpx.Client, world: World) -> 
     assert found["explanation"]
 
 
-def test_a_fresh_job_has_not_enough_evidence(client: httpx.Client, world: World) -> None:
-    body = diagnosis(client, submit(client, world))
+def test_a_fresh_job_has_not_enough_evidence(client: httpx.Client, worker: SimulatedWorker) -> None:
+    body = diagnosis(client, submit(client, worker))
     assert (body["verdict"], body["data"]) == ("not enough evidence", [])
     assert body["missing"]
 
 
-def test_a_remedy_becomes_the_next_job(client: httpx.Client, world: World) -> None:
-    job_id = submit(client, world)
-    world.end(run(world, job_id, OVERFITTING))
+def test_a_remedy_becomes_the_next_job(client: httpx.Client, worker: SimulatedWorker) -> None:
+    job_id = submit(client, worker)
+    worker.end(run(worker, job_id, OVERFITTING))
     found = diagnosis(client, job_id)["data"][0]
     path = f"/v1/jobs/{job_id}/findings/{found['id']}/apply"
     shown = client.post(f"{path}?dry_run=true")
@@ -92,15 +92,15 @@ def test_a_remedy_becomes_the_next_job(client: httpx.Client, world: World) -> No
     outcome = diagnosis(client, job_id)["data"][0]["outcome"]
     assert (outcome["job"], outcome["state"]) == (child["id"], "queued")
     assert "told when it has ended" in outcome["text"]
-    world.end(run(world, child["id"], HEALTHY))
+    worker.end(run(worker, child["id"], HEALTHY))
     outcome = diagnosis(client, job_id)["data"][0]["outcome"]
     assert outcome["finding_gone"] is True
 
 
-def test_findings_are_told_once_and_withdrawn(client: httpx.Client, world: World) -> None:
-    job_id = submit(client, world)
-    world.end(run(world, job_id, OVERFITTING))
-    with world.store.begin() as session:
+def test_findings_are_told_once_and_withdrawn(client: httpx.Client, worker: SimulatedWorker) -> None:
+    job_id = submit(client, worker)
+    worker.end(run(worker, job_id, OVERFITTING))
+    with worker.store.begin() as session:
         record = diagnose.report(session, job_id).data
         assert len(diagnose.sync(session, job_id, record)) == len(record)
         assert diagnose.sync(session, job_id, record) == []
@@ -112,6 +112,6 @@ def test_findings_are_told_once_and_withdrawn(client: httpx.Client, world: World
     assert [entry["change"] for entry in history] == ["found", "withdrawn"]
 
 
-def test_an_unknown_finding_is_a_404(client: httpx.Client, world: World) -> None:
-    job_id = submit(client, world)
+def test_an_unknown_finding_is_a_404(client: httpx.Client, worker: SimulatedWorker) -> None:
+    job_id = submit(client, worker)
     assert client.post(f"/v1/jobs/{job_id}/findings/D1/apply").status_code == 404

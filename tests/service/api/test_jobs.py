@@ -11,7 +11,7 @@ from service.specs.tune import TuneSpec
 from service.states import JobState
 from service.store import studies
 from tests.service.api.notifications import Notifications
-from tests.service.api.world import World
+from tests.service.api.simulated_worker import SimulatedWorker
 
 LEAST = {"kind": "train", "dataset": "digits"}
 
@@ -25,9 +25,9 @@ def submit(client: httpx.Client, **spec: Any) -> dict[str, Any]:
 
 
 def test_a_submitted_job_is_stored_resolved_and_notified(
-    client: httpx.Client, world: World, notifications: Notifications
+    client: httpx.Client, worker: SimulatedWorker, notifications: Notifications
 ) -> None:
-    dataset = world.dataset()
+    dataset = worker.dataset()
     job = submit(client)
     assert job["state"] == "queued"
     assert job["dataset"] == dataset.id
@@ -38,20 +38,20 @@ def test_a_submitted_job_is_stored_resolved_and_notified(
 
 
 def test_a_builtin_dataset_is_imported_on_first_use(
-    client: httpx.Client, world: World, notifications: Notifications
+    client: httpx.Client, worker: SimulatedWorker, notifications: Notifications
 ) -> None:
     job = submit(client)
     dataset = client.get("/v1/datasets/digits").json()
     assert dataset["state"] == "importing"
     assert job["queue"]["reason"].startswith("waits for the import job")
     assert notifications.received(dataset["job"], job["id"])
-    world.import_dataset(dataset["id"], dataset["job"])
-    assert world.claim(job["id"]).dataset_id == dataset["id"]
+    worker.import_dataset(dataset["id"], dataset["job"])
+    assert worker.claim(job["id"]).dataset_id == dataset["id"]
 
 
 @pytest.mark.parametrize("kind", ["train", "train-least", "lr-find", "sanity", "batch-size", "tune"])
-def test_the_documented_examples_are_accepted(client: httpx.Client, world: World, kind: str) -> None:
-    world.dataset()
+def test_the_documented_examples_are_accepted(client: httpx.Client, worker: SimulatedWorker, kind: str) -> None:
+    worker.dataset()
     response = client.post("/v1/jobs", json=EXAMPLES[kind]["value"])
     assert response.status_code == 202, response.text
 
@@ -63,8 +63,8 @@ def test_yaml_is_welcome(client: httpx.Client) -> None:
     assert response.json()["spec"]["optimizer"]["lr"] == 0.01
 
 
-def test_a_dry_run_stores_nothing(client: httpx.Client, world: World) -> None:
-    world.dataset()
+def test_a_dry_run_stores_nothing(client: httpx.Client, worker: SimulatedWorker) -> None:
+    worker.dataset()
     response = client.post("/v1/jobs?dry_run=true", json=LEAST | {"shuffle": False, "epochs": 3})
     assert response.status_code == 200
     answer = response.json()
@@ -73,8 +73,8 @@ def test_a_dry_run_stores_nothing(client: httpx.Client, world: World) -> None:
     assert client.get("/v1/jobs").json() == {"data": [], "next_cursor": None}
 
 
-def test_warnings_come_with_the_job_and_as_log_lines(client: httpx.Client, world: World) -> None:
-    world.dataset(samples=500)
+def test_warnings_come_with_the_job_and_as_log_lines(client: httpx.Client, worker: SimulatedWorker) -> None:
+    worker.dataset(samples=500)
     job = submit(client, shuffle=False)
     assert [each["pointer"] for each in job["warnings"]] == ["/shuffle"]
     assert "/shuffle" in client.get(f"/v1/jobs/{job['id']}/logs?level=warning").text
@@ -92,8 +92,8 @@ def test_an_idempotency_key_replays_the_first_answer(client: httpx.Client) -> No
     assert other.json()["code"] == "invalid-request"
 
 
-def test_lists_are_filtered_and_paged(client: httpx.Client, world: World) -> None:
-    dataset = world.dataset()
+def test_lists_are_filtered_and_paged(client: httpx.Client, worker: SimulatedWorker) -> None:
+    dataset = worker.dataset()
     ids = [submit(client, name=f"job {n}", labels={"team": "a" if n % 2 else "b"})["id"] for n in range(5)]
     first = client.get("/v1/jobs?limit=2").json()
     second = client.get("/v1/jobs", params={"limit": 2, "cursor": first["next_cursor"]}).json()
@@ -116,47 +116,47 @@ def test_a_job_can_be_renamed_and_deleted(client: httpx.Client) -> None:
     assert client.get(path).status_code == 404
 
 
-def test_a_search_is_deleted_with_its_runners_and_its_study(client: httpx.Client, world: World) -> None:
-    world.dataset()
+def test_a_search_is_deleted_with_its_runners_and_its_study(client: httpx.Client, worker: SimulatedWorker) -> None:
+    worker.dataset()
     space = {"optimizer.lr": {"type": "float", "low": 1e-4, "high": 1e-2}}
     spec = {"kind": "tune", "train": {"dataset": "digits"}, "search_space": space, "parallelism": 2}
     job_id = client.post("/v1/jobs", json=spec).json()["id"]
-    fence = world.claim(job_id).fence
-    studies.address(world.store, job_id)
-    with world.store.begin() as session:
+    fence = worker.claim(job_id).fence
+    studies.address(worker.store, job_id)
+    with worker.store.begin() as session:
         (runner,) = runners.start(session, job_id, TuneSpec.model_validate(spec), 1)
-    world.save_bytes(runner, "trial-00001.pt", "last", b"state")
+    worker.save_bytes(runner, "trial-00001.pt", "last", b"state")
     shown = client.get(f"/v1/jobs/{runner}").json()
     assert (shown["kind"], shown["parent"], shown["relation"]) == ("tune-runner", job_id, "child")
     assert shown["state"] == "queued"
     assert client.post(f"/v1/jobs/{runner}/clone").json()["detail"].startswith("A runner belongs to its search")
-    world.end(fence)
+    worker.end(fence)
     assert client.delete(f"/v1/jobs/{job_id}").status_code == 204
     assert client.get(f"/v1/jobs/{runner}").status_code == 404
-    assert world.store.artifacts.keys(f"jobs/{runner}") == []
-    assert studies.kept(world.store) == []
+    assert worker.store.artifacts.keys(f"jobs/{runner}") == []
+    assert studies.kept(worker.store) == []
 
 
-def test_a_running_job_cannot_be_deleted(client: httpx.Client, world: World) -> None:
-    world.dataset()
+def test_a_running_job_cannot_be_deleted(client: httpx.Client, worker: SimulatedWorker) -> None:
+    worker.dataset()
     job = submit(client)
-    world.claim(job["id"])
+    worker.claim(job["id"])
     response = client.delete(f"/v1/jobs/{job['id']}")
     assert response.status_code == 409
     assert "running" in response.json()["detail"]
 
 
 def test_cancel_pause_and_resume_follow_the_states(
-    client: httpx.Client, world: World, notifications: Notifications
+    client: httpx.Client, worker: SimulatedWorker, notifications: Notifications
 ) -> None:
-    world.dataset()
+    worker.dataset()
     job = submit(client)
     path = f"/v1/jobs/{job['id']}"
     assert client.post(f"{path}/pause").json()["state"] == "paused"
     assert client.post(f"{path}/pause").status_code == 409
     assert client.post(f"{path}/resume").json()["state"] == "queued"
     assert notifications.received(job["id"], job["id"])
-    world.claim(job["id"])
+    worker.claim(job["id"])
     assert client.post(f"{path}/cancel").json()["state"] == "cancelling"
     other = submit(client)
     assert client.post(f"/v1/jobs/{other['id']}/cancel").json()["state"] == "cancelled"
@@ -165,12 +165,12 @@ def test_cancel_pause_and_resume_follow_the_states(
     assert "cancelled" in refused.json()["detail"]
 
 
-def test_retry_and_clone_make_linked_jobs(client: httpx.Client, world: World) -> None:
-    world.dataset()
+def test_retry_and_clone_make_linked_jobs(client: httpx.Client, worker: SimulatedWorker) -> None:
+    worker.dataset()
     job = submit(client, epochs=7)
     path = f"/v1/jobs/{job['id']}"
     assert client.post(f"{path}/retry").status_code == 409
-    world.end(world.claim(job["id"]).fence, JobState.FAILED)
+    worker.end(worker.claim(job["id"]).fence, JobState.FAILED)
     retried = client.post(f"{path}/retry").json()
     assert (retried["parent"], retried["relation"], retried["spec"]["epochs"]) == (job["id"], "follow-up", 7)
     cloned = client.post(f"{path}/clone", json={"patch": {"optimizer.lr": 0.5}}).json()
@@ -213,8 +213,8 @@ def test_a_clone_reaches_lists_and_what_is_null(client: httpx.Client, world: Wor
     assert (spec["early_stopping"]["patience"], spec["early_stopping"]["mode"]) == (3, "min")
 
 
-def test_a_full_queue_answers_429(client: httpx.Client, world: World) -> None:
-    world.dataset()
+def test_a_full_queue_answers_429(client: httpx.Client, worker: SimulatedWorker) -> None:
+    worker.dataset()
     for _ in range(12):
         submit(client)
     response = client.post("/v1/jobs", json=LEAST)
@@ -222,8 +222,8 @@ def test_a_full_queue_answers_429(client: httpx.Client, world: World) -> None:
     assert response.headers["retry-after"] == "10"
 
 
-def test_references_are_checked_at_submission(client: httpx.Client, world: World) -> None:
-    world.dataset()
+def test_references_are_checked_at_submission(client: httpx.Client, worker: SimulatedWorker) -> None:
+    worker.dataset()
     gone = client.post("/v1/jobs", json=LEAST | {"optimizer": {"lr": {"from_job": "nothing"}}})
     assert gone.status_code == 422
     assert gone.json()["errors"][0]["pointer"] == "/optimizer/lr/from_job"
@@ -234,16 +234,16 @@ def test_references_are_checked_at_submission(client: httpx.Client, world: World
     assert "sanity" in waiting["queue"]["reason"]
 
 
-def test_a_job_behind_a_missed_gate_fails_at_once(client: httpx.Client, world: World) -> None:
-    world.dataset()
+def test_a_job_behind_a_missed_gate_fails_at_once(client: httpx.Client, worker: SimulatedWorker) -> None:
+    worker.dataset()
     sanity = submit(client, kind="sanity")
-    world.end(world.claim(sanity["id"]).fence, JobState.FAILED)
+    worker.end(worker.claim(sanity["id"]).fence, JobState.FAILED)
     job = submit(client, requires=[sanity["id"]])
     assert (job["state"], job["error"]["code"]) == ("failed", "gate-failed")
 
 
-def test_cancelling_a_waiting_gate_fails_who_waits(client: httpx.Client, world: World) -> None:
-    world.dataset()
+def test_cancelling_a_waiting_gate_fails_who_waits(client: httpx.Client, worker: SimulatedWorker) -> None:
+    worker.dataset()
     sanity = submit(client, kind="sanity")
     job = submit(client, requires=[sanity["id"]])
     client.post(f"/v1/jobs/{sanity['id']}/cancel")

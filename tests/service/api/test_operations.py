@@ -13,7 +13,7 @@ from service.catalog.architectures import ARCHITECTURES
 from service.settings import Settings
 from service.store import workers
 from tests.service.api.server import Server
-from tests.service.api.world import WORKER, World
+from tests.service.api.simulated_worker import WORKER, SimulatedWorker
 
 LEAST = {"kind": "train", "dataset": "digits"}
 
@@ -67,14 +67,14 @@ def test_statistics_are_in_prometheus_format(client: httpx.Client) -> None:
         assert re.fullmatch(r'# (HELP|TYPE) .+|[a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? [0-9.e+-]+', line), line
 
 
-def test_workers_and_queue(client: httpx.Client, world: World) -> None:
-    world.dataset()
-    with world.store.begin() as session:
+def test_workers_and_queue(client: httpx.Client, worker: SimulatedWorker) -> None:
+    worker.dataset()
+    with worker.store.begin() as session:
         workers.register(session, WORKER, host="box", pid=7, slots=2, devices=[{"name": "cpu"}])
     running, waiting = (client.post("/v1/jobs", json=LEAST).json()["id"] for _ in range(2))
-    world.claim(running)
-    worker = client.get("/v1/workers").json()["data"][0]
-    assert (worker["name"], worker["state"], worker["device"], worker["jobs"]) == ("box:7", "alive", "cpu", [running])
+    worker.claim(running)
+    shown = client.get("/v1/workers").json()["data"][0]
+    assert (shown["name"], shown["state"], shown["device"], shown["jobs"]) == ("box:7", "alive", "cpu", [running])
     queue = client.get("/v1/queue").json()["data"]
     assert [(job["job"], job["position"], job["reason"]) for job in queue] == [(waiting, 1, "waits for a free worker")]
     assert client.post(f"/v1/workers/{WORKER}/drain").json()["state"] == "draining"

@@ -10,13 +10,13 @@ from PIL import Image
 
 from service.events import StepRecord
 from service.reports.result import Importances, LrCurve, LrPoint, SanityReport, Trial
-from tests.service.api.world import CLASSES, World
+from tests.service.api.simulated_worker import CLASSES, SimulatedWorker
 
 LEAST = {"kind": "train", "dataset": "digits"}
 
 
-def submit(client: httpx.Client, world: World, **spec: object) -> str:
-    world.dataset()
+def submit(client: httpx.Client, worker: SimulatedWorker, **spec: object) -> str:
+    worker.dataset()
     response = client.post("/v1/jobs", json=LEAST | spec)
     assert response.status_code == 202, response.text
     job_id: str = response.json()["id"]
@@ -24,10 +24,10 @@ def submit(client: httpx.Client, world: World, **spec: object) -> str:
 
 
 @pytest.fixture
-def trained(client: httpx.Client, world: World) -> str:
+def trained(client: httpx.Client, worker: SimulatedWorker) -> str:
     """Path of a job that has trained."""
-    job_id = submit(client, world)
-    world.train(job_id)
+    job_id = submit(client, worker)
+    worker.train(job_id)
     return f"/v1/jobs/{job_id}"
 
 
@@ -60,11 +60,11 @@ def test_metrics_as_csv(client: httpx.Client, trained: str) -> None:
     assert (rows[0]["name"], float(rows[1]["value"])) == ("train/loss", 1.0)
 
 
-def test_values_that_are_not_finite_are_null_and_flagged(client: httpx.Client, world: World) -> None:
-    job_id = submit(client, world)
-    fence = world.claim(job_id).fence
+def test_values_that_are_not_finite_are_null_and_flagged(client: httpx.Client, worker: SimulatedWorker) -> None:
+    job_id = submit(client, worker)
+    fence = worker.claim(job_id).fence
     values = [math.nan, math.inf, -math.inf, 1.0]
-    world.record(fence, [StepRecord(step=n, epoch=1, values={"x": value}) for n, value in enumerate(values, 1)])
+    worker.record(fence, [StepRecord(step=n, epoch=1, values={"x": value}) for n, value in enumerate(values, 1)])
     points = client.get(f"/v1/jobs/{job_id}/metrics").json()["series"][0]["points"]
     assert [(point["value"], point["flag"]) for point in points] == [
         (None, "nan"),
@@ -104,8 +104,8 @@ def test_confusion_and_report(client: httpx.Client, trained: str) -> None:
     assert rows[4][9] == "1"
 
 
-def test_a_result_that_is_not_there_says_so(client: httpx.Client, world: World) -> None:
-    path = f"/v1/jobs/{submit(client, world)}"
+def test_a_result_that_is_not_there_says_so(client: httpx.Client, worker: SimulatedWorker) -> None:
+    path = f"/v1/jobs/{submit(client, worker)}"
     for name in ("confusion", "report", "lr-curve", "trials", "sanity", "batch-sizes", "checkup"):
         response = client.get(f"{path}/{name}")
         assert (response.status_code, response.json()["code"]) == (404, "no-result"), name
@@ -119,9 +119,9 @@ def test_the_results_of_another_kind_are_not_mistaken(client: httpx.Client, trai
     assert client.get(f"{trained}/sanity").status_code == 404
 
 
-def test_the_lr_curve_and_its_picture(client: httpx.Client, world: World) -> None:
-    job_id = submit(client, world, kind="lr-find")
-    fence = world.claim(job_id).fence
+def test_the_lr_curve_and_its_picture(client: httpx.Client, worker: SimulatedWorker) -> None:
+    job_id = submit(client, worker, kind="lr-find")
+    fence = worker.claim(job_id).fence
     points = [LrPoint(lr=10**-n, loss=1 / n, smoothed=1 / n) for n in range(7, 1, -1)]
     curve = LrCurve(
         points=points,
@@ -132,8 +132,8 @@ def test_the_lr_curve_and_its_picture(client: httpx.Client, world: World) -> Non
         reason="the loss fell",
         rule="probe",
     )
-    world.report(fence, "result", curve)
-    world.end(fence)
+    worker.report(fence, "result", curve)
+    worker.end(fence)
     body = client.get(f"/v1/jobs/{job_id}/lr-curve").json()
     assert (body["suggested"], body["quality"], len(body["points"])) == (1e-3, "good", 6)
     assert client.get(f"/v1/jobs/{job_id}/lr-curve.svg").status_code == 200
@@ -142,28 +142,28 @@ def test_the_lr_curve_and_its_picture(client: httpx.Client, world: World) -> Non
     assert follower.status_code == 202
 
 
-def test_trials_are_shown_while_the_search_runs(client: httpx.Client, world: World) -> None:
+def test_trials_are_shown_while_the_search_runs(client: httpx.Client, worker: SimulatedWorker) -> None:
     space = {"optimizer.lr": {"type": "float", "low": 1e-4, "high": 1e-2}}
-    world.dataset()
+    worker.dataset()
     spec = {"kind": "tune", "train": {"dataset": "digits"}, "search_space": space}
     job_id = client.post("/v1/jobs", json=spec).json()["id"]
-    fence = world.claim(job_id).fence
+    fence = worker.claim(job_id).fence
     for number, value in enumerate([0.7, 0.9, None]):
         state = "complete" if value else "running"
         trial = Trial.model_validate(
             {"number": number, "state": state, "params": {}, "value": value, "duration_seconds": 1.0}
         )
-        world.report(fence, f"trial:{number}", trial)
-    world.report(fence, "importances", Importances(data={"optimizer.lr": 1.0}))
+        worker.report(fence, f"trial:{number}", trial)
+    worker.report(fence, "importances", Importances(data={"optimizer.lr": 1.0}))
     trials = client.get(f"/v1/jobs/{job_id}/trials").json()
     assert [trial["state"] for trial in trials["data"]] == ["complete", "complete", "running"]
     assert trials["best"]["number"] == 1
     assert trials["importances"] == {"optimizer.lr": 1.0}
 
 
-def test_the_sanity_verdict(client: httpx.Client, world: World) -> None:
-    job_id = submit(client, world, kind="sanity")
-    fence = world.claim(job_id).fence
+def test_the_sanity_verdict(client: httpx.Client, worker: SimulatedWorker) -> None:
+    job_id = submit(client, worker, kind="sanity")
+    fence = worker.claim(job_id).fence
     verdict = SanityReport(
         passed=True,
         accuracy=1.0,
@@ -175,8 +175,8 @@ def test_the_sanity_verdict(client: httpx.Client, world: World) -> None:
         loss_per_step=[2.3, None, 0.01],
         accuracy_per_step=[0.1, 1.0],
     )
-    world.report(fence, "result", verdict)
-    world.end(fence)
+    worker.report(fence, "result", verdict)
+    worker.end(fence)
     assert client.get(f"/v1/jobs/{job_id}/sanity").json()["passed"] is True
 
 
@@ -226,8 +226,8 @@ def test_the_bundle_holds_what_reproduces_a_run(client: httpx.Client, trained: s
     assert "trainwright" in bundle["versions"]
 
 
-def test_runs_are_compared_side_by_side(client: httpx.Client, world: World) -> None:
-    first = submit(client, world)
+def test_runs_are_compared_side_by_side(client: httpx.Client, worker: SimulatedWorker) -> None:
+    first = submit(client, worker)
     second = client.post("/v1/jobs", json=LEAST | {"epochs": 3, "optimizer": {"lr": 0.01}}).json()["id"]
     comparison = client.get(f"/v1/compare?ids={first},{second}").json()
     assert [column["job"]["id"] for column in comparison["data"]] == [first, second]

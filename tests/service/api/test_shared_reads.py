@@ -11,7 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from service.api.middleware.shared_reads import SharedReads
 from tests.service.api.server import Server
-from tests.service.api.world import World
+from tests.service.api.simulated_worker import SimulatedWorker
 
 
 class Slow:
@@ -110,8 +110,8 @@ def test_who_hangs_up_does_not_end_it_for_the_others() -> None:
     run(talk)
 
 
-def test_everyone_sees_their_own_job_in_the_list(server: Server, world: World) -> None:
-    world.dataset()
+def test_everyone_sees_their_own_job_in_the_list(server: Server, worker: SimulatedWorker) -> None:
+    worker.dataset()
 
     def submit_and_look(_: int) -> bool:
         with httpx.Client(base_url=server.url) as client:

@@ -13,10 +13,10 @@ import pytest
 from service.datasets.uploads import Upload, Uploads
 from service.store.session import Store
 from service.sweeper import PARTIAL_SECONDS, collect
+from tests.polling import eventually
 from tests.service.api.notifications import Notifications
 from tests.service.api.server import Server
 from tests.service.api.test_datasets import source_of
-from tests.worker.attempt.deck import eventually
 
 CONTENT = bytes(range(256)) * 12_000
 PIECE_TYPE = "application/offset+octet-stream"

@@ -9,7 +9,7 @@ from typing import Self
 import httpx
 
 from service.embedded.embedded import end, free_port
-from tests.worker.attempt.deck import PATIENCE_SECONDS, eventually
+from tests.polling import PATIENCE_SECONDS, eventually
 from tests.worker.attempt.processes import ROOT, children_of
 
 

@@ -12,7 +12,7 @@ from service.cli.main import main
 from service.settings import Settings
 from tests.service.api.notifications import Notifications
 from tests.service.api.server import Server
-from tests.service.api.world import World
+from tests.service.api.simulated_worker import SimulatedWorker
 
 
 @pytest.fixture
@@ -24,9 +24,9 @@ def server(sqlite_url: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 @pytest.fixture
-def world(server: Server) -> World:
+def worker(server: Server) -> SimulatedWorker:
     """Plays the worker."""
-    return World(server.store)
+    return SimulatedWorker(server.store)
 
 
 def run(*arguments: str) -> Result:
@@ -35,8 +35,8 @@ def run(*arguments: str) -> Result:
 
 
 @pytest.mark.parametrize("suffix", ["json", "yaml"])
-def test_a_spec_from_a_file_is_submitted_and_listed(world: World, tmp_path: Path, suffix: str) -> None:
-    world.dataset()
+def test_a_spec_from_a_file_is_submitted_and_listed(worker: SimulatedWorker, tmp_path: Path, suffix: str) -> None:
+    worker.dataset()
     spec = tmp_path / f"job.{suffix}"
     text = (
         '{"kind": "train", "dataset": "digits", "name": "mine"}' if suffix == "json" else "kind: train\ndataset: digits"
@@ -49,16 +49,18 @@ def test_a_spec_from_a_file_is_submitted_and_listed(world: World, tmp_path: Path
     assert job_id not in run("jobs", "--state", "failed").output
 
 
-def test_a_dry_run_shows_the_resolved_spec_and_submits_nothing(world: World, tmp_path: Path) -> None:
-    world.dataset()
+def test_a_dry_run_shows_the_resolved_spec_and_submits_nothing(worker: SimulatedWorker, tmp_path: Path) -> None:
+    worker.dataset()
     (tmp_path / "job.json").write_text('{"kind": "train", "dataset": "digits"}')
     shown = run("submit", str(tmp_path / "job.json"), "--dry-run")
     assert shown.exit_code == 0, shown.output
     assert json.loads(shown.output)["spec"]["seed"] == 42
 
 
-def test_a_spec_with_a_fault_is_refused_with_the_field_and_the_nearest_name(world: World, tmp_path: Path) -> None:
-    world.dataset()
+def test_a_spec_with_a_fault_is_refused_with_the_field_and_the_nearest_name(
+    worker: SimulatedWorker, tmp_path: Path
+) -> None:
+    worker.dataset()
     (tmp_path / "job.json").write_text('{"kind": "train", "dataset": "digits", "epoch": 3}')
     refused = run("submit", str(tmp_path / "job.json"))
     assert refused.exit_code == 1
@@ -97,8 +99,8 @@ def test_a_dataset_may_be_one_of_several_editions_and_be_fetched() -> None:
     assert source_of("EMNIST", "letters", download=True) == expected
 
 
-def test_datasets_are_listed(world: World) -> None:
-    world.dataset()
+def test_datasets_are_listed(worker: SimulatedWorker) -> None:
+    worker.dataset()
     assert "digits" in run("datasets", "list").output
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from service.embedded.broker import MAX_SOCKET_PATH, broker_command
 from service.embedded.embedded import end
+from tests.polling import eventually
 from tests.service.cli.service_process import ServiceProcess, command, environment
-from tests.worker.attempt.deck import eventually
 from tests.worker.attempt.processes import ROOT, children_of, has_ended
 from tests.worker.importing.imports import two_classes
 

@@ -9,120 +9,120 @@ from service.specs.dataset import BuiltinSource
 from service.states import DatasetState, JobState
 from service.store import datasets, jobs
 from service.store.tables import JobRow
-from tests.service.conftest import World, spec
+from tests.service.conftest import Harness, spec
 
 
-def reason(world: World, job_id: str) -> str:
+def reason(harness: Harness, job_id: str) -> str:
     """Why the job failed."""
-    error = world.job(job_id).error
+    error = harness.job(job_id).error
     assert error is not None
     return f"{error['code']}: {error['detail']}"
 
 
-def test_job_waits_until_all_it_needs_have_succeeded(world: World) -> None:
-    first, second = world.submit(), world.submit()
-    waiting = world.submit(needs=[first, second])
-    assert world.try_claim(waiting) is None
-    assert world.end(world.claim(first)) == []
-    assert world.try_claim(waiting) is None
-    assert world.end(world.claim(second)) == [waiting]
-    assert world.job(waiting).notified_at is None
-    assert world.try_claim(waiting) is not None
+def test_job_waits_until_all_it_needs_have_succeeded(harness: Harness) -> None:
+    first, second = harness.submit(), harness.submit()
+    waiting = harness.submit(needs=[first, second])
+    assert harness.try_claim(waiting) is None
+    assert harness.end(harness.claim(first)) == []
+    assert harness.try_claim(waiting) is None
+    assert harness.end(harness.claim(second)) == [waiting]
+    assert harness.job(waiting).notified_at is None
+    assert harness.try_claim(waiting) is not None
 
 
 @pytest.mark.parametrize("end", [JobState.FAILED, JobState.CANCELLED])
-def test_job_fails_with_what_it_needed(world: World, end: JobState) -> None:
-    first = world.submit()
-    second = world.submit(needs=[first])
-    third = world.submit(needs=[second])
-    fence = world.claim(first)
+def test_job_fails_with_what_it_needed(harness: Harness, end: JobState) -> None:
+    first = harness.submit()
+    second = harness.submit(needs=[first])
+    third = harness.submit(needs=[second])
+    fence = harness.claim(first)
     if end is JobState.CANCELLED:
-        with world.store.begin() as session:
+        with harness.store.begin() as session:
             jobs.request_cancel(session, first)
-    assert world.end(fence, end) == []
-    assert [world.state(job_id) for job_id in (second, third)] == [JobState.FAILED, JobState.FAILED]
-    assert reason(world, second).startswith(f"{GateError.code}: the train job {first}")
-    assert second in reason(world, third)
+    assert harness.end(fence, end) == []
+    assert [harness.state(job_id) for job_id in (second, third)] == [JobState.FAILED, JobState.FAILED]
+    assert reason(harness, second).startswith(f"{GateError.code}: the train job {first}")
+    assert second in reason(harness, third)
 
 
-def test_cancelling_a_waiting_job_settles_who_needs_it(world: World) -> None:
-    first = world.submit()
-    second = world.submit(needs=[first])
-    with world.store.begin() as session:
+def test_cancelling_a_waiting_job_settles_who_needs_it(harness: Harness) -> None:
+    first = harness.submit()
+    second = harness.submit(needs=[first])
+    with harness.store.begin() as session:
         jobs.request_cancel(session, first)
         completion.settle(session, first)
-    assert world.state(second) == JobState.FAILED
+    assert harness.state(second) == JobState.FAILED
 
 
-def test_paused_job_whose_need_failed_ends_too(world: World) -> None:
-    first = world.submit()
-    second = world.submit(needs=[first])
-    fence = world.claim(first)
-    with world.store.begin() as session:
+def test_paused_job_whose_need_failed_ends_too(harness: Harness) -> None:
+    first = harness.submit()
+    second = harness.submit(needs=[first])
+    fence = harness.claim(first)
+    with harness.store.begin() as session:
         jobs.request_pause(session, second)
-    world.end(fence, JobState.FAILED)
-    assert world.state(first) == JobState.FAILED
-    assert world.state(second) in (JobState.FAILED, JobState.PAUSED)
-    if world.state(second) == JobState.PAUSED:
-        with world.store.begin() as session:
+    harness.end(fence, JobState.FAILED)
+    assert harness.state(first) == JobState.FAILED
+    assert harness.state(second) in (JobState.FAILED, JobState.PAUSED)
+    if harness.state(second) == JobState.PAUSED:
+        with harness.store.begin() as session:
             jobs.resume(session, second)
             completion.settle(session, first)
-        assert world.state(second) == JobState.FAILED
+        assert harness.state(second) == JobState.FAILED
 
 
-def test_sanity_gate_opens_only_for_a_pass(world: World) -> None:
-    good, bad = world.submit("sanity"), world.submit("sanity")
-    behind_good, behind_bad = world.submit(needs=[good]), world.submit(needs=[bad])
-    assert world.end(world.claim(good), passed=True) == [behind_good]
-    assert world.end(world.claim(bad), passed=False) == []
-    assert world.state(behind_good) == JobState.QUEUED
-    assert "did not pass: the learning rate is too low" in reason(world, behind_bad)
+def test_sanity_gate_opens_only_for_a_pass(harness: Harness) -> None:
+    good, bad = harness.submit("sanity"), harness.submit("sanity")
+    behind_good, behind_bad = harness.submit(needs=[good]), harness.submit(needs=[bad])
+    assert harness.end(harness.claim(good), passed=True) == [behind_good]
+    assert harness.end(harness.claim(bad), passed=False) == []
+    assert harness.state(behind_good) == JobState.QUEUED
+    assert "did not pass: the learning rate is too low" in reason(harness, behind_bad)
 
 
-def test_shut_gate_names_the_reason_before_a_job_is_made(world: World) -> None:
-    bad = world.submit("sanity")
-    with world.store.read() as session:
+def test_shut_gate_names_the_reason_before_a_job_is_made(harness: Harness) -> None:
+    bad = harness.submit("sanity")
+    with harness.store.read() as session:
         assert completion.shut_gate(session, jobs.get(session, bad)) is None
-    world.end(world.claim(bad), passed=False)
-    with world.store.read() as session:
+    harness.end(harness.claim(bad), passed=False)
+    with harness.store.read() as session:
         assert "did not pass" in (completion.shut_gate(session, jobs.get(session, bad)) or "")
 
 
-def test_needed_job_is_not_removed_under_a_waiting_one(world: World) -> None:
-    first = world.submit()
-    second = world.submit(needs=[first])
-    with world.store.begin() as session, pytest.raises(InUseError, match=second):
+def test_needed_job_is_not_removed_under_a_waiting_one(harness: Harness) -> None:
+    first = harness.submit()
+    second = harness.submit(needs=[first])
+    with harness.store.begin() as session, pytest.raises(InUseError, match=second):
         jobs.remove(session, first)
 
 
-def test_import_fills_its_dataset_and_frees_who_waits(world: World) -> None:
-    with world.store.begin() as session:
+def test_import_fills_its_dataset_and_frees_who_waits(harness: Harness) -> None:
+    with harness.store.begin() as session:
         row = datasets.create(session, "digits", BuiltinSource(kind="builtin"))
         waiting = jobs.create(session, spec(), dataset_id=row.id, needs=[(row.job_id, "dataset")]).id
-    fence = world.claim(row.job_id)
-    with world.store.begin() as session:
+    fence = harness.claim(row.job_id)
+    with harness.store.begin() as session:
         jobs.hold(session, fence)
         datasets.fill(session, row.id, DatasetContent(hash="h" * 64, profile=a_profile()))
-    assert world.end(fence) == [waiting]
-    with world.store.read() as session:
+    assert harness.end(fence) == [waiting]
+    with harness.store.read() as session:
         ready = datasets.get(session, "digits")
         assert (ready.state, ready.hash) == (DatasetState.READY, "h" * 64)
         assert datasets.profile(ready) == a_profile()
         assert datasets.get(session, row.id).name == "digits"
 
 
-def test_failed_import_fails_its_dataset_and_who_waits(world: World) -> None:
-    with world.store.begin() as session:
+def test_failed_import_fails_its_dataset_and_who_waits(harness: Harness) -> None:
+    with harness.store.begin() as session:
         row = datasets.create(session, "digits", BuiltinSource(kind="builtin"))
         waiting = jobs.create(session, spec(), dataset_id=row.id, needs=[(row.job_id, "dataset")]).id
-    fence = world.claim(row.job_id)
-    with world.store.begin() as session:
+    fence = harness.claim(row.job_id)
+    with harness.store.begin() as session:
         error = WorkerLostError("the worker was lost").problem()
         completion.end(session, row.job_id, JobState.FAILED, fence=fence, error=error)
-    with world.store.read() as session:
+    with harness.store.read() as session:
         assert datasets.get(session, "digits").state == DatasetState.FAILED
         assert session.get_one(JobRow, row.job_id).error == error.model_dump(mode="json")
-    assert "the worker was lost" in reason(world, waiting)
+    assert "the worker was lost" in reason(harness, waiting)
 
 
 def a_profile() -> Profile:

@@ -12,7 +12,7 @@ from service.store import files, jobs
 from service.store.artifacts import StoredFile
 from service.store.jobs import Fence
 from service.sweeper import sweep
-from tests.service.conftest import World
+from tests.service.conftest import Harness
 
 SEARCH = TuneSpec.model_validate(
     {
@@ -25,127 +25,127 @@ SEARCH = TuneSpec.model_validate(
 
 
 @pytest.fixture
-def fence(world: World) -> Fence:
+def fence(harness: Harness) -> Fence:
     """A search that runs."""
-    with world.store.begin() as session:
+    with harness.store.begin() as session:
         job_id = jobs.create(session, SEARCH).id
-    return world.claim(job_id)
+    return harness.claim(job_id)
 
 
-def start(world: World, fence: Fence, count: int = 2) -> list[str]:
-    with world.store.begin() as session:
+def start(harness: Harness, fence: Fence, count: int = 2) -> list[str]:
+    with harness.store.begin() as session:
         jobs.hold(session, fence)
         return runners.start(session, fence.job_id, SEARCH, count)
 
 
-def states(world: World, ids: Iterable[str]) -> list[JobState]:
-    return [world.state(job_id) for job_id in ids]
+def states(harness: Harness, ids: Iterable[str]) -> list[JobState]:
+    return [harness.state(job_id) for job_id in ids]
 
 
-def test_runners_are_numbered_and_started_once(world: World, fence: Fence) -> None:
-    first = start(world, fence)
-    assert [world.job(job_id).spec["number"] for job_id in first] == [2, 3]
-    assert {(world.job(job_id).kind, world.job(job_id).parent_id) for job_id in first} == {
+def test_runners_are_numbered_and_started_once(harness: Harness, fence: Fence) -> None:
+    first = start(harness, fence)
+    assert [harness.job(job_id).spec["number"] for job_id in first] == [2, 3]
+    assert {(harness.job(job_id).kind, harness.job(job_id).parent_id) for job_id in first} == {
         ("tune-runner", fence.job_id)
     }
-    assert start(world, fence) == first
-    world.end(world.claim(first[0]), JobState.FAILED)
-    again = start(world, fence)
+    assert start(harness, fence) == first
+    harness.end(harness.claim(first[0]), JobState.FAILED)
+    again = start(harness, fence)
     assert again[0] == first[1]
-    assert world.job(again[1]).spec["number"] == 2
+    assert harness.job(again[1]).spec["number"] == 2
 
 
-def test_runners_are_listed_only_when_asked_for(world: World, fence: Fence) -> None:
-    started = start(world, fence)
-    with world.store.read() as session:
+def test_runners_are_listed_only_when_asked_for(harness: Harness, fence: Fence) -> None:
+    started = start(harness, fence)
+    with harness.store.read() as session:
         assert [row.id for row in jobs.list_page(session)[0]] == [fence.job_id]
         assert jobs.list_page(session, parent=fence.job_id)[0] == []
         assert {row.id for row in jobs.list_page(session, kind="tune-runner")[0]} == set(started)
 
 
 @pytest.mark.parametrize("end", [JobState.SUCCEEDED, JobState.FAILED])
-def test_runners_end_with_their_search(world: World, fence: Fence, end: JobState) -> None:
-    running, waiting = start(world, fence)
-    theirs = world.claim(running)
-    world.end(fence, end)
-    assert states(world, [running, waiting]) == [JobState.CANCELLING, JobState.CANCELLED]
-    world.end(theirs, JobState.CANCELLED)
-    assert world.state(running) == JobState.CANCELLED
+def test_runners_end_with_their_search(harness: Harness, fence: Fence, end: JobState) -> None:
+    running, waiting = start(harness, fence)
+    theirs = harness.claim(running)
+    harness.end(fence, end)
+    assert states(harness, [running, waiting]) == [JobState.CANCELLING, JobState.CANCELLED]
+    harness.end(theirs, JobState.CANCELLED)
+    assert harness.state(running) == JobState.CANCELLED
 
 
-def test_runners_are_cancelled_with_their_search(world: World, fence: Fence) -> None:
-    started = start(world, fence)
-    world.claim(started[0])
-    with world.store.begin() as session:
+def test_runners_are_cancelled_with_their_search(harness: Harness, fence: Fence) -> None:
+    started = start(harness, fence)
+    harness.claim(started[0])
+    with harness.store.begin() as session:
         jobs.request_cancel(session, fence.job_id)
-    assert states(world, [fence.job_id, *started]) == [
+    assert states(harness, [fence.job_id, *started]) == [
         JobState.CANCELLING,
         JobState.CANCELLING,
         JobState.CANCELLED,
     ]
 
 
-def test_runners_pause_and_go_on_with_their_search(world: World, fence: Fence) -> None:
-    started = start(world, fence)
-    theirs = world.claim(started[0])
-    with world.store.begin() as session:
+def test_runners_pause_and_go_on_with_their_search(harness: Harness, fence: Fence) -> None:
+    started = start(harness, fence)
+    theirs = harness.claim(started[0])
+    with harness.store.begin() as session:
         jobs.request_pause(session, fence.job_id)
-    assert states(world, started) == [JobState.PAUSING, JobState.PAUSED]
-    with world.store.begin() as session:
+    assert states(harness, started) == [JobState.PAUSING, JobState.PAUSED]
+    with harness.store.begin() as session:
         jobs.transition(session, theirs.job_id, JobState.PAUSED, fence=theirs)
         jobs.transition(session, fence.job_id, JobState.PAUSED, fence=fence)
         jobs.resume(session, fence.job_id)
-    assert states(world, started) == [JobState.PAUSED, JobState.PAUSED]
-    assert sorted(start(world, world.claim(fence.job_id))) == sorted(started)
-    assert states(world, started) == [JobState.QUEUED, JobState.QUEUED]
+    assert states(harness, started) == [JobState.PAUSED, JobState.PAUSED]
+    assert sorted(start(harness, harness.claim(fence.job_id))) == sorted(started)
+    assert states(harness, started) == [JobState.QUEUED, JobState.QUEUED]
 
 
-def test_runners_leave_their_slots_to_a_search_that_waits_again(world: World, fence: Fence) -> None:
-    started = start(world, fence)
-    theirs = world.claim(started[0])
-    with world.store.begin() as session:
+def test_runners_leave_their_slots_to_a_search_that_waits_again(harness: Harness, fence: Fence) -> None:
+    started = start(harness, fence)
+    theirs = harness.claim(started[0])
+    with harness.store.begin() as session:
         completion.requeue(session, fence, lost=True)
-    assert states(world, started) == [JobState.QUEUED, JobState.QUEUED]
-    with world.store.begin() as session, pytest.raises(jobs.LostLeaseError):
+    assert states(harness, started) == [JobState.QUEUED, JobState.QUEUED]
+    with harness.store.begin() as session, pytest.raises(jobs.LostLeaseError):
         jobs.hold(session, theirs)
-    with world.store.read() as session:
+    with harness.store.read() as session:
         assert [row.id for row in jobs.waiting(session)] == [fence.job_id, *started]
 
 
-def test_a_runners_end_does_not_touch_its_search(world: World, fence: Fence) -> None:
-    started = start(world, fence)
-    world.end(world.claim(started[0]), JobState.FAILED)
-    with world.store.begin() as session:
+def test_a_runners_end_does_not_touch_its_search(harness: Harness, fence: Fence) -> None:
+    started = start(harness, fence)
+    harness.end(harness.claim(started[0]), JobState.FAILED)
+    with harness.store.begin() as session:
         jobs.request_cancel(session, started[1])
-    assert world.state(fence.job_id) == JobState.RUNNING
+    assert harness.state(fence.job_id) == JobState.RUNNING
 
 
-def test_runners_are_removed_with_their_search(world: World, fence: Fence) -> None:
-    started = start(world, fence)
-    theirs = world.claim(started[0])
-    world.end(fence)
-    with world.store.begin() as session:
+def test_runners_are_removed_with_their_search(harness: Harness, fence: Fence) -> None:
+    started = start(harness, fence)
+    theirs = harness.claim(started[0])
+    harness.end(fence)
+    with harness.store.begin() as session:
         assert set(jobs.remove(session, fence.job_id)) == {fence.job_id, *started}
-    with world.store.begin() as session, pytest.raises(jobs.LostLeaseError):
+    with harness.store.begin() as session, pytest.raises(jobs.LostLeaseError):
         jobs.hold(session, theirs)
 
 
-def test_files_of_runners_go_when_their_search_has_ended(world: World, fence: Fence, tmp_path: Path) -> None:
-    running, _ = start(world, fence)
-    theirs = world.claim(running)
+def test_files_of_runners_go_when_their_search_has_ended(harness: Harness, fence: Fence, tmp_path: Path) -> None:
+    running, _ = start(harness, fence)
+    theirs = harness.claim(running)
     (tmp_path / "state").write_text("x")
     key = f"jobs/{running}/attempt-1/trial-00003.pt"
-    stored: StoredFile = world.store.artifacts.put(key, tmp_path / "state")
-    with world.store.begin() as session:
+    stored: StoredFile = harness.store.artifacts.put(key, tmp_path / "state")
+    with harness.store.begin() as session:
         files.put(session, running, "trial-00003.pt", "last", stored)
         found = runners.file_of(session, fence.job_id, "trial-00003.pt")
         assert found is not None
         assert found.artifact == key
         assert runners.file_of(session, fence.job_id, "trial-00004.pt") is None
         assert runners.forget_files(session) == []
-    world.end(fence)
-    world.end(theirs, JobState.CANCELLED)
-    assert sweep(world.store, lambda ids: True)
-    assert world.store.artifacts.keys("jobs") == []
-    with world.store.read() as session:
+    harness.end(fence)
+    harness.end(theirs, JobState.CANCELLED)
+    assert sweep(harness.store, lambda ids: True)
+    assert harness.store.artifacts.keys("jobs") == []
+    with harness.store.read() as session:
         assert files.of(session, running) == []

@@ -10,7 +10,7 @@ from service.errors import AuthError, InvalidRequestError, NotFoundError
 from service.store import idempotency, keys, workers
 from service.store.session import Store, now
 from service.store.tables import IdempotencyRow, KeyRow, WorkerRow
-from tests.service.conftest import World
+from tests.service.conftest import Harness
 
 
 def test_key_opens_until_it_is_revoked(store: Store) -> None:
@@ -78,20 +78,20 @@ def test_answers_are_forgotten_after_a_day(store: Store) -> None:
         assert session.execute(sa.select(IdempotencyRow.key)).scalars().all() == ["new"]
 
 
-def test_worker_lives_drains_and_leaves(world: World) -> None:
-    with world.store.begin() as session:
+def test_worker_lives_drains_and_leaves(harness: Harness) -> None:
+    with harness.store.begin() as session:
         workers.register(session, "w1", host="h", pid=1, slots=2, devices=[{"device": "cpu"}])
-    fence = world.claim(world.submit(), "w1")
-    with world.store.begin() as session:
+    fence = harness.claim(harness.submit(), "w1")
+    with harness.store.begin() as session:
         assert not workers.beat(session, "w1")
         assert [row.id for row in workers.alive(session, 60)] == ["w1"]
         assert workers.jobs_of(session, "w1") == [fence.job_id]
         workers.drain(session, "w1")
-    with world.store.begin() as session:
+    with harness.store.begin() as session:
         assert workers.beat(session, "w1")
         assert workers.beat(session, "unknown")
         workers.leave(session, "w1")
-    with world.store.read() as session:
+    with harness.store.read() as session:
         assert workers.alive(session, 60) == []
 
 

@@ -18,7 +18,7 @@ from service.store import datasets, events, jobs
 from service.store.ids import new_id
 from service.store.jobs import Fence, LostLeaseError
 from service.store.tables import JobRow
-from tests.service.conftest import World, spec
+from tests.service.conftest import Harness, spec
 
 CLAIMER = """
 import random, sys
@@ -58,8 +58,8 @@ def together(*calls: Callable[[], object]) -> list[BaseException | None]:
     return raised
 
 
-def test_processes_claim_each_job_exactly_once(world: World, database_url: str) -> None:
-    ids = [world.submit() for _ in range(30)]
+def test_processes_claim_each_job_exactly_once(harness: Harness, database_url: str) -> None:
+    ids = [harness.submit() for _ in range(30)]
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", CLAIMER, database_url, f"w{number}", *ids],
@@ -82,70 +82,70 @@ def test_processes_claim_each_job_exactly_once(world: World, database_url: str) 
         won += output.split()
         assert process.returncode == 0
     assert sorted(won) == sorted(ids)
-    assert {world.job(job_id).attempt for job_id in ids} == {1}
+    assert {harness.job(job_id).attempt for job_id in ids} == {1}
 
 
-def test_event_numbers_of_many_writers_have_no_gaps(world: World) -> None:
-    job_id = world.submit()
+def test_event_numbers_of_many_writers_have_no_gaps(harness: Harness) -> None:
+    job_id = harness.submit()
 
     def write() -> None:
         for _ in range(15):
-            with world.store.begin() as session:
+            with harness.store.begin() as session:
                 events.append(session, job_id, [events.NewEvent("log", {"message": "x"})] * 2)
 
     assert together(*[write] * 4) == [None] * 4
-    with world.store.read() as session:
+    with harness.store.read() as session:
         assert [event.seq for event in events.after(session, job_id, 0)] == list(range(1, 122))
 
 
-def test_name_of_a_dataset_is_won_once(world: World) -> None:
+def test_name_of_a_dataset_is_won_once(harness: Harness) -> None:
     def create() -> None:
-        with world.store.begin() as session:
+        with harness.store.begin() as session:
             datasets.create(session, "digits", BuiltinSource(kind="builtin"))
 
     assert [error is None for error in together(*[create] * 5)].count(True) == 1
-    with world.store.read() as session:
+    with harness.store.read() as session:
         assert len(jobs.list_page(session, kind="import")[0]) == 1
 
 
 @pytest.mark.parametrize("round_", range(4))
-def test_job_is_free_when_the_two_it_needs_end_at_once(world: World, round_: int) -> None:
-    first, second = world.claim(world.submit()), world.claim(world.submit())
-    waiting = world.submit(needs=[first.job_id, second.job_id])
+def test_job_is_free_when_the_two_it_needs_end_at_once(harness: Harness, round_: int) -> None:
+    first, second = harness.claim(harness.submit()), harness.claim(harness.submit())
+    waiting = harness.submit(needs=[first.job_id, second.job_id])
     free: list[str] = []
 
     def end(fence: Fence) -> None:
-        free.extend(world.end(fence))
+        free.extend(harness.end(fence))
 
     assert together(lambda: end(first), lambda: end(second)) == [None, None]
     assert free == [waiting]
 
 
 @pytest.mark.parametrize("round_", range(4))
-def test_no_job_slips_through_a_gate_that_shuts(world: World, round_: int) -> None:
-    gate = world.claim(world.submit("sanity"))
+def test_no_job_slips_through_a_gate_that_shuts(harness: Harness, round_: int) -> None:
+    gate = harness.claim(harness.submit("sanity"))
 
     def submit() -> None:
-        with world.store.begin() as session:
+        with harness.store.begin() as session:
             row = jobs.create(session, spec(), needs=[(gate.job_id, "requires")])
             if reason := completion.shut_gate(session, jobs.get(session, gate.job_id)):
                 completion.end(session, row.id, JobState.FAILED, error=GateError(reason).problem())
 
-    assert together(submit, lambda: world.end(gate, passed=False)) == [None, None]
-    with world.store.read() as session:
+    assert together(submit, lambda: harness.end(gate, passed=False)) == [None, None]
+    with harness.store.read() as session:
         [row] = [row for row in jobs.list_page(session)[0] if row.id != gate.job_id]
     assert row.state == JobState.FAILED
 
 
 @pytest.mark.parametrize("round_", range(4))
-def test_needed_job_is_not_removed_while_a_job_that_needs_it_comes(world: World, round_: int) -> None:
-    first = world.submit()
+def test_needed_job_is_not_removed_while_a_job_that_needs_it_comes(harness: Harness, round_: int) -> None:
+    first = harness.submit()
 
     def remove() -> None:
-        with world.store.begin() as session:
+        with harness.store.begin() as session:
             jobs.remove(session, first)
 
-    creation, removal = together(lambda: world.submit(needs=[first]), remove)
+    creation, removal = together(lambda: harness.submit(needs=[first]), remove)
     if creation is None:
         assert isinstance(removal, InUseError)
     else:
@@ -154,17 +154,17 @@ def test_needed_job_is_not_removed_while_a_job_that_needs_it_comes(world: World,
 
 
 @pytest.mark.parametrize("round_", range(4))
-def test_cancel_and_end_leave_one_terminal_state(world: World, round_: int) -> None:
-    fence = world.claim(world.submit())
+def test_cancel_and_end_leave_one_terminal_state(harness: Harness, round_: int) -> None:
+    fence = harness.claim(harness.submit())
 
     def cancel() -> None:
-        with world.store.begin() as session:
+        with harness.store.begin() as session:
             jobs.request_cancel(session, fence.job_id)
 
-    cancelled, ended = together(cancel, lambda: world.end(fence))
+    cancelled, ended = together(cancel, lambda: harness.end(fence))
     assert cancelled is None or isinstance(cancelled, StateError)
     assert ended is None
-    with world.store.read() as session:
+    with harness.store.read() as session:
         types = Counter(event.type for event in events.after(session, fence.job_id, 0))
         assert is_terminal(JobState(session.get_one(JobRow, fence.job_id).state))
     assert types["end"] == 1

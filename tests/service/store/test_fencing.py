@@ -14,7 +14,7 @@ from service.store.artifacts import StoredFile
 from service.store.jobs import Fence, LostLeaseError, Signal
 from service.store.session import Store
 from service.store.tables import ChunkRow, EventRow, FileRow, ReportRow
-from tests.service.conftest import World
+from tests.service.conftest import Harness
 
 
 def write_everything(session: Session, fence: Fence) -> None:
@@ -33,85 +33,85 @@ def counts(store: Store) -> list[int]:
         return [session.execute(select(func.count()).select_from(table)).scalar_one() for table in tables]
 
 
-def requeued(world: World, fence: Fence) -> None:
+def requeued(harness: Harness, fence: Fence) -> None:
     """The attempt was given back and someone else has the job."""
-    with world.store.begin() as session:
+    with harness.store.begin() as session:
         completion.requeue(session, fence, lost=True)
-    world.claim(fence.job_id, "w2")
+    harness.claim(fence.job_id, "w2")
 
 
-def waiting_again(world: World, fence: Fence) -> None:
+def waiting_again(harness: Harness, fence: Fence) -> None:
     """The attempt was given back; nobody has the job."""
-    with world.store.begin() as session:
+    with harness.store.begin() as session:
         completion.requeue(session, fence, lost=True)
 
 
-def same_worker_again(world: World, fence: Fence) -> None:
+def same_worker_again(harness: Harness, fence: Fence) -> None:
     """The same worker has won the job's next attempt."""
-    with world.store.begin() as session:
+    with harness.store.begin() as session:
         completion.requeue(session, fence, lost=True)
-    world.claim(fence.job_id, fence.worker_id)
+    harness.claim(fence.job_id, fence.worker_id)
 
 
-def ended(world: World, fence: Fence) -> None:
+def ended(harness: Harness, fence: Fence) -> None:
     """The job has ended."""
-    world.end(fence)
+    harness.end(fence)
 
 
-def removed(world: World, fence: Fence) -> None:
+def removed(harness: Harness, fence: Fence) -> None:
     """The job is gone."""
-    world.end(fence)
-    with world.store.begin() as session:
+    harness.end(fence)
+    with harness.store.begin() as session:
         jobs.remove(session, fence.job_id)
 
 
 @pytest.mark.parametrize("happen", [requeued, waiting_again, same_worker_again, ended, removed])
-def test_stale_attempt_writes_nothing(world: World, happen: Callable[[World, Fence], None]) -> None:
-    fence = world.claim(world.submit())
-    happen(world, fence)
-    before = counts(world.store)
-    with pytest.raises(LostLeaseError), world.store.begin() as session:
+def test_stale_attempt_writes_nothing(harness: Harness, happen: Callable[[Harness, Fence], None]) -> None:
+    fence = harness.claim(harness.submit())
+    happen(harness, fence)
+    before = counts(harness.store)
+    with pytest.raises(LostLeaseError), harness.store.begin() as session:
         write_everything(session, fence)
-    with world.store.begin() as session:
+    with harness.store.begin() as session:
         assert jobs.heartbeat(session, fence, 60) is Signal.LOST
         assert jobs.peek(session, fence) is Signal.LOST
         assert not jobs.transition(session, fence.job_id, JobState.SUCCEEDED, fence=fence)
         assert not completion.requeue(session, fence, lost=True)
-    with pytest.raises(LostLeaseError), world.store.begin() as session:
+    with pytest.raises(LostLeaseError), harness.store.begin() as session:
         completion.end(session, fence.job_id, JobState.FAILED, fence=fence)
-    assert counts(world.store) == before
+    assert counts(harness.store) == before
 
 
-def test_other_worker_cannot_use_an_attempts_number(world: World) -> None:
-    fence = world.claim(world.submit())
-    with pytest.raises(LostLeaseError), world.store.begin() as session:
+def test_other_worker_cannot_use_an_attempts_number(harness: Harness) -> None:
+    fence = harness.claim(harness.submit())
+    with pytest.raises(LostLeaseError), harness.store.begin() as session:
         write_everything(session, Fence(fence.job_id, fence.attempt, "w2"))
 
 
-def test_current_attempt_writes_all_of_it(world: World) -> None:
-    fence = world.claim(world.submit())
-    with world.store.begin() as session:
+def test_current_attempt_writes_all_of_it(harness: Harness) -> None:
+    fence = harness.claim(harness.submit())
+    with harness.store.begin() as session:
         write_everything(session, fence)
-    assert counts(world.store) == [3, 1, 1, 1]
-    assert (world.job(fence.job_id).phase, world.job(fence.job_id).progress) == ("training", 0.5)
+    assert counts(harness.store) == [3, 1, 1, 1]
+    assert (harness.job(fence.job_id).phase, harness.job(fence.job_id).progress) == ("training", 0.5)
 
 
-def test_crash_between_the_writes_of_a_flush_leaves_none(world: World) -> None:
-    fence = world.claim(world.submit())
-    before = counts(world.store)
+def test_crash_between_the_writes_of_a_flush_leaves_none(harness: Harness) -> None:
+    fence = harness.claim(harness.submit())
+    before = counts(harness.store)
 
     def crash() -> None:
-        with world.store.begin() as session:
+        with harness.store.begin() as session:
             write_everything(session, fence)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         crash()
-    assert counts(world.store) == before
+    assert counts(harness.store) == before
 
 
-def test_lost_lease_that_nobody_took_back_may_be_renewed(world: World) -> None:
-    fence = world.claim(world.submit(), lease_seconds=-1)
-    with world.store.begin() as session:
+def test_lost_lease_that_nobody_took_back_may_be_renewed(harness: Harness) -> None:
+    fence = harness.claim(harness.submit(), lease_seconds=-1)
+    with harness.store.begin() as session:
         assert jobs.heartbeat(session, fence, 60) is Signal.NONE
         write_everything(session, fence)

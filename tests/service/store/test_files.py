@@ -10,7 +10,7 @@ from service.states import JobState
 from service.store import datasets, files, jobs, reports
 from service.store.artifacts import StoredFile
 from service.store.session import Store
-from tests.service.conftest import World, spec
+from tests.service.conftest import Harness, spec
 
 DIGITS = BuiltinSource(kind="builtin")
 
@@ -20,43 +20,43 @@ def stored(key: str) -> StoredFile:
     return StoredFile(key, 1, "0" * 64)
 
 
-def test_file_of_the_same_name_replaces_the_row_and_tells_the_old_key(world: World) -> None:
-    job_id = world.submit()
-    with world.store.begin() as session:
+def test_file_of_the_same_name_replaces_the_row_and_tells_the_old_key(harness: Harness) -> None:
+    job_id = harness.submit()
+    with harness.store.begin() as session:
         assert files.put(session, job_id, "model", "model", stored("a"), step=1, metrics={"loss": 0.5}) is None
         assert files.put(session, job_id, "model", "model", stored("b"), step=2) == "a"
         assert files.put(session, job_id, "model", "model", stored("b"), step=3) is None
-    with world.store.read() as session:
+    with harness.store.read() as session:
         row = files.named(session, job_id, "model")
         assert (row.artifact, row.step, row.metrics) == ("b", 3, {})
         with pytest.raises(NotReadyError):
             files.named(session, job_id, "other")
 
 
-def test_last_two_resume_checkpoints_and_the_best_are_kept(world: World) -> None:
-    job_id = world.submit()
-    with world.store.begin() as session:
+def test_last_two_resume_checkpoints_and_the_best_are_kept(harness: Harness) -> None:
+    job_id = harness.submit()
+    with harness.store.begin() as session:
         for step in (1, 2, 3, 4):
             files.put(session, job_id, f"last-{step}", "last", stored(f"k{step}"), step=step)
         files.put(session, job_id, "best", "best", stored("best"), step=1)
         assert sorted(files.prune(session, job_id)) == ["k1", "k2"]
         assert files.prune(session, job_id) == []
-    with world.store.begin() as session:
+    with harness.store.begin() as session:
         assert [row.name for row in files.of(session, job_id, "last")] == ["last-4", "last-3"]
         assert [row.name for row in files.of(session, job_id, "best")] == ["best"]
         files.remove(session, job_id)
-    with world.store.read() as session:
+    with harness.store.read() as session:
         assert files.of(session, job_id) == []
 
 
-def test_report_of_a_later_attempt_replaces_the_first(world: World) -> None:
-    job_id = world.submit()
-    with world.store.begin() as session:
+def test_report_of_a_later_attempt_replaces_the_first(harness: Harness) -> None:
+    job_id = harness.submit()
+    with harness.store.begin() as session:
         reports.put(session, job_id, 1, "confusion:val", {"a": 1})
         reports.put(session, job_id, 2, "confusion:val", {"a": 2})
         reports.put(session, job_id, 2, "confusion:test", {"a": 3})
         reports.put(session, job_id, 2, "result", {"a": 4})
-    with world.store.read() as session:
+    with harness.store.read() as session:
         assert reports.get(session, job_id, "confusion:val") == {"a": 2}
         assert reports.get(session, job_id, "none") is None
         assert reports.named(session, job_id, "confusion:") == {"confusion:val": {"a": 2}, "confusion:test": {"a": 3}}
@@ -66,21 +66,21 @@ def test_report_of_a_later_attempt_replaces_the_first(world: World) -> None:
     ("value", "kept"),
     [(math.nan, None), (-math.inf, None), (1e308, 1e308), ("é\u2028 \x00", "é\u2028 \x00"), (2**70, 2**70), ({}, {})],
 )
-def test_any_value_can_be_reported(world: World, value: object, kept: object) -> None:
-    job_id = world.submit()
-    with world.store.begin() as session:
+def test_any_value_can_be_reported(harness: Harness, value: object, kept: object) -> None:
+    job_id = harness.submit()
+    with harness.store.begin() as session:
         reports.put(session, job_id, 1, "result", {"value": value, "more": [value]})
-    with world.store.read() as session:
+    with harness.store.read() as session:
         assert reports.get(session, job_id, "result") == {"value": kept, "more": [kept]}
 
 
-def test_file_name_that_is_no_text_can_be_reported(world: World) -> None:
-    job_id = world.submit()
-    with world.store.begin() as session:
+def test_file_name_that_is_no_text_can_be_reported(harness: Harness) -> None:
+    job_id = harness.submit()
+    with harness.store.begin() as session:
         reports.put(
             session, job_id, 1, "result", {"file": b"caf\xe9.png".decode("utf8", "surrogateescape"), "x": math.nan}
         )
-    with world.store.read() as session:
+    with harness.store.read() as session:
         report = reports.get(session, job_id, "result")
     assert report == {"file": "caf?.png", "x": None}
 
@@ -102,18 +102,18 @@ def test_datasets_are_listed_newest_first(store: Store) -> None:
     assert end is None
 
 
-def test_dataset_in_use_is_not_removed(world: World) -> None:
-    with world.store.begin() as session:
+def test_dataset_in_use_is_not_removed(harness: Harness) -> None:
+    with harness.store.begin() as session:
         row = datasets.create(session, "digits", DIGITS)
         with pytest.raises(InUseError, match="importing"):
             datasets.remove(session, "digits")
-    world.end(world.claim(row.job_id), JobState.FAILED)
-    with world.store.begin() as session:
+    harness.end(harness.claim(row.job_id), JobState.FAILED)
+    with harness.store.begin() as session:
         job_id = jobs.create(session, spec(), dataset_id=row.id).id
         with pytest.raises(InUseError, match=job_id):
             datasets.remove(session, row.id)
-    world.end(world.claim(job_id))
-    with world.store.begin() as session:
+    harness.end(harness.claim(job_id))
+    with harness.store.begin() as session:
         assert datasets.remove(session, "digits").id == row.id
-    with world.store.read() as session, pytest.raises(NotFoundError):
+    with harness.store.read() as session, pytest.raises(NotFoundError):
         datasets.get(session, "digits")

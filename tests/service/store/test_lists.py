@@ -12,70 +12,70 @@ from service.states import JobState, Relation
 from service.store import datasets, jobs
 from service.store.jobs import Parent
 from service.store.session import Store
-from tests.service.conftest import World, spec
+from tests.service.conftest import Harness, spec
 
 
-def listed(world: World, **filters: Any) -> list[str]:
+def listed(harness: Harness, **filters: Any) -> list[str]:
     """Ids of the first page."""
-    with world.store.read() as session:
+    with harness.store.read() as session:
         return [row.id for row in jobs.list_page(session, **filters)[0]]
 
 
-def test_pages_cover_everything_once_newest_first(world: World) -> None:
-    made = [world.submit() for _ in range(7)]
+def test_pages_cover_everything_once_newest_first(harness: Harness) -> None:
+    made = [harness.submit() for _ in range(7)]
     seen: list[str] = []
     cursor: str | None = None
     for _ in range(4):
-        with world.store.read() as session:
+        with harness.store.read() as session:
             rows, cursor = jobs.list_page(session, limit=2, cursor=cursor)
         seen += [row.id for row in rows]
-        world.submit()  # what comes meanwhile shifts nothing
+        harness.submit()  # what comes meanwhile shifts nothing
     assert cursor is None
     assert seen == sorted(made, reverse=True)
 
 
-def test_full_last_page_ends_the_list(world: World) -> None:
+def test_full_last_page_ends_the_list(harness: Harness) -> None:
     for _ in range(4):
-        world.submit()
-    with world.store.read() as session:
+        harness.submit()
+    with harness.store.read() as session:
         _, cursor = jobs.list_page(session, limit=4)
     assert cursor is None
 
 
-def test_filters_combine(world: World) -> None:
-    wanted = world.submit("sanity", labels={"team": "a", "run": "1"})
-    world.submit("sanity", labels={"team": "b"})
-    other = world.submit(labels={"team": "a"})
-    world.claim(wanted)
-    assert listed(world, kind="sanity", state=JobState.RUNNING) == [wanted]
-    assert listed(world, label="team=a", kind="sanity") == [wanted]
-    assert listed(world, label="team=a") == [other, wanted]
-    assert listed(world, label="run") == [wanted]
-    assert listed(world, label="team=c") == []
-    assert listed(world, state=JobState.FAILED) == []
+def test_filters_combine(harness: Harness) -> None:
+    wanted = harness.submit("sanity", labels={"team": "a", "run": "1"})
+    harness.submit("sanity", labels={"team": "b"})
+    other = harness.submit(labels={"team": "a"})
+    harness.claim(wanted)
+    assert listed(harness, kind="sanity", state=JobState.RUNNING) == [wanted]
+    assert listed(harness, label="team=a", kind="sanity") == [wanted]
+    assert listed(harness, label="team=a") == [other, wanted]
+    assert listed(harness, label="run") == [wanted]
+    assert listed(harness, label="team=c") == []
+    assert listed(harness, state=JobState.FAILED) == []
 
 
-def test_parent_and_dataset_filter(world: World) -> None:
-    first = world.submit()
-    with world.store.begin() as session:
+def test_parent_and_dataset_filter(harness: Harness) -> None:
+    first = harness.submit()
+    with harness.store.begin() as session:
         child = jobs.create(session, spec(), parent=Parent(first, Relation.CHILD), dataset_id="d1").id
-    assert listed(world, parent=first) == [child]
-    assert listed(world, dataset="d1") == [child]
+    assert listed(harness, parent=first) == [child]
+    assert listed(harness, dataset="d1") == [child]
 
 
-def test_imports_are_hidden_unless_asked_for(world: World) -> None:
-    job_id = world.submit()
-    with world.store.begin() as session:
+def test_imports_are_hidden_unless_asked_for(harness: Harness) -> None:
+    job_id = harness.submit()
+    with harness.store.begin() as session:
         row = datasets.create(session, "digits", BuiltinSource(kind="builtin"))
-    assert listed(world) == [job_id]
-    assert listed(world, kind="import") == [row.job_id]
+    assert listed(harness) == [job_id]
+    assert listed(harness, kind="import") == [row.job_id]
 
 
-def test_queue_is_ordered_by_priority_then_age(world: World) -> None:
-    low, first, second = world.submit(priority=-1), world.submit(), world.submit()
-    urgent = world.submit(priority=5)
-    blocked = world.submit(priority=9, needs=[low])
-    with world.store.read() as session:
+def test_queue_is_ordered_by_priority_then_age(harness: Harness) -> None:
+    low, first, second = harness.submit(priority=-1), harness.submit(), harness.submit()
+    urgent = harness.submit(priority=5)
+    blocked = harness.submit(priority=9, needs=[low])
+    with harness.store.read() as session:
         order = [row.id for row in jobs.waiting(session)]
         assert order == [urgent, first, second, low]
         assert [jobs.position(session, jobs.get(session, job_id)) for job_id in (blocked, urgent, low)] == [1, 2, 5]

@@ -18,7 +18,7 @@ from service.store.migrate import upgrade
 from service.store.points import CHUNK_POINTS, POINT
 from service.store.session import Store
 from service.store.tables import ChunkRow
-from tests.service.conftest import World, spec
+from tests.service.conftest import Harness, spec
 
 
 def steps(first: int, last: int, name: str = "train/loss") -> list[StepRecord]:
@@ -40,20 +40,20 @@ def epoch(number: int, step: int, loss: float = 0.5) -> EpochRecord:
     )
 
 
-def values(world: World, job_id: str, name: str = "train/loss") -> list[float]:
+def values(harness: Harness, job_id: str, name: str = "train/loss") -> list[float]:
     """Every value of a series."""
-    with world.store.read() as session:
+    with harness.store.read() as session:
         found = metrics.read(session, job_id, [name])
     return [float(value) for value in found[name]["value"]] if name in found else []
 
 
-def test_points_come_back_in_order(world: World) -> None:
-    job_id = world.submit()
+def test_points_come_back_in_order(harness: Harness) -> None:
+    job_id = harness.submit()
     for first, last in ((1, 3), (4, 4), (5, 2000), (2001, 2003)):
-        with world.store.begin() as session:
+        with harness.store.begin() as session:
             metrics.write(session, job_id, steps(first, last))
-    assert values(world, job_id) == [float(step) for step in range(1, 2004)]
-    with world.store.read() as session:
+    assert values(harness, job_id) == [float(step) for step in range(1, 2004)]
+    with harness.store.read() as session:
         points = metrics.read(session, job_id, from_step=1999)["train/loss"]
         assert list(points["step"]) == [1999, 2000, 2001, 2002, 2003]
         assert list(points["epoch"]) == [20, 21, 21, 21, 21]
@@ -62,78 +62,78 @@ def test_points_come_back_in_order(world: World) -> None:
     assert chunks == math.ceil(2003 / CHUNK_POINTS)
 
 
-def test_writing_again_changes_nothing(world: World) -> None:
-    job_id = world.submit()
+def test_writing_again_changes_nothing(harness: Harness) -> None:
+    job_id = harness.submit()
     for _ in range(2):
-        with world.store.begin() as session:
+        with harness.store.begin() as session:
             metrics.write(session, job_id, [*steps(1, 700), epoch(1, 700)])
-    assert values(world, job_id) == [float(step) for step in range(1, 701)]
-    with world.store.read() as session:
+    assert values(harness, job_id) == [float(step) for step in range(1, 701)]
+    with harness.store.read() as session:
         assert len(metrics.epochs(session, job_id)) == 1
 
 
-def test_values_that_are_not_finite_survive(world: World) -> None:
-    job_id = world.submit()
+def test_values_that_are_not_finite_survive(harness: Harness) -> None:
+    job_id = harness.submit()
     odd = [math.nan, math.inf, -math.inf, 1e-320, -0.0, 1.5]
-    with world.store.begin() as session:
+    with harness.store.begin() as session:
         metrics.write(session, job_id, [StepRecord(n, 1, {"train/loss": v}) for n, v in enumerate(odd, 1)])
         metrics.write(session, job_id, [epoch(1, 6, math.nan), epoch(2, 12, math.inf)])
-    assert [repr(value) for value in values(world, job_id)] == [repr(value) for value in odd]
-    with world.store.read() as session:
+    assert [repr(value) for value in values(harness, job_id)] == [repr(value) for value in odd]
+    with harness.store.read() as session:
         assert [row.data["train"]["loss"] for row in metrics.epochs(session, job_id)] == ["nan", "inf"]
 
 
-def test_epochs_become_series_and_rows(world: World) -> None:
-    job_id = world.submit()
-    with world.store.begin() as session:
+def test_epochs_become_series_and_rows(harness: Harness) -> None:
+    job_id = harness.submit()
+    with harness.store.begin() as session:
         metrics.write(session, job_id, [epoch(1, 10), epoch(2, 20)])
-    assert values(world, job_id, "epoch/val/loss") == [1.0, 1.0]
-    assert values(world, job_id, "epoch/probe/clean_loss") == [0.25, 0.25]
-    with world.store.read() as session:
+    assert values(harness, job_id, "epoch/val/loss") == [1.0, 1.0]
+    assert values(harness, job_id, "epoch/probe/clean_loss") == [0.25, 0.25]
+    with harness.store.read() as session:
         rows = metrics.epochs(session, job_id)
     assert [(row.epoch, row.step, row.data["is_best"]) for row in rows] == [(1, 10, True), (2, 20, False)]
     assert rows[0].data["probes"] == {"clean_loss": 0.25}
 
 
 @pytest.mark.parametrize("step", [0, 1, CHUNK_POINTS - 1, CHUNK_POINTS, CHUNK_POINTS + 1, 1500, 5000])
-def test_truncate_drops_what_came_after(world: World, step: int) -> None:
-    job_id, other = world.submit(), world.submit()
-    with world.store.begin() as session:
+def test_truncate_drops_what_came_after(harness: Harness, step: int) -> None:
+    job_id, other = harness.submit(), harness.submit()
+    with harness.store.begin() as session:
         metrics.write(session, job_id, [*steps(1, 2000), epoch(1, 1000), epoch(2, 2000)])
         metrics.write(session, other, steps(1, 10))
-    with world.store.begin() as session:
+    with harness.store.begin() as session:
         metrics.truncate_after(session, job_id, step)
     kept = min(step, 2000)
-    assert values(world, job_id) == [float(each) for each in range(1, kept + 1)]
-    with world.store.begin() as session:
+    assert values(harness, job_id) == [float(each) for each in range(1, kept + 1)]
+    with harness.store.begin() as session:
         assert [row.step for row in metrics.epochs(session, job_id)] == [s for s in (1000, 2000) if s <= step]
         metrics.write(session, job_id, steps(kept + 1, kept + 10))
-    assert values(world, job_id) == [float(each) for each in range(1, kept + 11)]
-    assert len(values(world, other)) == 10
+    assert values(harness, job_id) == [float(each) for each in range(1, kept + 11)]
+    assert len(values(harness, other)) == 10
 
 
-def test_downsampled_series_keeps_ends_extremes_and_odd_values(world: World) -> None:
-    job_id = world.submit()
+def test_downsampled_series_keeps_ends_extremes_and_odd_values(harness: Harness) -> None:
+    job_id = harness.submit()
     records = steps(1, 5000)
     records[2345] = StepRecord(2346, 1, {"train/loss": 1e6})
     records[3456] = StepRecord(3457, 1, {"train/loss": math.nan})
-    with world.store.begin() as session:
+    with harness.store.begin() as session:
         metrics.write(session, job_id, records)
-    with world.store.read() as session:
+    with harness.store.read() as session:
         points = metrics.read(session, job_id, ["train/loss"], max_points=100)["train/loss"]
     assert len(points) <= 100
     assert {1, 5000, 2346, 3457} <= {int(step) for step in points["step"]}
     assert np.all(np.diff(points["step"]) > 0)
 
 
-def test_very_long_series_is_drawn_from_sketches_and_keeps_the_same(world: World) -> None:
-    job_id, count = world.submit(), 40 * CHUNK_POINTS + 100
+def test_very_long_series_is_drawn_from_sketches_and_keeps_the_same(harness: Harness) -> None:
+    job_id, count = harness.submit(), 40 * CHUNK_POINTS + 100
     value = np.random.default_rng(0).normal(size=count)
     value[[7_000, 12_000]], value[[3_000, 15_555, 15_556]] = (50.0, -50.0), (math.nan, math.inf, -math.inf)
     records = [StepRecord(step, 1, {"train/loss": float(each)}) for step, each in enumerate(value, 1)]
-    with world.store.begin() as session:
+    with harness.store.begin() as session:
         metrics.write(session, job_id, records)
-    with world.store.read() as session:
+    with harness.store.read() as session:
         points = metrics.read(session, job_id, ["train/loss"], from_step=100, max_points=100)["train/loss"]
         everything = metrics.read(session, job_id, ["train/loss"])["train/loss"]
     assert len(everything) == count > metrics.SKETCHED_FROM * 100

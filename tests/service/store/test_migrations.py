@@ -18,7 +18,7 @@ from service.store.migrate import check_schema, upgrade
 from service.store.session import Store, make_engine
 from service.store.tables import Base
 from service.sweeper import sweep
-from tests.service.conftest import World, spec
+from tests.service.conftest import Harness, spec
 
 OLD, FAR = datetime(2026, 1, 1, tzinfo=UTC), datetime(2999, 1, 1, tzinfo=UTC)
 OLD_JOBS: dict[str, dict[str, Any]] = {
@@ -77,26 +77,26 @@ def old_store(empty_database_url: str, home: Path) -> Iterator[Store]:
 
 
 def test_old_jobs_keep_worker_and_notification_and_get_a_relation(old_store: Store) -> None:
-    world = World(old_store)
-    relations = {job_id: world.job(job_id).relation for job_id in OLD_JOBS}
+    harness = Harness(old_store)
+    relations = {job_id: harness.job(job_id).relation for job_id in OLD_JOBS}
     assert relations == {"train": None, "clone": "follow-up", "lost": None, "search": None, "runner": "child"}
-    assert [world.job(job_id).worker_id for job_id in ("clone", "lost", "search")] == [None, "w1", "w2"]
-    assert [world.job(job_id).notified_at for job_id in ("clone", "lost", "runner")] == [OLD, OLD, None]
+    assert [harness.job(job_id).worker_id for job_id in ("clone", "lost", "search")] == [None, "w1", "w2"]
+    assert [harness.job(job_id).notified_at for job_id in ("clone", "lost", "runner")] == [OLD, OLD, None]
     with old_store.read() as session:
         assert [row.id for row in jobs.list_page(session, label="team=a")[0]] == ["clone"]
 
 
 def test_old_jobs_run_on(old_store: Store) -> None:
-    world = World(old_store)
-    world.end(world.claim("clone"))
+    harness = Harness(old_store)
+    harness.end(harness.claim("clone"))
     notified: list[str] = []
     assert sweep(old_store, notified.extend)
-    assert (world.state("lost"), world.job("lost").lost_attempts) == (JobState.QUEUED, 1)
+    assert (harness.state("lost"), harness.job("lost").lost_attempts) == (JobState.QUEUED, 1)
     assert sorted(notified) == ["lost", "runner"]
-    assert world.claim("lost", "w3").attempt == 2
+    assert harness.claim("lost", "w3").attempt == 2
     with old_store.begin() as session:
         jobs.request_cancel(session, "search")
-    assert world.state("runner") == JobState.CANCELLED
+    assert harness.state("runner") == JobState.CANCELLED
 
 
 def test_newer_schema_is_refused(engine: sa.Engine) -> None:

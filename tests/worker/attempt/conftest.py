@@ -11,7 +11,7 @@ import pytest
 from service.settings import Settings
 from service.store.session import Store
 from tests.worker.attempt.attempts import Attempt
-from tests.worker.attempt.deck import Deck
+from tests.worker.attempt.store_client import StoreClient
 from worker.attempt.training_process import start_forkserver
 
 
@@ -27,8 +27,8 @@ def digits_home(sqlite_template: Path) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="tw-"))
     shutil.copyfile(sqlite_template, folder / "trainwright.db")
     store = Store(Settings(home=folder))
-    deck = Deck(store)
-    Attempt(store, deck.create_digits()).run()
+    client = StoreClient(store)
+    Attempt(store, client.create_digits()).run()
     store.close()
     yield folder
     shutil.rmtree(folder)
@@ -42,9 +42,9 @@ def settings(digits_home: Path, home: Path) -> Settings:
 
 
 @pytest.fixture
-def deck(settings: Settings) -> Iterator[Deck]:
+def client(settings: Settings) -> Iterator[StoreClient]:
     """Submits jobs and reads what became of them."""
     store = Store(settings)
-    yield Deck(store)
+    yield StoreClient(store)
     store.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("lease-")]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from service.store.session import Store
-from tests.worker.attempt.deck import PATIENCE_SECONDS, eventually
+from tests.polling import PATIENCE_SECONDS, eventually
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -14,59 +14,60 @@ from optuna.trial import TrialState
 
 from service.store import jobs, reports, studies
 from service.store.session import Store
+from tests.polling import Found, eventually
 from tests.worker.attempt.attempts import Attempt
-from tests.worker.attempt.deck import Deck, Found, eventually
+from tests.worker.attempt.store_client import StoreClient
 from worker.engine.tune import study
 
 LR = {"type": "categorical", "choices": [1e-6, 1e-2]}
 
 
-def imported(store: Store) -> Deck:
-    """A deck whose digits are ready."""
-    deck = Deck(store)
-    Attempt(store, deck.create_digits()).run()
-    return deck
+def imported(store: Store) -> StoreClient:
+    """A client whose digits are ready."""
+    client = StoreClient(store)
+    Attempt(store, client.create_digits()).run()
+    return client
 
 
-def search(deck: Deck, *, epochs: int = 1, **fields: Any) -> str:
+def search(client: StoreClient, *, epochs: int = 1, **fields: Any) -> str:
     """A queued search with one runner beside it; its first trial has the worse learning rate."""
     model = {"family": "mlp", "hidden": [16]}
     train = {"dataset": "digits", "epochs": epochs, "model": model, "optimizer": {"lr": 1e-6}, "early_stopping": None}
     spec = {"search_space": {"optimizer.lr": LR}, "sampler": "random", "pruner": "none", "parallelism": 2}
-    return deck.submit(kind="tune", train=train, **spec | fields)
+    return client.submit(kind="tune", train=train, **spec | fields)
 
 
-def runner_of(deck: Deck, job_id: str) -> str:
+def runner_of(client: StoreClient, job_id: str) -> str:
     """The job of the runner beside it, once there is one."""
 
     def look() -> str | None:
-        with deck.store.read() as session:
+        with client.store.read() as session:
             return session.execute(jobs.runners_of(job_id)).scalars().first()
 
-    return eventually(look, lambda: f"{deck.states(job_id)} {deck.job(job_id).error}")
+    return eventually(look, lambda: f"{client.states(job_id)} {client.job(job_id).error}")
 
 
-def trials(deck: Deck, job_id: str) -> list[dict[str, Any]]:
+def trials(client: StoreClient, job_id: str) -> list[dict[str, Any]]:
     """What is known of the trials so far."""
-    with deck.store.read() as session:
+    with client.store.read() as session:
         found = reports.named(session, job_id, "trial:").values()
     return sorted(found, key=lambda trial: int(trial["number"]))
 
 
-def completed(deck: Deck, job_id: str, runner: str, more_than: int = 0) -> list[dict[str, Any]]:
+def completed(client: StoreClient, job_id: str, runner: str, more_than: int = 0) -> list[dict[str, Any]]:
     """The trials that a runner has completed, once there are more than that."""
 
     def look() -> list[dict[str, Any]] | None:
-        found = [each for each in trials(deck, job_id) if (each["runner"], each["state"]) == (runner, "complete")]
+        found = [each for each in trials(client, job_id) if (each["runner"], each["state"]) == (runner, "complete")]
         return found if len(found) > more_than else None
 
-    return eventually(look, lambda: f"{trials(deck, job_id)} {deck.states(job_id)} {deck.job(job_id).error}")
+    return eventually(look, lambda: f"{trials(client, job_id)} {client.states(job_id)} {client.job(job_id).error}")
 
 
-def stopped_in_a_trial(deck: Deck, job_id: str, runner: str, pid: int) -> int:
+def stopped_in_a_trial(client: StoreClient, job_id: str, runner: str, pid: int) -> int:
     """Stops (SIGSTOP) the runner's process while it has a trial under way; returns the trial's number."""
-    in_slices(pid, lambda: _has_runner(deck, job_id) and is_unlocked(studies.address(deck.store, job_id)))
-    url = studies.address(deck.store, job_id)
+    in_slices(pid, lambda: _has_runner(client, job_id) and is_unlocked(studies.address(client.store, job_id)))
+    url = studies.address(client.store, job_id)
     storage = study._open(url)
     found = optuna.load_study(study_name=job_id, storage=storage)
 
@@ -95,8 +96,8 @@ def in_slices(pid: int, look: Callable[[], Found | None]) -> Found:
     return eventually(slice_)
 
 
-def _has_runner(deck: Deck, job_id: str) -> bool:
-    with deck.store.read() as session:
+def _has_runner(client: StoreClient, job_id: str) -> bool:
+    with client.store.read() as session:
         return session.execute(jobs.runners_of(job_id)).first() is not None
 
 

@@ -6,56 +6,56 @@ import signal
 from service.states import JobState
 from service.store import jobs
 from tests.worker.attempt.attempts import Attempt
-from tests.worker.attempt.deck import Deck
 from tests.worker.attempt.processes import has_ended
+from tests.worker.attempt.store_client import StoreClient
 
 LONG = {"epochs": 2000, "early_stopping": None, "checkpoint": {"every_steps": 50}}
 """Goes on until it is stopped."""
 
 
-def test_a_job_trains_and_leaves_everything_it_should(deck: Deck) -> None:
-    job_id = deck.submit(epochs=8)
-    Attempt(deck.store, job_id).run()
-    assert deck.states(job_id) == ["queued", "running", "succeeded"], deck.job(job_id).error
-    assert [event.data["phase"] for event in deck.events(job_id, "phase")] == [
+def test_a_job_trains_and_leaves_everything_it_should(client: StoreClient) -> None:
+    job_id = client.submit(epochs=8)
+    Attempt(client.store, job_id).run()
+    assert client.states(job_id) == ["queued", "running", "succeeded"], client.job(job_id).error
+    assert [event.data["phase"] for event in client.events(job_id, "phase")] == [
         "loading",
         "checkup",
         "training",
         "testing",
     ]
-    assert deck.report(job_id)["test"]["accuracy"] > 0.85
-    assert deck.report(job_id, "confusion:test")["split"] == "test"
-    steps = [step for step, _ in deck.series(job_id)["train/loss"]]
-    assert steps == list(range(1, deck.report(job_id)["steps"] + 1))
-    assert [name for name, _ in deck.files(job_id, "model")] == ["model.safetensors"]
-    assert deck.job(job_id).progress == 1.0
-    assert not (deck.store.settings.home / "scratch" / job_id).exists()
+    assert client.report(job_id)["test"]["accuracy"] > 0.85
+    assert client.report(job_id, "confusion:test")["split"] == "test"
+    steps = [step for step, _ in client.series(job_id)["train/loss"]]
+    assert steps == list(range(1, client.report(job_id)["steps"] + 1))
+    assert [name for name, _ in client.files(job_id, "model")] == ["model.safetensors"]
+    assert client.job(job_id).progress == 1.0
+    assert not (client.store.settings.home / "scratch" / job_id).exists()
 
 
-def test_the_first_step_is_written_before_the_run_goes_on_for_long(deck: Deck) -> None:
-    job_id = deck.submit(**LONG)
-    with Attempt(deck.store, job_id):
-        first = deck.seen(job_id, "metric")
-        with deck.store.begin() as session:
+def test_the_first_step_is_written_before_the_run_goes_on_for_long(client: StoreClient) -> None:
+    job_id = client.submit(**LONG)
+    with Attempt(client.store, job_id):
+        first = client.seen(job_id, "metric")
+        with client.store.begin() as session:
             jobs.request_cancel(session, job_id)
     assert first.data["step"] == 1
 
 
-def test_cancel_ends_the_process_and_keeps_a_checkpoint(deck: Deck) -> None:
-    job_id = deck.submit(**LONG | {"checkpoint": {"every_seconds": 10_000}})
-    with Attempt(deck.store, job_id) as attempt:
+def test_cancel_ends_the_process_and_keeps_a_checkpoint(client: StoreClient) -> None:
+    job_id = client.submit(**LONG | {"checkpoint": {"every_seconds": 10_000}})
+    with Attempt(client.store, job_id) as attempt:
         child = attempt.child()
-        deck.seen(job_id, "metric")
-        with deck.store.begin() as session:
+        client.seen(job_id, "metric")
+        with client.store.begin() as session:
             jobs.request_cancel(session, job_id)
-    row = deck.job(job_id)
+    row = client.job(job_id)
     assert (row.state, row.stop_reason) == ("cancelled", "cancelled")
-    assert deck.files(job_id, "last")
+    assert client.files(job_id, "last")
     assert has_ended(child)
 
 
-def test_a_process_that_does_not_stop_is_killed_after_the_grace_period(deck: Deck) -> None:
-    short = Deck(type(deck.store)(deck.store.settings.model_copy(update={"grace_seconds": 0.2})))
+def test_a_process_that_does_not_stop_is_killed_after_the_grace_period(client: StoreClient) -> None:
+    short = StoreClient(type(client.store)(client.store.settings.model_copy(update={"grace_seconds": 0.2})))
     job_id = short.submit(**LONG)
     with Attempt(short.store, job_id) as attempt:
         child = attempt.child()
@@ -69,52 +69,52 @@ def test_a_process_that_does_not_stop_is_killed_after_the_grace_period(deck: Dec
     short.store.close()
 
 
-def test_pause_and_resume_give_the_uninterrupted_run(deck: Deck) -> None:
+def test_pause_and_resume_give_the_uninterrupted_run(client: StoreClient) -> None:
     spec = {"epochs": 12, "early_stopping": None}
-    whole, parts = deck.submit(**spec), deck.submit(**spec)
-    Attempt(deck.store, whole).run()
-    with Attempt(deck.store, parts):
-        deck.seen(parts, "metric")
-        with deck.store.begin() as session:
+    whole, parts = client.submit(**spec), client.submit(**spec)
+    Attempt(client.store, whole).run()
+    with Attempt(client.store, parts):
+        client.seen(parts, "metric")
+        with client.store.begin() as session:
             jobs.request_pause(session, parts)
-    assert deck.job(parts).state == JobState.PAUSED
-    with deck.store.begin() as session:
+    assert client.job(parts).state == JobState.PAUSED
+    with client.store.begin() as session:
         jobs.resume(session, parts)
-    Attempt(deck.store, parts).run()
-    assert deck.series(parts) == deck.series(whole)
-    assert deck.files(parts, "model") == deck.files(whole, "model")
-    assert deck.job(parts).resume == "exact"
+    Attempt(client.store, parts).run()
+    assert client.series(parts) == client.series(whole)
+    assert client.files(parts, "model") == client.files(whole, "model")
+    assert client.job(parts).resume == "exact"
 
 
-def test_drain_hands_the_job_back_without_using_up_an_attempt(deck: Deck) -> None:
-    job_id = deck.submit(**LONG)
-    with Attempt(deck.store, job_id) as attempt:
-        deck.seen(job_id, "metric")
+def test_drain_hands_the_job_back_without_using_up_an_attempt(client: StoreClient) -> None:
+    job_id = client.submit(**LONG)
+    with Attempt(client.store, job_id) as attempt:
+        client.seen(job_id, "metric")
         attempt.drain.set()
-    row = deck.job(job_id)
+    row = client.job(job_id)
     assert (row.state, row.lost_attempts, attempt.free) == (JobState.QUEUED, 0, [job_id])
-    assert deck.files(job_id, "last")
+    assert client.files(job_id, "last")
 
 
-def test_a_killed_process_is_tried_again_from_its_checkpoint_with_the_same_result(deck: Deck) -> None:
+def test_a_killed_process_is_tried_again_from_its_checkpoint_with_the_same_result(client: StoreClient) -> None:
     spec = {"epochs": 12, "early_stopping": None, "checkpoint": {"every_steps": 20}}
-    whole, killed = deck.submit(**spec), deck.submit(**spec)
-    Attempt(deck.store, whole).run()
-    with Attempt(deck.store, killed) as attempt:
+    whole, killed = client.submit(**spec), client.submit(**spec)
+    Attempt(client.store, whole).run()
+    with Attempt(client.store, killed) as attempt:
         child = attempt.child()
-        deck.seen(killed, "checkpoint", role="last")
+        client.seen(killed, "checkpoint", role="last")
         os.kill(child, signal.SIGKILL)
     assert attempt.free == [killed]
-    assert deck.job(killed).lost_attempts == 1
-    assert "SIGKILL" in deck.events(killed, "log")[-1].data["message"]
-    Attempt(deck.store, killed).run()
-    assert deck.seen(killed, "resumed").data["step"] >= 20
-    assert deck.series(killed) == deck.series(whole)
-    assert deck.files(killed, "model") == deck.files(whole, "model")
+    assert client.job(killed).lost_attempts == 1
+    assert "SIGKILL" in client.events(killed, "log")[-1].data["message"]
+    Attempt(client.store, killed).run()
+    assert client.seen(killed, "resumed").data["step"] >= 20
+    assert client.series(killed) == client.series(whole)
+    assert client.files(killed, "model") == client.files(whole, "model")
 
 
-def test_a_process_killed_in_every_attempt_fails_the_job_and_says_how(deck: Deck) -> None:
-    once = Deck(type(deck.store)(deck.store.settings.model_copy(update={"max_attempts": 1})))
+def test_a_process_killed_in_every_attempt_fails_the_job_and_says_how(client: StoreClient) -> None:
+    once = StoreClient(type(client.store)(client.store.settings.model_copy(update={"max_attempts": 1})))
     job_id = once.submit(**LONG)
     with Attempt(once.store, job_id) as attempt:
         os.kill(attempt.child(), signal.SIGKILL)

@@ -11,29 +11,29 @@ from service.states import JobState
 from service.store import files, jobs
 from service.store.session import Store
 from tests.worker.attempt.attempts import Attempt
-from tests.worker.attempt.deck import Deck
+from tests.worker.attempt.store_client import StoreClient
 from worker.attempt.inputs import Inputs, discard, gather
 
 
 @pytest.fixture
-def shared(database_url: str, home: Path) -> Iterator[Deck]:
+def shared(database_url: str, home: Path) -> Iterator[StoreClient]:
     """A store that keeps its files in the database, with the digits."""
     store = Store(Settings(home=home, database_url=database_url, artifact_url="database:"))
-    deck = Deck(store)
-    Attempt(store, deck.create_digits()).run()
-    yield deck
+    client = StoreClient(store)
+    Attempt(store, client.create_digits()).run()
+    yield client
     store.close()
 
 
-def inputs(deck: Deck, job_id: str) -> Inputs:
+def inputs(client: StoreClient, job_id: str) -> Inputs:
     """Claims the job and gathers its inputs."""
-    with deck.store.begin() as session:
+    with client.store.begin() as session:
         claim = jobs.claim(session, job_id, "w1", 60)
     assert claim is not None
-    return gather(deck.store, claim, device="cpu", threads=1)
+    return gather(client.store, claim, device="cpu", threads=1)
 
 
-def test_jobs_share_one_copy_of_a_dataset_that_lies_in_the_database(shared: Deck) -> None:
+def test_jobs_share_one_copy_of_a_dataset_that_lies_in_the_database(shared: StoreClient) -> None:
     first, second = (inputs(shared, shared.submit()).context.dataset for _ in range(2))
     assert first is not None
     assert first == second
@@ -41,7 +41,7 @@ def test_jobs_share_one_copy_of_a_dataset_that_lies_in_the_database(shared: Deck
     assert [path for path in first.parent.iterdir() if path != first] == []
 
 
-def test_a_job_trains_with_everything_in_the_database(shared: Deck) -> None:
+def test_a_job_trains_with_everything_in_the_database(shared: StoreClient) -> None:
     job_id = shared.submit(epochs=2)
     Attempt(shared.store, job_id).run()
     assert shared.job(job_id).state == JobState.SUCCEEDED, shared.job(job_id).error
@@ -50,55 +50,57 @@ def test_a_job_trains_with_everything_in_the_database(shared: Deck) -> None:
     assert sum(len(piece) for piece in shared.store.artifacts.read(row.artifact)) == row.size
 
 
-def test_a_dataset_that_lies_in_a_folder_is_used_where_it_is(deck: Deck) -> None:
-    dataset = inputs(deck, deck.submit()).context.dataset
+def test_a_dataset_that_lies_in_a_folder_is_used_where_it_is(client: StoreClient) -> None:
+    dataset = inputs(client, client.submit()).context.dataset
     assert dataset is not None
-    assert dataset.is_relative_to(deck.store.settings.home / "artifacts")
+    assert dataset.is_relative_to(client.store.settings.home / "artifacts")
 
 
-def test_the_lr_that_an_earlier_job_recommends_is_put_in_its_place(deck: Deck) -> None:
-    found = deck.submit(kind="lr-find")
-    Attempt(deck.store, found).run()
-    job_id = deck.submit(epochs=1, schedule={"name": "constant"}, optimizer={"name": "sgd", "lr": {"from_job": found}})
-    Attempt(deck.store, job_id).run()
-    assert deck.job(job_id).state == JobState.SUCCEEDED, deck.job(job_id).error
-    suggested = deck.report(found, "lr-curve")["suggested"]
-    assert [value for _, value in deck.series(job_id)["lr/group0"]] == pytest.approx([suggested] * 23)
-    assert deck.job(job_id).spec["optimizer"]["lr"] == FromJob(from_job=found).model_dump()
+def test_the_lr_that_an_earlier_job_recommends_is_put_in_its_place(client: StoreClient) -> None:
+    found = client.submit(kind="lr-find")
+    Attempt(client.store, found).run()
+    job_id = client.submit(
+        epochs=1, schedule={"name": "constant"}, optimizer={"name": "sgd", "lr": {"from_job": found}}
+    )
+    Attempt(client.store, job_id).run()
+    assert client.job(job_id).state == JobState.SUCCEEDED, client.job(job_id).error
+    suggested = client.report(found, "lr-curve")["suggested"]
+    assert [value for _, value in client.series(job_id)["lr/group0"]] == pytest.approx([suggested] * 23)
+    assert client.job(job_id).spec["optimizer"]["lr"] == FromJob(from_job=found).model_dump()
 
 
-def test_a_checkpoint_whose_hash_is_wrong_is_passed_over(deck: Deck) -> None:
-    job_id = deck.submit(epochs=3, early_stopping=None, checkpoint={"every_steps": 30})
-    with deck.store.begin() as session:
+def test_a_checkpoint_whose_hash_is_wrong_is_passed_over(client: StoreClient) -> None:
+    job_id = client.submit(epochs=3, early_stopping=None, checkpoint={"every_steps": 30})
+    with client.store.begin() as session:
         claim = jobs.claim(session, job_id, "w1", 60)
         assert claim is not None
     for step, text in ((10, "older"), (20, "newer")):
-        save(deck, job_id, step, text)
-    with deck.store.read() as session:
+        save(client, job_id, step, text)
+    with client.store.read() as session:
         newest = files.of(session, job_id, "last")[0]
-    path = deck.store.artifacts.local_path(newest.artifact)
+    path = client.store.artifacts.local_path(newest.artifact)
     assert path is not None
     path.write_text("broken")
-    resume_from = gather(deck.store, claim, device="cpu", threads=1).context.resume_from
+    resume_from = gather(client.store, claim, device="cpu", threads=1).context.resume_from
     assert resume_from is not None
     assert resume_from.read_text() == "older"
 
 
-def save(deck: Deck, job_id: str, step: int, text: str) -> None:
-    path = deck.store.settings.home / "state"
+def save(client: StoreClient, job_id: str, step: int, text: str) -> None:
+    path = client.store.settings.home / "state"
     path.write_text(text)
-    with deck.store.begin() as session:
-        stored = deck.store.artifacts.put(f"jobs/{job_id}/{step}", path)
+    with client.store.begin() as session:
+        stored = client.store.artifacts.put(f"jobs/{job_id}/{step}", path)
         files.put(session, job_id, f"step-{step}", "last", stored, step=step)
 
 
-def test_scratch_files_of_a_later_attempt_stay(deck: Deck) -> None:
-    job_id = deck.submit()
-    with deck.store.begin() as session:
+def test_scratch_files_of_a_later_attempt_stay(client: StoreClient) -> None:
+    job_id = client.submit()
+    with client.store.begin() as session:
         claim = jobs.claim(session, job_id, "w1", 60)
     assert claim is not None
-    scratch = gather(deck.store, claim, device="cpu", threads=1).context.scratch
+    scratch = gather(client.store, claim, device="cpu", threads=1).context.scratch
     later = scratch.parent / "2"
     later.mkdir()
-    discard(deck.store, claim.fence)
+    discard(client.store, claim.fence)
     assert list(scratch.parent.iterdir()) == [later]

@@ -1,9 +1,9 @@
-"""What a worker does around its jobs: devices for its slots, and the leftovers of workers before it."""
+"""What a worker does around its jobs: devices for its slots, and the cleanup after workers before it."""
 
 from pathlib import Path
 
 from service.store import jobs
-from tests.worker.attempt.deck import Deck
+from tests.worker.attempt.store_client import StoreClient
 from worker.host import cleanup
 from worker.host.devices import DevicePool, find_devices
 
@@ -21,10 +21,10 @@ def test_slots_take_different_devices_first_and_give_them_back() -> None:
         assert {first, second} == {"cuda:0", "cuda:1"}
 
 
-def test_leftovers_go_and_what_runs_stays(deck: Deck) -> None:
-    home = deck.store.settings.home
-    ended, running = deck.submit(), deck.submit()
-    with deck.store.begin() as session:
+def test_cleanup_removes_what_nothing_uses_and_keeps_what_runs(client: StoreClient) -> None:
+    home = client.store.settings.home
+    ended, running = client.submit(), client.submit()
+    with client.store.begin() as session:
         jobs.claim(session, running, "w1", 60)
         dataset = jobs.get(session, running).dataset_id
     stays = [folder(home / "scratch" / running / "1"), folder(home / "cache" / "datasets" / str(dataset))]
@@ -35,7 +35,7 @@ def test_leftovers_go_and_what_runs_stays(deck: Deck) -> None:
         folder(home / "scratch" / "unknown" / "1"),
         folder(home / "cache" / "datasets" / "unknown"),
     ]
-    cleanup.clear(deck.store)
+    cleanup.clear(client.store)
     assert [path.exists() for path in stays] == [True] * 3
     assert [path.exists() for path in goes] == [False] * 4
 

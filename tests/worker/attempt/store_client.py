@@ -1,9 +1,7 @@
 """Submits jobs and reads what became of them, straight from the store."""
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from service.notify import notify_workers
 from service.specs import JOB_SPEC
@@ -12,26 +10,12 @@ from service.states import JobState, is_terminal
 from service.store import datasets, events, files, jobs, metrics, reports
 from service.store.session import Store
 from service.store.tables import EventRow, JobRow
-
-PATIENCE_SECONDS = 120.0
-"""A machine that runs other things may be slow; nothing is asserted about time."""
-Found = TypeVar("Found")
-
-
-def eventually(look: Callable[[], Found | None], why: Callable[[], str] = lambda: "") -> Found:
-    """What `look` returns once it is neither None nor False."""
-    last = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < last:
-        found = look()
-        if found is not None and found is not False:
-            return found
-        time.sleep(0.02)
-    raise AssertionError(f"it did not happen. {why()}")
+from tests.polling import eventually
 
 
 @dataclass(frozen=True)
-class Deck:
-    """One store's jobs."""
+class StoreClient:
+    """A client of the jobs of one store."""
 
     store: Store
 

@@ -26,8 +26,8 @@ WORKER = "018f0000-0000-7000-8000-000000000001"
 
 
 @dataclass(frozen=True)
-class World:
-    """A store, and what can happen to it."""
+class SimulatedWorker:
+    """A worker that trains nothing: each method stores what a real one would."""
 
     store: Store
 
@@ -132,7 +132,7 @@ def epoch_record(epoch: int, epochs: int) -> EpochRecord:
 
 
 def content(samples: int) -> DatasetContent:
-    """What an import of `World.dataset` yields."""
+    """What an import of `SimulatedWorker.dataset` yields."""
     meta = DatasetMeta(
         modality="image",
         classes=CLASSES,
@@ -166,7 +166,7 @@ def confusion(split: str) -> ConfusionReport:
 
 
 def train_result(epochs: int) -> TrainResult:
-    """How `World.train` ends."""
+    """How `SimulatedWorker.train` ends."""
     return TrainResult(
         stop_reason=StopReason.COMPLETED,
         epochs=epochs,
