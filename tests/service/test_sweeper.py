@@ -234,11 +234,8 @@ def test_orphans_of_ended_and_deleted_jobs_are_collected(harness: Harness, tmp_p
 
 def test_sweep_moves_the_log_into_the_file_though_someone_reads(sqlite_url: str, home: Path) -> None:
     store = Store(Settings(home=home, database_url=sqlite_url))
-    harness, notifications, log = (
-        Harness(store),
-        Notifications(store),
-        Path(sqlite_url.removeprefix("sqlite:///") + "-wal"),
-    )
+    harness, notifications = Harness(store), Notifications(store)
+    log = Path(sqlite_url.removeprefix("sqlite:///") + "-wal")
     harness.submit()
     assert log.stat().st_size > 0
     with store.read() as session:
