@@ -194,9 +194,9 @@ def test_retry_and_clone_make_linked_jobs(client: httpx.Client, worker: Simulate
     ],
 )
 def test_a_clone_is_refused_with_pointers_into_its_patch(
-    client: httpx.Client, world: World, patch: dict[str, Any], pointer: str, words: str
+    client: httpx.Client, worker: SimulatedWorker, patch: dict[str, Any], pointer: str, words: str
 ) -> None:
-    world.dataset()
+    worker.dataset()
     job = submit(client, model={"family": "mlp", "dropout": [0.1, 0.2]})
     refused = client.post(f"/v1/jobs/{job['id']}/clone", json={"patch": patch})
     assert refused.status_code == 422
@@ -204,8 +204,8 @@ def test_a_clone_is_refused_with_pointers_into_its_patch(
     assert words in refused.json()["errors"][0]["detail"]
 
 
-def test_a_clone_reaches_lists_and_what_is_null(client: httpx.Client, world: World) -> None:
-    world.dataset()
+def test_a_clone_reaches_lists_and_what_is_null(client: httpx.Client, worker: SimulatedWorker) -> None:
+    worker.dataset()
     job = submit(client, augment=[{"op": "crop"}], early_stopping=None)
     patch = {"augment.0.padding": 2, "early_stopping.patience": 3}
     spec = client.post(f"/v1/jobs/{job['id']}/clone", json={"patch": patch}).json()["spec"]
