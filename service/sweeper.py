@@ -173,7 +173,7 @@ def collect(store: Store) -> int:
     uploads = [key for key in store.artifacts.keys("uploads") if key not in named and key.split("/")[1] < begun]
     collected = sum(store.artifacts.delete(key) for key in [*orphans, *uploads])
     partial = store.artifacts.forget_partial(PARTIAL_SECONDS)
-    return collected + partial + Uploads(store.settings.home).collect(PARTIAL_SECONDS)
+    return collected + partial + Uploads(store).collect(PARTIAL_SECONDS)
 
 
 def run_forever(store: Store, notify: Callable[[Iterable[str]], object], stop: threading.Event) -> None:

@@ -1,31 +1,38 @@
-"""Uploads that a broken connection does not end: what has arrived in one file, what shall become of it in another.
+"""Files that people upload: in one request, or in pieces, so that a broken connection does not end the transfer.
 
-`ID.part` holds the bytes that have arrived: its size is the offset from which the transfer goes on, whatever was killed
-meanwhile. `ID.json` says what they are; it appears whole or not at all. A lock of the kernel's lets one writer in, and
-ends with its process.
+`ID.part` holds the bytes that have arrived: its size is the offset from which a transfer in pieces goes on, whatever
+was killed meanwhile. `ID.json` says what they are; it appears whole or not at all. A lock of the kernel's lets one
+writer in, and ends with its process.
 """
 
 import fcntl
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import BinaryIO
 
 from pydantic import BaseModel, ConfigDict
 
+from service.datasets import imports
 from service.durable import write_durably
-from service.errors import ConflictError, NotFoundError
+from service.errors import ConflictError, FieldError, InvalidRequestError, NotFoundError, TooLargeError
+from service.reports.dataset import UploadReport
 from service.specs.dataset import UploadRequest
+from service.store import datasets
+from service.store.artifacts import StoredFile, sha256_of
 from service.store.ids import new_id
+from service.store.session import Store
+from service.store.tables import DatasetRow
 
 ID = re.compile(r"[0-9a-f-]{36}")
 
 
 class Upload(BaseModel):
-    """One upload as it is noted on the disk."""
+    """A transfer in pieces, as it is noted on the disk."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -37,21 +44,71 @@ class Upload(BaseModel):
     """The dataset that is imported from it."""
 
 
-class Uploads:
-    """The uploads that this host has begun to receive."""
+class PartFile:
+    """A file that is arriving, at most `size` bytes of it."""
 
-    def __init__(self, home: Path) -> None:
-        self.folder = home / "uploads"
+    def __init__(self, path: Path, file: BinaryIO, size: int | None = None) -> None:
+        self.path, self._file, self._size = path, file, size
+        self.offset = file.tell()
+        """Bytes that had arrived before."""
+
+    def write(self, piece: bytes) -> None:
+        """Appends a piece; one too many takes back what this transfer has appended."""
+        if self._size is not None and self._file.tell() + len(piece) > self._size:
+            self._file.truncate(self.offset)
+            raise InvalidRequestError(
+                f"more bytes than the {self._size:,} that the upload was to have; nothing was kept"
+            )
+        self._file.write(piece)
+
+    def sync(self) -> None:
+        """Waits until what was written is on the disk."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+
+class Uploads:
+    """The files that this host is receiving."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.folder = store.settings.home / "uploads"
+
+    @contextmanager
+    def receiving(self) -> Iterator[PartFile]:
+        """A new file, for one request; what has not been moved elsewhere at the end is deleted."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{new_id()}.part"
+        try:
+            with path.open("xb") as file:
+                yield PartFile(path, file)
+        finally:
+            path.unlink(missing_ok=True)
+
+    @contextmanager
+    def stored(self, path: Path) -> Iterator[StoredFile]:
+        """A received file, moved into the artifact store; deleted at the end unless a dataset was made of it."""
+        stored = self.store.artifacts.put(f"uploads/{new_id()}", path)
+        try:
+            yield stored
+        finally:
+            self._delete_unused(stored.key)
 
     def begin(self, request: UploadRequest) -> Upload:
-        """A new upload, or the unfinished one of the very same content (by SHA-256) for the very same purpose."""
-        for upload in self._noted() if request.sha256 else ():
-            if upload.request == request and upload.dataset is None:
-                return upload
-        upload = Upload(id=new_id(), request=request)
+        """A new transfer, or the unfinished one of the very same content (by SHA-256) for the very same purpose."""
+        limit = self.store.settings.max_upload_bytes
+        if request.size > limit:
+            raise TooLargeError(f"{request.size:,} bytes are over the limit of {limit:,}")
+        imports.check_name(self.store, request.name)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.part(upload).touch()
-        self.note(upload)
+        begun = self._unfinished(request) if request.sha256 else None
+        missing = request.size - (self.offset(begun) if begun else 0)
+        if missing > shutil.disk_usage(self.folder).free:
+            raise TooLargeError(f"the service's disk has no room for {missing:,} more bytes")
+        upload = begun or Upload(id=new_id(), request=request)
+        if begun is None:
+            self.part(upload).touch()
+            self.note(upload)
         return upload
 
     def get(self, upload_id: str) -> Upload:
@@ -61,16 +118,14 @@ class Uploads:
             raise _unknown(upload_id)
         return Upload.model_validate_json(path.read_bytes())
 
-    def part(self, upload: Upload) -> Path:
-        """The file of what has arrived; gone once the complete file is in the artifact store."""
-        return self.folder / f"{upload.id}.part"
+    def report(self, upload: Upload) -> UploadReport:
+        """The upload as clients see it."""
+        fields = upload.request.model_dump(exclude={"options"})
+        return UploadReport(id=upload.id, offset=self.offset(upload), dataset=upload.dataset, **fields)
 
-    def second_name(self, upload: Upload) -> Path:
-        """Another name of the part's file, to be moved elsewhere: the first stays until that has been done."""
-        path = self.folder / f"{upload.id}.done"
-        path.unlink(missing_ok=True)
-        os.link(self.part(upload), path)
-        return path
+    def part(self, upload: Upload) -> Path:
+        """The file of what has arrived; gone once the dataset has been made."""
+        return self.folder / f"{upload.id}.part"
 
     def offset(self, upload: Upload) -> int:
         """Bytes that have arrived."""
@@ -86,24 +141,65 @@ class Uploads:
         write_durably(self.folder / f"{upload.id}.json", lambda file: file.write_text(upload.model_dump_json()))
 
     @contextmanager
-    def writing(self, upload: Upload) -> Iterator[BinaryIO]:
-        """The part's file at its end, for one writer at a time; else ConflictError."""
+    def continuing(self, upload: Upload, offset: int | None = None) -> Iterator[PartFile]:
+        """The part's file at its end, for one writer at a time, who knows how much has arrived; else ConflictError.
+
+        What is appended stays, however the transfer ends.
+        """
         try:
             file = self.part(upload).open("r+b")
         except FileNotFoundError:
-            raise _unknown(upload.id) from None
+            self.get(upload.id)
+            raise ConflictError("another transfer has just ended this upload; ask what became of it") from None
         with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise ConflictError("another transfer is writing this upload; wait for it to end") from error
-            file.seek(0, os.SEEK_END)
-            yield file
+            arrived = file.seek(0, os.SEEK_END)
+            if offset not in (None, arrived):
+                raise ConflictError(f"{arrived:,} bytes have arrived, not {offset:,}; go on from there")
+            yield PartFile(self.part(upload), file, upload.request.size)
 
-    def remove(self, upload: Upload) -> None:
-        """Forgets the upload; what it is comes last, so that nothing stays without a name."""
+    def finish(self, upload: Upload) -> DatasetRow:
+        """Makes the dataset of a complete upload, once; after a crash, whenever it was, the next call goes on."""
+        if upload.dataset is None:
+            with self.continuing(upload):
+                upload = self.get(upload.id)  # as nobody but this call can change it now
+                if upload.dataset is None:
+                    upload = self._finish(upload)
         self.part(upload).unlink(missing_ok=True)
-        (self.folder / f"{upload.id}.json").unlink(missing_ok=True)
+        with self.store.read() as session:
+            return datasets.get(session, str(upload.dataset))
+
+    def _finish(self, upload: Upload) -> Upload:
+        """Each stage is noted before it is entered."""
+        artifact = upload.artifact or f"uploads/{new_id()}"
+        with self.store.read() as session:
+            row = datasets.imported_from(session, artifact)
+        if row is None:
+            imports.check_name(self.store, upload.request.name)
+            self._check_content(upload)
+            self.note(upload.model_copy(update={"artifact": artifact}))
+            self.store.artifacts.put(artifact, self.second_name(upload))
+            with self.store.begin() as session:
+                row = imports.create_from_file(session, upload.request, artifact)
+        upload = upload.model_copy(update={"artifact": artifact, "dataset": row.id})
+        self.note(upload)
+        return upload
+
+    def second_name(self, upload: Upload) -> Path:
+        """Another name of the part's file, to be moved elsewhere: the first stays until the dataset has been made."""
+        path = self.folder / f"{upload.id}.done"
+        path.unlink(missing_ok=True)
+        os.link(self.part(upload), path)
+        return path
+
+    def give_up(self, upload: Upload) -> None:
+        """Deletes what has arrived; a dataset that was made of it stays."""
+        self._forget(upload)
+        if upload.artifact is not None:
+            self._delete_unused(upload.artifact)
 
     def collect(self, older_than_seconds: float) -> int:
         """Removes what nobody has written to for so long: uploads that were given up, and parts of killed transfers."""
@@ -117,16 +213,31 @@ class Uploads:
                 (self.folder / f"{stem}{suffix}").unlink(missing_ok=True)
         return len(old)
 
-    def _noted(self) -> Iterator[Upload]:
+    def _unfinished(self, request: UploadRequest) -> Upload | None:
         for path in sorted(self.folder.glob("*.json")):
             with suppress(FileNotFoundError):  # it ended meanwhile
-                yield Upload.model_validate_json(path.read_bytes())
+                upload = Upload.model_validate_json(path.read_bytes())
+                if upload.request == request and upload.dataset is None:
+                    return upload
+        return None
 
+    def _check_content(self, upload: Upload) -> None:
+        announced = upload.request.sha256
+        if announced is not None and (arrived := sha256_of(self.part(upload))) != announced:
+            self._forget(upload)
+            detail = f"what has arrived has the SHA-256 {arrived}, not {announced}; it is deleted, begin again"
+            raise InvalidRequestError(detail, [FieldError(pointer="/sha256", detail=detail)])
 
-def sync(file: IO[Any]) -> None:
-    """Waits until what was written is on the disk."""
-    file.flush()
-    os.fsync(file.fileno())
+    def _forget(self, upload: Upload) -> None:
+        """What it is comes last, so that nothing stays without a name."""
+        self.part(upload).unlink(missing_ok=True)
+        (self.folder / f"{upload.id}.json").unlink(missing_ok=True)
+
+    def _delete_unused(self, artifact: str) -> None:
+        with self.store.read() as session:
+            is_used = datasets.imported_from(session, artifact) is not None
+        if not is_used:
+            self.store.artifacts.delete(artifact)
 
 
 def _unknown(upload_id: str) -> NotFoundError:

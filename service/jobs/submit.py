@@ -7,6 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from service.api.http.serializers import job_report
+from service.datasets import imports
 from service.errors import BusyError, GateError, NotFoundError, SpecError
 from service.jobs import completion
 from service.jobs.idempotency import Made
@@ -55,7 +56,7 @@ def submit(session: Session, settings: Settings, spec: AnyJobSpec, *, parent: Pa
     found = _resolve(session, settings, spec, dataset)
     startable = []
     if dataset is None:
-        dataset = datasets.create(session, training_of(spec)[0].dataset, BuiltinSource(kind="builtin"))
+        dataset = imports.create(session, training_of(spec)[0].dataset, BuiltinSource(kind="builtin"))
         startable.append(dataset.job_id)
     needed = list(_dependencies(found.spec, dataset))
     row = jobs.create(session, found.spec, dataset_id=dataset.id, parent=parent, needs=needed)

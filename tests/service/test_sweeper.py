@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from service import sweeper
+from service.datasets import imports
 from service.settings import Settings
 from service.specs.dataset import BuiltinSource
 from service.states import DatasetState, JobState
@@ -183,7 +184,7 @@ def test_job_whose_need_is_gone_fails(harness: Harness, notifications: Notificat
 
 def test_dataset_whose_import_is_gone_fails(harness: Harness, notifications: Notifications) -> None:
     with harness.store.begin() as session:
-        row = datasets.create(session, "digits", BuiltinSource(kind="builtin"))
+        row = imports.create(session, "digits", BuiltinSource(kind="builtin"))
         session.execute(sa.delete(JobRow).where(JobRow.id == row.job_id))
     sweep(harness, notifications)
     with harness.store.read() as session:
@@ -222,7 +223,7 @@ def test_orphans_of_ended_and_deleted_jobs_are_collected(harness: Harness, tmp_p
                 files.put(session, ended, "kept", "model", stored)
     harness.end(fence)
     with harness.store.begin() as session:
-        importing = datasets.create(session, "digits", BuiltinSource(kind="builtin"))
+        importing = imports.create(session, "digits", BuiltinSource(kind="builtin"))
     (tmp_path / "file").write_bytes(b"x")
     fresh = artifacts.put(f"datasets/{importing.id}/attempt-1/x.npy", tmp_path / "file").key
     assert collect(harness.store) == 3

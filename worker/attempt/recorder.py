@@ -10,6 +10,7 @@ from typing import Any, assert_never
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from service.datasets import imports
 from service.events import (
     DatasetPacked,
     EpochRecord,
@@ -28,7 +29,7 @@ from service.jobs import runners
 from service.reports.dataset import DatasetContent
 from service.reports.result import Report
 from service.states import StopReason
-from service.store import datasets, events, files, jobs, metrics, reports
+from service.store import events, files, jobs, metrics, reports
 from service.store.artifacts import StoredFile
 from service.store.events import NewEvent
 from service.store.jobs import Fence
@@ -170,7 +171,7 @@ class Recorder:
         if batch.runners is not None:
             self.waiting = runners.start(session, job_id, batch.runners.spec, batch.runners.count)
         if batch.content is not None and self.dataset_id is not None:
-            datasets.fill(session, self.dataset_id, batch.content)
+            imports.fill(session, self.dataset_id, batch.content)
         events.append(session, job_id, [*batch.events, *_summary(batch)])
         return outdated
 

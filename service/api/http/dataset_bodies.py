@@ -1,6 +1,7 @@
-"""The three ways to hand in a dataset (JSON, multipart form, raw body) as one request."""
+"""The three ways to hand in a dataset in one request (JSON, multipart form, raw body), as FastAPI dependencies."""
 
 import json
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -10,63 +11,56 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 
 from service.api.deps import ServicesDep
-from service.api.http.request_bodies import Form, receive_form, receive_json, receive_raw
+from service.api.http.request_bodies import Form, receive_file, receive_form, receive_json
+from service.datasets.uploads import Uploads
 from service.errors import FieldError, InvalidRequestError
-from service.specs.dataset import DatasetRequest, PublicSource, UploadFields
+from service.specs.dataset import DatasetRequest, UploadFields
 
 Body = TypeVar("Body", bound=BaseModel)
 
 
 @dataclass(frozen=True)
-class Upload:
-    """A file that has arrived, and what shall become of it."""
+class ReceivedFile:
+    """A file that has arrived, and what shall become of it; deleted after the request unless it was moved elsewhere."""
 
     fields: UploadFields
-    file: Path
+    path: Path
 
 
-@dataclass(frozen=True)
-class Described:
-    """A source that the service or its operator holds."""
-
-    name: str
-    source: PublicSource
-
-
-async def _receive(request: Request, services: ServicesDep) -> Described | Upload:
+async def _receive(request: Request, services: ServicesDep) -> AsyncIterator[DatasetRequest | ReceivedFile]:
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != "multipart/form-data":
-        body = await receive_json(request)
-        described = _validate(DatasetRequest, body)
-        return Described(described.name, described.source)
-    return _upload(await receive_form(request, services.settings.home / "uploads"))
+        yield _validate(DatasetRequest, await receive_json(request))
+        return
+    with Uploads(services.store).receiving() as part:
+        fields = _fields_of(await receive_form(request, part))
+        yield ReceivedFile(fields, part.path)
 
 
-async def _receive_raw(dataset: str, request: Request, services: ServicesDep) -> Upload:
+async def _receive_raw(dataset: str, request: Request, services: ServicesDep) -> AsyncIterator[ReceivedFile]:
     query = request.query_params
     if not query.get("filename"):
         detail = f"say the file's name, as in PUT /v1/datasets/{dataset}?filename=data.csv"
         raise InvalidRequestError(detail, [FieldError(pointer="/filename", detail=detail)])
     given = {"name": dataset, "filename": query["filename"], "options": _options(query.get("options"))}
     fields = _validate(UploadFields, given)
-    return Upload(fields, await receive_raw(request, services.settings.home / "uploads"))
+    with Uploads(services.store).receiving() as part:
+        await receive_file(request, part)
+        yield ReceivedFile(fields, part.path)
 
 
-DatasetBody = Annotated[Described | Upload, Depends(_receive)]
-RawUpload = Annotated[Upload, Depends(_receive_raw)]
+# The scope: what is left of a file is deleted before the answer is out.
+DatasetBody = Annotated[DatasetRequest | ReceivedFile, Depends(_receive, scope="function")]
+RawFile = Annotated[ReceivedFile, Depends(_receive_raw, scope="function")]
 
 
-def _upload(form: Form) -> Upload:
-    if form.file is None or form.filename is None:
+def _fields_of(form: Form) -> UploadFields:
+    if form.filename is None:
         raise InvalidRequestError("the form has no file; its field is called `file`")
     fields: dict[str, Any] = {**form.fields, "filename": Path(form.filename).name}
     if "options" in fields:
         fields["options"] = _options(fields["options"])
-    try:
-        return Upload(_validate(UploadFields, fields), form.file)
-    except RequestValidationError:
-        form.file.unlink(missing_ok=True)
-        raise
+    return _validate(UploadFields, fields)
 
 
 def _options(text: str | None) -> Any:

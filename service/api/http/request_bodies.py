@@ -1,11 +1,10 @@
-"""Uploads, streamed to disk piece by piece: multipart forms and raw bodies, in bounded memory."""
+"""Bodies of requests: JSON at once, files streamed to the disk piece by piece, in bounded memory."""
 
 import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -14,9 +13,8 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from service.datasets.uploads import sync
+from service.datasets.uploads import PartFile
 from service.errors import FieldError, InvalidRequestError
-from service.store.ids import new_id
 
 PIECE_BYTES = 2**20
 IDLE_SECONDS = 60.0
@@ -27,11 +25,10 @@ MAX_FIELDS = 20
 
 @dataclass
 class Form:
-    """A multipart form: small fields in memory, its one file on disk."""
+    """The fields of a multipart form, and the name of its one file."""
 
     fields: dict[str, str] = field(default_factory=dict)
     filename: str | None = None
-    file: Path | None = None
 
 
 async def receive_json(request: Request) -> Any:
@@ -44,113 +41,72 @@ async def receive_json(request: Request) -> Any:
         raise RequestValidationError([fault]) from error
 
 
-async def receive_raw(request: Request, folder: Path) -> Path:
-    """The body as a file in `folder`; what arrived of one that is too large or cut short is deleted."""
-    path = _fresh(folder)
-    try:
-        with path.open("wb") as file:
-            await _pour(request, file.write)
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
-    return path
+async def receive_file(request: Request, part: PartFile) -> None:
+    """Appends the body to the file; what has arrived is on the disk in the end."""
+    await _stream(request, part.write)
+    await run_in_threadpool(part.sync)
 
 
-async def append(request: Request, file: BinaryIO, size: int) -> None:
-    """The body at the end of a file that may grow to `size`; what arrives before a break stays, too much is refused."""
-    start = file.tell()
-
-    def write(piece: bytes) -> None:
-        if file.tell() + len(piece) > size:
-            file.truncate(start)
-            raise InvalidRequestError(f"more bytes than the {size:,} that the upload was to have; nothing was kept")
-        file.write(piece)
-
-    await _pour(request, write)
-    await run_in_threadpool(sync, file)
-
-
-async def receive_form(request: Request, folder: Path) -> Form:
-    """The multipart form with its file in `folder`. What arrived of a form that is faulty or cut short is deleted."""
+async def receive_form(request: Request, part: PartFile) -> Form:
+    """The multipart form, whose file is appended to `part`, and is on the disk in the end."""
     boundary = parse_options_header(request.headers.get("content-type", ""))[1].get(b"boundary")
     if not boundary:
         raise InvalidRequestError("the multipart body names no boundary")
-    reader = _FormReader(folder)
+    reader = _FormReader(part)
     parser = MultipartParser(boundary, reader.callbacks())
     try:
-        await _pour(request, parser.write)
+        await _stream(request, parser.write)
         parser.finalize()
     except MultipartParseError as error:
-        reader.discard()
         raise InvalidRequestError(f"the multipart body is broken: {error}") from error
-    except BaseException:
-        reader.discard()
-        raise
-    reader.close()
+    await run_in_threadpool(part.sync)
     return reader.form
 
 
-async def _pour(request: Request, write: Callable[[bytes], object]) -> None:
+async def _stream(request: Request, write: Callable[[bytes], object]) -> None:
     """Hands the body on in pieces of about 1 MiB, each written in a worker thread; 408 when it falls silent."""
     piece, clock = bytearray(), asyncio.get_running_loop().time
     try:
-        async with asyncio.timeout(IDLE_SECONDS) as patience:
+        async with asyncio.timeout(IDLE_SECONDS) as idle:
             async for chunk in request.stream():
                 piece += chunk
                 if len(piece) >= PIECE_BYTES:
                     await run_in_threadpool(write, bytes(piece))
                     piece.clear()
-                patience.reschedule(clock() + IDLE_SECONDS)
+                idle.reschedule(clock() + IDLE_SECONDS)
     except TimeoutError as error:
         raise HTTPException(408, f"Nothing has arrived for {IDLE_SECONDS:g} seconds") from error
     await run_in_threadpool(write, bytes(piece))
 
 
-def _fresh(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"{new_id()}.part"
-
-
 class _FormReader:
     """Takes the parser's calls: which part begins, its headers, its data."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, file: PartFile) -> None:
         self.form = Form()
+        self._file = file
         self._header = [b"", b""]
         self._name = ""
         self._value = bytearray()
-        self._file: BinaryIO | None = None
+        self._is_file = False
 
     def callbacks(self) -> Any:
-        """In the shape that the parser wants."""
+        """In the shape that the parser takes."""
         return {
             "on_part_begin": self._begin,
             "on_header_field": lambda data, start, end: self._add_header(0, data[start:end]),
             "on_header_value": lambda data, start, end: self._add_header(1, data[start:end]),
             "on_header_end": self._end_header,
-            "on_part_data": lambda data, start, end: self._data(data[start:end]),
+            "on_part_data": lambda data, start, end: self._add_data(data[start:end]),
             "on_part_end": self._end,
         }
 
-    def close(self) -> None:
-        """Closes a file whose part never ended."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-    def discard(self) -> None:
-        """Deletes what arrived."""
-        self.close()
-        if self.form.file is not None:
-            self.form.file.unlink(missing_ok=True)
-
     def _begin(self) -> None:
-        self._header, self._name, self._value = [b"", b""], "", bytearray()
+        self._header, self._name, self._value, self._is_file = [b"", b""], "", bytearray(), False
 
-    def _add_header(self, part: int, data: bytes) -> None:
-        self._header[part] += data
-        if len(self._header[part]) > MAX_FIELD_BYTES:
+    def _add_header(self, half: int, data: bytes) -> None:
+        self._header[half] += data
+        if len(self._header[half]) > MAX_FIELD_BYTES:
             raise InvalidRequestError("a header of a multipart part is too long")
 
     def _end_header(self) -> None:
@@ -161,18 +117,17 @@ class _FormReader:
         options = parse_options_header(value)[1]
         self._name = options.get(b"name", b"").decode("utf-8", "replace")
         if b"filename" in options:
-            self._open(options[b"filename"].decode("utf-8", "replace"))
+            self._begin_file(options[b"filename"].decode("utf-8", "replace"))
 
-    def _open(self, filename: str) -> None:
-        if self.form.file is not None:
+    def _begin_file(self, filename: str) -> None:
+        if self.form.filename is not None:
             raise _form_fault("/file", "send one file only")
         if self._name != "file":
             raise _form_fault("/file", f"the file's field is called `file`, not `{self._name}`")
-        self.form.filename, self.form.file = filename, _fresh(self.folder)
-        self._file = self.form.file.open("wb")
+        self.form.filename, self._is_file = filename, True
 
-    def _data(self, data: bytes) -> None:
-        if self._file is not None:
+    def _add_data(self, data: bytes) -> None:
+        if self._is_file:
             self._file.write(data)
             return
         self._value += data
@@ -180,9 +135,7 @@ class _FormReader:
             raise _form_fault(f"/{self._name}", "too long")
 
     def _end(self) -> None:
-        if self._file is not None:
-            self.close()
-        else:
+        if not self._is_file:
             self.form.fields[self._name] = self._value.decode("utf-8", "replace")
 
 

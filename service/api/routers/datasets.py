@@ -1,28 +1,24 @@
 """Import, list, look at and delete datasets."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Response
+from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
 from service.api.auth import MAY_READ, MAY_TRAIN
 from service.api.deps import Cursor, Limit, Services, ServicesDep
-from service.api.http.dataset_bodies import DatasetBody, RawUpload, Upload
+from service.api.http.dataset_bodies import DatasetBody, RawFile, ReceivedFile
 from service.api.http.serializers import dataset_report
-from service.errors import ConflictError, NotReadyError
+from service.datasets import imports, samples
+from service.datasets.uploads import Uploads
 from service.jobs.idempotency import IdempotencyKey, Made, once
 from service.reports.dataset import DatasetReport, Profile
 from service.reports.page import Page
-from service.specs.dataset import DatasetRequest, DatasetSource, UploadSource
 from service.specs.examples import DATASET_EXAMPLES
-from service.store import datasets, files
-from service.store.ids import new_id
-from service.store.tables import DatasetRow, JobRow
-
-if TYPE_CHECKING:
-    from service.datasets.samples import PackedArray
+from service.store import datasets
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
 DatasetKey = Annotated[str, Path(max_length=100, description="Id or name of a dataset.")]
@@ -62,18 +58,17 @@ RAW_BODY: dict[str, Any] = {
 @router.post("", status_code=202, response_model=DatasetReport, openapi_extra=BODY, dependencies=MAY_TRAIN)
 def create_dataset(body: DatasetBody, services: ServicesDep, idempotency_key: IdempotencyKey = None) -> Response:
     """Imports a dataset in the background: a known or an operator's source as JSON, a file as a multipart form."""
-    if isinstance(body, Upload):
-        return _import_upload(services, body, idempotency_key)
-    request = DatasetRequest(name=body.name, source=body.source)
-    return once(services, idempotency_key, request, lambda session: _create(session, body.name, body.source))
+    if isinstance(body, ReceivedFile):
+        return _import_file(services, body, idempotency_key)
+    return _once(services, idempotency_key, body, lambda session: imports.create(session, body.name, body.source).id)
 
 
 @router.put("/{dataset}", status_code=202, response_model=DatasetReport, openapi_extra=RAW_BODY, dependencies=MAY_TRAIN)
 def upload_dataset(
-    body: RawUpload, dataset: DatasetKey, services: ServicesDep, idempotency_key: IdempotencyKey = None
+    body: RawFile, dataset: DatasetKey, services: ServicesDep, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Imports the body, a file, under this name; safe to start again when a transfer broke off."""
-    return _import_upload(services, body, idempotency_key)
+    return _import_file(services, body, idempotency_key)
 
 
 @router.get("", dependencies=MAY_READ)
@@ -94,19 +89,14 @@ def get_dataset(dataset: DatasetKey, services: ServicesDep) -> DatasetReport:
 @router.delete("/{dataset}", status_code=204, dependencies=MAY_TRAIN)
 def delete_dataset(dataset: DatasetKey, services: ServicesDep) -> None:
     """Deletes a dataset that no open job needs, with its files."""
-    with services.store.begin() as session:
-        row = datasets.remove(session, dataset)
-        keys = [file.artifact for file in files.of(session, row.id)] + _uploaded(session, row)
-        files.remove(session, row.id)
-    for key in keys:
-        services.store.artifacts.delete(key)
+    imports.delete(services.store, dataset)
 
 
 @router.get("/{dataset}/profile", dependencies=MAY_READ)
 def get_profile(dataset: DatasetKey, services: ServicesDep) -> Profile:
     """What the import saw: classes, sizes, faults, duplicates, leakage, and what to do about them."""
     with services.store.read() as session:
-        return _profile(datasets.get(session, dataset))
+        return datasets.ready_profile(datasets.get(session, dataset))
 
 
 @router.get(
@@ -117,76 +107,25 @@ def get_profile(dataset: DatasetKey, services: ServicesDep) -> Profile:
 )
 def get_sample(dataset: DatasetKey, number: Annotated[int, Path(ge=0, lt=2**31)], services: ServicesDep) -> Response:
     """The picture of one sample as training sees it; `X-Label` and `X-Split` say what it is."""
-    from service.datasets.samples import (  # NumPy and Pillow are slow to import, few ask for a sample
-        label_and_split,
-        png,
-    )
-
-    with services.store.read() as session:
-        row = datasets.get(session, dataset)
-        meta = _profile(row).meta
-        opened = {name: _array(services, session, row, f"{name}.npy") for name in ("x", "y", "split")}
-    if meta.modality != "image":
-        raise NotReadyError(f"`{row.name}` holds features, not pictures")
-    image = png(opened["x"]().row(number))
-    label, split = label_and_split(opened["y"](), opened["split"](), number, meta)
-    headers = {"X-Label": quote(label), "X-Split": split, "Cache-Control": "private, max-age=86400"}
-    return Response(image, media_type="image/png", headers=headers)
+    sample = samples.sample(services.store, dataset, number)
+    headers = {"X-Label": quote(sample.label), "X-Split": sample.split, "Cache-Control": "private, max-age=86400"}
+    return Response(sample.png, media_type="image/png", headers=headers)
 
 
-def _import_upload(services: Services, upload: Upload, key: str | None) -> Response:
-    """Moves the file into the artifact store, then makes the dataset; what is not needed in the end is deleted."""
-    name = upload.fields.name
-    if key is None:  # with a key it may be this upload's own dataset
-        try:
-            with services.store.read() as session:
-                datasets.check_name(session, name)
-        except ConflictError:
-            upload.file.unlink(missing_ok=True)
-            raise
-    stored = services.store.artifacts.put(f"uploads/{new_id()}", upload.file)
-    source = UploadSource(
-        kind="upload", filename=upload.fields.filename, artifact=stored.key, options=upload.fields.options
-    )
-    request = f"{upload.fields.model_dump_json()} {stored.sha256}"
-    is_used = False
-
-    def create(session: Session) -> Made:
-        nonlocal is_used
-        is_used = True
-        return _create(session, name, source)
-
-    try:
-        response = once(services, key, request, create)
-    except BaseException:
-        services.store.artifacts.delete(stored.key)
-        raise
-    if not is_used:
-        services.store.artifacts.delete(stored.key)
-    return response
+def _import_file(services: Services, body: ReceivedFile, key: str | None) -> Response:
+    fields = body.fields
+    if key is None:  # with a key the dataset of this name may be the one that the same request made before
+        imports.check_name(services.store, fields.name)
+    with Uploads(services.store).stored(body.path) as stored:
+        request = f"{fields.model_dump_json()} {stored.sha256}"
+        return _once(services, key, request, lambda session: imports.create_from_file(session, fields, stored.key).id)
 
 
-def _create(session: Session, name: str, source: DatasetSource) -> Made:
-    row = datasets.create(session, name, source)
-    return Made(dataset_report(session, row), location=f"/v1/datasets/{row.id}", startable=[row.job_id])
+def _once(services: Services, key: str | None, request: BaseModel | str, create: Callable[[Session], str]) -> Response:
+    """Answers with the dataset whose id `create` returns."""
 
+    def make(session: Session) -> Made:
+        report = dataset_report(session, datasets.get(session, create(session)))
+        return Made(report, location=f"/v1/datasets/{report.id}", startable=[report.job])
 
-def _uploaded(session: Session, row: DatasetRow) -> list[str]:
-    """Key of the file that the dataset was imported from, where it was uploaded."""
-    importer = session.get(JobRow, row.job_id)
-    source = importer.spec["source"] if importer else {}
-    return [source["artifact"]] if source.get("kind") == "upload" else []
-
-
-def _profile(row: DatasetRow) -> Profile:
-    profile = datasets.profile(row)
-    if profile is None:
-        raise NotReadyError(f"the dataset `{row.name}` is {row.state}; its profile comes with the end of the import")
-    return profile
-
-
-def _array(services: Services, session: Session, row: DatasetRow, name: str) -> Callable[[], "PackedArray"]:
-    from service.datasets.samples import PackedArray
-
-    artifact = files.named(session, row.id, name).artifact
-    return lambda: PackedArray.open(lambda start, stop: services.store.artifacts.read(artifact, start, stop))
+    return once(services, key, request, make)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from service.datasets import imports
 from service.events import EpochRecord, StepRecord
 from service.jobs import completion
 from service.reports.classification import AverageRow, ClassificationReport, ClassRow, ConfusedPair, ConfusionReport
@@ -34,7 +35,7 @@ class SimulatedWorker:
     def dataset(self, name: str = "digits", samples: int = 20) -> DatasetRow:
         """A ready dataset of grey 8x8 images."""
         with self.store.begin() as session:
-            row = datasets.create(session, name, BuiltinSource(kind="builtin"))
+            row = imports.create(session, name, BuiltinSource(kind="builtin"))
         self.import_dataset(row.id, row.job_id, samples)
         with self.store.read() as session:
             return datasets.get(session, row.id)
@@ -49,7 +50,7 @@ class SimulatedWorker:
         for name, array in arrays.items():
             self.save_array(dataset_id, f"{name}.npy", array)
         with self.store.begin() as session:
-            datasets.fill(session, dataset_id, content(samples))
+            imports.fill(session, dataset_id, content(samples))
             completion.end(session, job_id, JobState.SUCCEEDED, fence=claim.fence)
 
     def save_array(self, owner: str, name: str, array: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.datasets.uploads import Upload, Uploads
+from service.datasets.uploads import Uploads
 from service.store.session import Store
 from service.sweeper import PARTIAL_SECONDS, collect
 from tests.polling import eventually
@@ -158,15 +158,15 @@ def test_a_taken_name_is_told_at_the_beginning(client: httpx.Client) -> None:
 @pytest.mark.parametrize("stage", ["noted", "stored", "made"])
 def test_a_crash_at_the_end_is_made_good_by_the_next_call(client: httpx.Client, store: Store, stage: str) -> None:
     """The process was killed after the last byte: with the artifact noted, or stored, or the dataset made."""
-    uploads, address = Uploads(store.settings.home), begin(client)
+    uploads, address = Uploads(store), begin(client)
     send(client, address, CONTENT[:-1], 0)
     upload = uploads.get(address.rpartition("/")[2])
-    with uploads.writing(upload) as file:
+    with uploads.continuing(upload) as file:
         file.write(CONTENT[-1:])
     if stage == "made":
-        made = send(client, address, b"", len(CONTENT)).json()["id"]
-        artifact = source_of(store, "big").artifact
-        uploads.note(upload.model_copy(update={"artifact": artifact}))
+        made = uploads.finish(upload).id
+        uploads.note(upload.model_copy(update={"artifact": source_of(store, "big").artifact}))
+        uploads.part(upload).write_bytes(CONTENT)
     else:
         noted = upload.model_copy(update={"artifact": "uploads/01a0-noted"})
         uploads.note(noted)
@@ -195,10 +195,3 @@ def test_uploads_that_were_given_up_are_collected(client: httpx.Client, store: S
 
 def _age(path: Path) -> None:
     os.utime(path, (time.time() - PARTIAL_SECONDS - 10,) * 2)
-
-
-def test_a_note_that_was_half_written_is_none(store: Store, tmp_path: Path) -> None:
-    uploads = Uploads(tmp_path)
-    upload = uploads.begin(Upload.model_validate({"id": "x", "request": about()}).request)
-    (tmp_path / "uploads" / f"{upload.id}.tmp").write_text('{"id": ')
-    assert uploads.get(upload.id) == upload

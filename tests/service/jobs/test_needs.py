@@ -2,6 +2,7 @@
 
 import pytest
 
+from service.datasets import imports
 from service.errors import GateError, InUseError, WorkerLostError
 from service.jobs import completion
 from service.reports.dataset import DatasetContent, DatasetMeta, Profile
@@ -97,12 +98,12 @@ def test_needed_job_is_not_removed_under_a_waiting_one(harness: Harness) -> None
 
 def test_import_fills_its_dataset_and_frees_who_waits(harness: Harness) -> None:
     with harness.store.begin() as session:
-        row = datasets.create(session, "digits", BuiltinSource(kind="builtin"))
+        row = imports.create(session, "digits", BuiltinSource(kind="builtin"))
         waiting = jobs.create(session, spec(), dataset_id=row.id, needs=[(row.job_id, "dataset")]).id
     fence = harness.claim(row.job_id)
     with harness.store.begin() as session:
         jobs.hold(session, fence)
-        datasets.fill(session, row.id, DatasetContent(hash="h" * 64, profile=a_profile()))
+        imports.fill(session, row.id, DatasetContent(hash="h" * 64, profile=a_profile()))
     assert harness.end(fence) == [waiting]
     with harness.store.read() as session:
         ready = datasets.get(session, "digits")
@@ -113,7 +114,7 @@ def test_import_fills_its_dataset_and_frees_who_waits(harness: Harness) -> None:
 
 def test_failed_import_fails_its_dataset_and_who_waits(harness: Harness) -> None:
     with harness.store.begin() as session:
-        row = datasets.create(session, "digits", BuiltinSource(kind="builtin"))
+        row = imports.create(session, "digits", BuiltinSource(kind="builtin"))
         waiting = jobs.create(session, spec(), dataset_id=row.id, needs=[(row.job_id, "dataset")]).id
     fence = harness.claim(row.job_id)
     with harness.store.begin() as session:

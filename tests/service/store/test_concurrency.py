@@ -10,11 +10,12 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy.exc import IntegrityError
 
+from service.datasets import imports
 from service.errors import ConflictError, GateError, InUseError, NotFoundError, StateError
 from service.jobs import completion
 from service.specs.dataset import BuiltinSource
 from service.states import JobState, is_terminal
-from service.store import datasets, events, jobs
+from service.store import events, jobs
 from service.store.ids import new_id
 from service.store.jobs import Fence, LostLeaseError
 from service.store.tables import JobRow
@@ -101,7 +102,7 @@ def test_event_numbers_of_many_writers_have_no_gaps(harness: Harness) -> None:
 def test_name_of_a_dataset_is_won_once(harness: Harness) -> None:
     def create() -> None:
         with harness.store.begin() as session:
-            datasets.create(session, "digits", BuiltinSource(kind="builtin"))
+            imports.create(session, "digits", BuiltinSource(kind="builtin"))
 
     assert [error is None for error in together(*[create] * 5)].count(True) == 1
     with harness.store.read() as session:

@@ -1,18 +1,13 @@
-"""Rows that name files, reports by name, and datasets."""
+"""Rows that name files, and reports by name."""
 
 import math
 
 import pytest
 
-from service.errors import ConflictError, InUseError, NotFoundError, NotReadyError
-from service.specs.dataset import BuiltinSource
-from service.states import JobState
-from service.store import datasets, files, jobs, reports
+from service.errors import NotReadyError
+from service.store import files, reports
 from service.store.artifacts import StoredFile
-from service.store.session import Store
-from tests.service.conftest import Harness, spec
-
-DIGITS = BuiltinSource(kind="builtin")
+from tests.service.conftest import Harness
 
 
 def stored(key: str) -> StoredFile:
@@ -83,37 +78,3 @@ def test_file_name_that_is_no_text_can_be_reported(harness: Harness) -> None:
     with harness.store.read() as session:
         report = reports.get(session, job_id, "result")
     assert report == {"file": "caf?.png", "x": None}
-
-
-def test_name_of_a_dataset_is_taken_once(store: Store) -> None:
-    with store.begin() as session:
-        datasets.create(session, "digits", DIGITS)
-        with pytest.raises(ConflictError, match="digits"):
-            datasets.create(session, "digits", DIGITS)
-
-
-def test_datasets_are_listed_newest_first(store: Store) -> None:
-    with store.begin() as session:
-        made = [datasets.create(session, name, DIGITS).id for name in ("a", "b", "c")]
-    with store.read() as session:
-        rows, cursor = datasets.list_page(session, limit=2)
-        rest, end = datasets.list_page(session, limit=2, cursor=cursor)
-    assert [row.id for row in [*rows, *rest]] == sorted(made, reverse=True)
-    assert end is None
-
-
-def test_dataset_in_use_is_not_removed(harness: Harness) -> None:
-    with harness.store.begin() as session:
-        row = datasets.create(session, "digits", DIGITS)
-        with pytest.raises(InUseError, match="importing"):
-            datasets.remove(session, "digits")
-    harness.end(harness.claim(row.job_id), JobState.FAILED)
-    with harness.store.begin() as session:
-        job_id = jobs.create(session, spec(), dataset_id=row.id).id
-        with pytest.raises(InUseError, match=job_id):
-            datasets.remove(session, row.id)
-    harness.end(harness.claim(job_id))
-    with harness.store.begin() as session:
-        assert datasets.remove(session, "digits").id == row.id
-    with harness.store.read() as session, pytest.raises(NotFoundError):
-        datasets.get(session, "digits")

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from service.datasets import imports
 from service.settings import Settings
 from service.specs.dataset import BuiltinSource
 from service.states import JobState, Relation
-from service.store import datasets, jobs
+from service.store import jobs
 from service.store.jobs import Parent
 from service.store.session import Store
 from tests.service.conftest import Harness, spec
@@ -66,7 +67,7 @@ def test_parent_and_dataset_filter(harness: Harness) -> None:
 def test_imports_are_hidden_unless_asked_for(harness: Harness) -> None:
     job_id = harness.submit()
     with harness.store.begin() as session:
-        row = datasets.create(session, "digits", BuiltinSource(kind="builtin"))
+        row = imports.create(session, "digits", BuiltinSource(kind="builtin"))
     assert listed(harness) == [job_id]
     assert listed(harness, kind="import") == [row.job_id]
 

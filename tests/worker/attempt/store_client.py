@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from service.datasets import imports
 from service.notify import notify_workers
 from service.specs import JOB_SPEC
 from service.specs.dataset import BuiltinSource
@@ -22,7 +23,7 @@ class StoreClient:
     def create_digits(self) -> str:
         """A dataset that waits for its import; returns the import's job id."""
         with self.store.begin() as session:
-            return datasets.create(session, "digits", BuiltinSource(kind="builtin")).job_id
+            return imports.create(session, "digits", BuiltinSource(kind="builtin")).job_id
 
     def submit(self, **spec: Any) -> str:
         """A queued job on the digits, a `train` job unless `kind` says otherwise. No worker is notified."""

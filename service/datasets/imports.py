@@ -1,0 +1,68 @@
+"""Datasets from beginning to end: created with the job that imports them, filled by it, deleted with their files."""
+
+from sqlalchemy.orm import Session
+
+from service.errors import InUseError
+from service.reports.dataset import DatasetContent
+from service.resolution.warnings import advise_on_data
+from service.specs.dataset import DatasetSource, ImportSpec, UploadFields, UploadSource
+from service.states import TERMINAL, DatasetState, JobState
+from service.store import datasets, events, files, jobs
+from service.store.events import NewEvent
+from service.store.ids import new_id
+from service.store.session import Store
+from service.store.tables import DatasetRow, JobRow
+
+
+def create(session: Session, name: str, source: DatasetSource) -> DatasetRow:
+    """A dataset that is importing, with the queued job that imports it; ConflictError when the name is taken."""
+    dataset_id = new_id()
+    spec = ImportSpec(kind="import", name=f"import {name}", dataset=dataset_id, source=source)
+    return datasets.insert(session, dataset_id, name, jobs.create(session, spec, dataset_id=dataset_id).id)
+
+
+def create_from_file(session: Session, fields: UploadFields, artifact: str) -> DatasetRow:
+    """A dataset of an uploaded file, which lies in the artifact store under this key."""
+    source = UploadSource(kind="upload", filename=fields.filename, artifact=artifact, options=fields.options)
+    return create(session, fields.name, source)
+
+
+def check_name(store: Store, name: str) -> None:
+    """ConflictError when a dataset has this name."""
+    with store.read() as session:
+        datasets.check_name(session, name)
+
+
+def fill(session: Session, dataset_id: str, content: DatasetContent) -> None:
+    """Makes an importing dataset ready; queued jobs on it log what is wrong with the data before they start."""
+    row = datasets.get(session, dataset_id)
+    row.state, row.hash, row.profile = DatasetState.READY, content.hash, content.profile.model_dump(mode="json")
+    session.flush()
+    warnings = [
+        NewEvent("log", {"message": f"{advice.pointer}: {advice.detail}"}, "warning")
+        for advice in advise_on_data(content.profile.findings)
+    ]
+    for job_id in datasets.jobs_on(session, row.id, [JobState.QUEUED]):
+        events.append(session, job_id, warnings)
+
+
+def delete(store: Store, key: str) -> None:
+    """Deletes a dataset and its files; InUseError names the jobs that still need it."""
+    with store.begin() as session:
+        row = datasets.get(session, key)
+        if in_use := datasets.jobs_on(session, row.id, set(JobState) - TERMINAL):
+            raise InUseError("jobs still use this dataset: " + ", ".join(in_use[:10]))
+        if row.state == DatasetState.IMPORTING:
+            raise InUseError(f"the dataset is still importing; cancel its job {row.job_id} first")
+        artifacts = [file.artifact for file in files.of(session, row.id)] + _uploaded_file(session, row)
+        files.remove(session, row.id)
+        session.delete(row)
+    for artifact in artifacts:  # after the commit: a row never names a file that is gone
+        store.artifacts.delete(artifact)
+
+
+def _uploaded_file(session: Session, row: DatasetRow) -> list[str]:
+    """Key of the file that the dataset was imported from, where it was uploaded."""
+    job = session.get(JobRow, row.job_id)
+    source = job.spec["source"] if job else {}
+    return [source["artifact"]] if source.get("kind") == "upload" else []
