@@ -22,7 +22,7 @@ from service.store.artifacts import sha256_of
 from service.store.jobs import Claim, Fence
 from service.store.session import Store
 from service.store.tables import FileRow
-from worker.attempt.shared_study import share
+from worker.attempt.shared_study import share_study
 from worker.engine.context import RunContext, refusal
 
 
@@ -54,7 +54,7 @@ def gather(store: Store, claim: Claim, *, device: str, threads: int) -> Inputs:
         downloads=store.settings.home / "downloads" if store.settings.allow_downloads else None,
         upload=_upload(store, spec, scratch),
     )
-    return Inputs(spec, share(store, claim, context))
+    return Inputs(spec, share_study(store, claim, context))
 
 
 def discard(store: Store, fence: Fence) -> None:

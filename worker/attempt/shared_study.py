@@ -11,10 +11,10 @@ from service.store import studies
 from service.store.artifacts import sha256_of
 from service.store.jobs import Claim
 from service.store.session import Store
-from worker.engine.context import MAIN, RunContext
+from worker.engine.context import MAIN, RunContext, trial_file
 
 
-def share(store: Store, claim: Claim, context: RunContext) -> RunContext:
+def share_study(store: Store, claim: Claim, context: RunContext) -> RunContext:
     """The context of a search or of one of its runners, with the study that they share; any other as it is."""
     match claim.spec:
         case TuneSpec():
@@ -23,15 +23,13 @@ def share(store: Store, claim: Claim, context: RunContext) -> RunContext:
             runner = f"runner-{number}"
         case _:
             return context
-    fetch = partial(trial_state, store.settings, job_id, context.scratch)
+    fetch = partial(fetch_trial_state, store.settings, job_id, context.scratch)
     return replace(context, study_url=studies.address(store, job_id), study=job_id, runner=runner, trial_state=fetch)
 
 
-def trial_state(settings: Settings, job_id: str, folder: Path, number: int) -> Path | None:
-    """The state of a trial that one of the search's runners saved, fetched into `folder`; the training process asks."""
-    from worker.engine.training.run_files import trial_name
-
-    store, name = Store(settings), trial_name(number)
+def fetch_trial_state(settings: Settings, job_id: str, folder: Path, number: int) -> Path | None:
+    """Fetches the saved state of a trial into `folder`, whichever runner saved it; the training process calls it."""
+    store, name = Store(settings), trial_file(number)
     try:
         with store.read() as session:
             row = runners.file_of(session, job_id, name)

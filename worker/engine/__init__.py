@@ -51,11 +51,11 @@ def _run(spec: AnyEngineSpec, context: RunContext) -> Iterator[Event]:
 
             yield from run_batch_size(spec, context)
         case TuneSpec():
-            from worker.engine.tune.job import run_tune
+            from worker.engine.kinds.tune import run_tune
 
             yield from run_tune(spec, context)
         case TuneRunnerSpec():
-            from worker.engine.tune.runner_job import run_tune_runner
+            from worker.engine.kinds.tune import run_tune_runner
 
             yield from run_tune_runner(spec, context)
         case _:

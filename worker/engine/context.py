@@ -7,7 +7,12 @@ from pathlib import Path
 from service.states import StopReason
 
 MAIN = "main"
-"""The runner of a search that is the job itself: it tells what all have found, and makes the best trial its own."""
+"""The runner of a search that is the `tune` job itself: it publishes what all runners find."""
+
+
+def trial_file(number: int) -> str:
+    """Name of the file in which a runner saves the state of a search's trial."""
+    return f"trial-{number:05d}.pt"
 
 
 def _never() -> StopReason | None:

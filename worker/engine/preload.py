@@ -8,8 +8,7 @@ import worker.engine.kinds.batch_size
 import worker.engine.kinds.lr_find
 import worker.engine.kinds.sanity
 import worker.engine.kinds.train
+import worker.engine.kinds.tune
 import worker.engine.models.transfer
-import worker.engine.tune.job
-import worker.engine.tune.runner_job
 
 __all__ = ["safetensors", "torch", "worker"]

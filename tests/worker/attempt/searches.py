@@ -68,7 +68,7 @@ def stopped_in_a_trial(client: StoreClient, job_id: str, runner: str, pid: int) 
     """Stops (SIGSTOP) the runner's process while it has a trial under way; returns the trial's number."""
     in_slices(pid, lambda: _has_runner(client, job_id) and is_unlocked(studies.address(client.store, job_id)))
     url = studies.address(client.store, job_id)
-    storage = study._open(url)
+    storage = study.open_storage(url)
     found = optuna.load_study(study_name=job_id, storage=storage)
 
     def look() -> tuple[int] | None:

@@ -10,9 +10,9 @@ from service.store import studies
 from service.store.ids import new_id
 from service.store.jobs import Claim, Fence
 from service.store.session import Store
-from worker.attempt.shared_study import share
+from worker.attempt.shared_study import share_study
 from worker.engine.context import RunContext
-from worker.engine.tune.study import Search
+from worker.engine.tune.study import Study
 from worker.host import cleanup
 
 SPEC = TuneSpec.model_validate(
@@ -24,29 +24,27 @@ SPEC = TuneSpec.model_validate(
 )
 
 
-def study_of(store: Store, job_id: str) -> Search:
+def study_of(store: Store, job_id: str) -> Study:
     claim = Claim(fence=Fence(job_id, 1, "worker"), spec=SPEC, dataset_id=None)
-    context = share(store, claim, RunContext(scratch=Path("unused")))
-    return Search(SPEC, context.study_url, context.study, context.runner)
+    return Study(SPEC, share_study(store, claim, RunContext(scratch=Path("unused"))))
 
 
 @pytest.mark.parametrize("again", [False, True])
 def test_search_keeps_its_trials_apart_from_our_tables(store: Store, again: bool) -> None:
     job = new_id()
-    search = study_of(store, job)
-    search.prepare()
-    asked = search.ask()
-    assert asked is not None
-    trial, values = asked
-    search.tell(trial, optuna.trial.TrialState.COMPLETE, 0.5)
+    study = study_of(store, job)
+    study.enqueue_first()
+    trial = study.ask()
+    assert trial is not None
+    study.tell(trial, optuna.trial.TrialState.COMPLETE, 0.5)
     if again:
-        search.close()
-        search = study_of(store, job)
-    search.refresh()
-    best = search.best()
-    search.close()
+        study.close()
+        study = study_of(store, job)
+    study.refresh()
+    best = study.best()
+    study.close()
     assert best is not None
-    assert best.user_attrs["values"] == values
+    assert best.user_attrs["values"] == trial.user_attrs["values"]
     studies.remove(store, job)
 
 

@@ -28,11 +28,6 @@ def save_best(run: TrainingState) -> FileSaved:
     return FileSaved("best", "best.safetensors", path, run.best.step, run.best.epoch, run.best.metrics)
 
 
-def trial_name(number: int) -> str:
-    """Name of the saved state of a search's trial."""
-    return f"trial-{number:05d}.pt"
-
-
 def save_model(run: TrainingState) -> FileSaved:
     """Writes the run's final product: the best weights."""
     weights = run.whole(run.best.weights)

@@ -1,4 +1,4 @@
-"""Signs of life of a trial: a thread of its runner gives them, the search's main process watches for them.
+"""Heartbeats of trials: a thread of each trial's runner sends them, the search's main process watches for them.
 
 The watcher goes by its own clock and by whether the sign has changed, so clocks of different machines do not matter.
 """
@@ -14,12 +14,12 @@ BEAT = "beat"
 BEAT_SECONDS, GRACE_SECONDS = 10.0, 60.0
 
 
-class Pulse:
-    """Beats while it is entered, however long a step of the trial takes."""
+class Heartbeat:
+    """Counts up a trial's `beat` while it is entered, however long a step of the trial takes."""
 
     def __init__(self, trial: Trial) -> None:
         self._trial, self._ended = trial, threading.Event()
-        self._thread = threading.Thread(target=self._beat, name=f"pulse-{trial.number}", daemon=True)
+        self._thread = threading.Thread(target=self._beat, name=f"heartbeat-{trial.number}", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -41,17 +41,17 @@ class Pulse:
                 return
 
 
-class Watch:
-    """The last sign of life of each trial, and when it was first seen."""
+class HeartbeatMonitor:
+    """The last beat of each trial, and when it was first seen."""
 
     def __init__(self) -> None:
         self._seen: dict[int, tuple[object, float]] = {}
 
-    def is_silent(self, number: int, sign: object) -> bool:
-        """Whether a running trial has shown the same sign (None: none yet) for too long."""
+    def is_silent(self, number: int, beat: object) -> bool:
+        """Whether a running trial has shown the same beat (None: none yet) for too long."""
         now = time.monotonic()
         last, since = self._seen.get(number, (None, now))
-        if number not in self._seen or last != sign:
-            self._seen[number] = (sign, now)
+        if number not in self._seen or last != beat:
+            self._seen[number] = (beat, now)
             return False
         return now - since > GRACE_SECONDS

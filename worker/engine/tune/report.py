@@ -1,15 +1,22 @@
-"""A search in words and numbers: its trials, its best, what mattered, and how much of it is noise."""
+"""What a search publishes: its trials as they change, and in the end all of them, the best one and what mattered.
+
+The study is the truth of the trials, whichever runner they came from. Only the search's main process publishes them,
+and a search that goes on after a crash publishes everything again.
+"""
 
 import math
-import statistics
+import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import Literal
 
 from optuna.trial import FrozenTrial, TrialState
 
-from service.reports.result import Trial, TuneReport
-from worker.engine.tune.study import Search
+from service.events import Event, Log, Reported, StepRecord
+from service.reports.result import Importances, Trial, TuneReport
+from worker.engine.tune.noise import narrow_lead
+from worker.engine.tune.study import Study
+from worker.engine.tune.trial import curve_point
 
 STATES: dict[TrialState, Literal["running", "complete", "pruned", "failed", "waiting"]] = {
     TrialState.RUNNING: "running",
@@ -18,8 +25,76 @@ STATES: dict[TrialState, Literal["running", "complete", "pruned", "failed", "wai
     TrialState.FAIL: "failed",
     TrialState.WAITING: "waiting",
 }
+REFRESH_SECONDS, IMPORTANCES_SECONDS = 1.0, 30.0
 LEAST_TRIALS = 5
 """Importances of fewer complete trials say nothing."""
+
+
+class Report:
+    """Publishes a study; remembers what it has published of each trial."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self.notes: list[str] = []
+        self._states: dict[int, TrialState] = {}
+        self._epochs: dict[int, int] = {}
+        self._refresh_at = 0.0
+        self._importances_at = time.monotonic() + IMPORTANCES_SECONDS
+
+    def passed_on(self, record: StepRecord) -> None:
+        """Notes that a point of a trial's curve was published by its own runner in this process."""
+        for name in record.values:
+            self._epochs[int(name.split("/")[1])] = record.epoch
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to look at what other runners have done."""
+        return time.monotonic() >= self._refresh_at
+
+    def changes(self) -> Iterator[Event]:
+        """Publishes changes of the study as events: rows and curves of trials, progress, now and then importances."""
+        self.study.refresh()
+        self._refresh_at = time.monotonic() + REFRESH_SECONDS
+        before = self._ended()
+        for trial in self.study.visible():
+            if self._states.get(trial.number) in (None, TrialState.RUNNING):
+                yield from self._changes_of(trial)
+        if self._ended() == before:
+            return
+        yield self.study.progress()
+        if time.monotonic() >= self._importances_at:  # they take longer than all the rest
+            yield Reported("importances", Importances(data=importances(self.study)))
+            self._importances_at = time.monotonic() + IMPORTANCES_SECONDS
+
+    def _ended(self) -> int:
+        return sum(state is not TrialState.RUNNING for state in self._states.values())
+
+    def _changes_of(self, trial: FrozenTrial) -> Iterator[Event]:
+        for epoch, value in sorted(trial.intermediate_values.items()):
+            if epoch > self._epochs.get(trial.number, 0):
+                yield curve_point(trial.number, epoch, self.study.spec.metric, value)
+                self._epochs[trial.number] = epoch
+        if trial.state is self._states.get(trial.number):
+            return
+        self._states[trial.number] = trial.state
+        yield Reported(f"trial:{trial.number}", row(trial))
+        if trial.state is not TrialState.RUNNING:
+            yield Log(sentence(trial, self.study.spec.metric))
+
+    def result(self, val_samples: int) -> Reported:
+        """Everything that is known of the search."""
+        study = self.study
+        study.refresh()
+        best = study.best()
+        noise = [] if study.spec.confirm_seeds else narrow_lead(study, val_samples)
+        report = TuneReport(
+            metric=study.spec.metric,
+            data=[row(trial) for trial in study.visible()],
+            best=row(best) if best else None,
+            importances=importances(study),
+            notes=[*self.notes, *noise],
+        )
+        return Reported("result", report)
 
 
 def row(trial: FrozenTrial) -> Trial:
@@ -38,80 +113,25 @@ def row(trial: FrozenTrial) -> Trial:
 
 def sentence(trial: FrozenTrial, metric: str) -> str:
     """One line of log."""
-    found = row(trial)
-    values = ", ".join(f"{path} {_short(value)}" for path, value in found.params.items())
-    result = f"{metric} {found.value:.4g}" if found.value is not None else "no value"
-    return f"trial {found.number} {found.state}: {result} ({values})" + (f": {found.reason}" if found.reason else "")
+    ended = row(trial)
+    values = ", ".join(f"{path} {_short(value)}" for path, value in ended.params.items())
+    result = f"{metric} {ended.value:.4g}" if ended.value is not None else "no value"
+    return f"trial {ended.number} {ended.state}: {result} ({values})" + (f": {ended.reason}" if ended.reason else "")
 
 
-def report(search: Search, notes: Sequence[str], val_samples: int) -> TuneReport:
-    """Everything that is known of the search."""
-    search.refresh()
-    best = search.best()
-    return TuneReport(
-        metric=search.spec.metric,
-        data=[row(trial) for trial in search.visible()],
-        best=row(best) if best else None,
-        importances=importances(search),
-        notes=[*notes, *([] if search.spec.confirm_seeds else _noise(search, val_samples))],
-    )
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def importances(search: Search) -> dict[str, float]:
+def importances(study: Study) -> dict[str, float]:
     """PED-ANOVA (arXiv 2304.10255): each parameter's share in reaching the top tenth; they sum to 1."""
-    done = [trial for trial in search.finished() if trial.state is TrialState.COMPLETE]
-    if len(done) < LEAST_TRIALS or len({trial.value for trial in done}) == 1:
+    complete = study.ranked()
+    if len(complete) < LEAST_TRIALS or len({trial.value for trial in complete}) == 1:
         return {}
     # Brings scikit-learn along (1.4 s, 85 MB), which the forkserver therefore does not load for every job.
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # too few distinct values of a parameter, and the like
-        found = get_param_importances(search.study, evaluator=PedAnovaImportanceEvaluator())
-    return {name: share for name, share in found.items() if math.isfinite(share)}
-
-
-def spread(search: Search, values: Sequence[float]) -> list[str]:
-    """What the best configuration reached with several seeds, the search's own first."""
-    if len(values) < 2:
-        return []
-    mean, deviation = statistics.fmean(values), statistics.stdev(values)
-    seeds = range(search.spec.train.seed, search.spec.train.seed + len(values))
-    listed = ", ".join(f"{value:.4g}" for value in values)
-    notes = [
-        f"the best values with seeds {seeds[0]} to {seeds[-1]}: {listed} (mean {mean:.4g}, standard deviation "
-        f"{deviation:.2g})"
-    ]
-    rivals = [
-        trial for trial in _ranked(search)[1:] if search.sign * (trial.value or 0.0) >= search.sign * mean - deviation
-    ]
-    if rivals:
-        numbers = ", ".join(str(trial.number) for trial in rivals[:5])
-        notes.append(f"within seed noise of the winner: trial {numbers}")
-    return notes
-
-
-def _noise(search: Search, val_samples: int) -> list[str]:
-    """Says so when the winner leads by less than the standard error that so few val samples leave."""
-    ranked = _ranked(search)
-    if len(ranked) < 2 or search.spec.metric != "val/accuracy" or not val_samples:
-        return []
-    best, second = (float(trial.value or 0.0) for trial in ranked[:2])
-    error = math.sqrt(max(best * (1 - best), 1 / val_samples) / val_samples)
-    if best - second >= error:
-        return []
-    close = sum((trial.value or 0.0) > best - error for trial in ranked[1:])
-    others = "1 other trial lies" if close == 1 else f"{close} other trials lie"
-    return [
-        f"{others} within one standard error ({error:.2g}, of {val_samples} val samples) of the best: "
-        "the order among them is noise; `confirm_seeds` 2 measures it"
-    ]
-
-
-def _ranked(search: Search) -> list[FrozenTrial]:
-    done = [trial for trial in search.finished() if trial.state is TrialState.COMPLETE and trial.value is not None]
-    return sorted(done, key=lambda trial: -search.sign * (trial.value or 0.0))
-
-
-def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+        shares = get_param_importances(study.optuna_study, evaluator=PedAnovaImportanceEvaluator())
+    return {name: share for name, share in shares.items() if math.isfinite(share)}

@@ -32,7 +32,8 @@ GRID_POINTS = 5
 
 def suggest(trial: Trial, spec: SearchFields) -> Values:
     """One value for every path, by the study's sampler."""
-    return {path: _suggest(trial, path, each, grid=spec.sampler == "grid") for path, each in spec.search_space.items()}
+    grid = spec.sampler == "grid"
+    return {path: _suggest(trial, path, dimension, grid=grid) for path, dimension in spec.search_space.items()}
 
 
 def _suggest(trial: Trial, path: str, dimension: Dimension, *, grid: bool) -> Scalar | list[int]:
@@ -54,20 +55,23 @@ def _suggest(trial: Trial, path: str, dimension: Dimension, *, grid: bool) -> Sc
 
 def is_numeric(spec: SearchFields) -> bool:
     """Whether every dimension is a number: no choices, nothing conditional."""
-    return all(isinstance(each, FloatDimension | IntDimension) for each in spec.search_space.values())
+    return all(isinstance(dimension, FloatDimension | IntDimension) for dimension in spec.search_space.values())
 
 
 def first_parameters(spec: SearchFields) -> list[dict[str, Scalar]]:
-    """What is tried first: the lr-find's learning rate with the base spec's other values, then the base spec's own.
+    """What is tried first: the lr-find's learning rate with the base spec's other values, then the base spec's own. In
+    a grid search that is every point.
 
     Numbers outside of their range are moved to its nearest end; what has no value in the base is left to the sampler.
     """
+    if spec.sampler == "grid":
+        return _grid_points(spec)
     base = dict(_base(fill_training(spec.train), spec.search_space))
-    found: list[dict[str, Scalar]] = []
+    trials = [base]
     if isinstance(spec.lr_find, float) and "optimizer.lr" in spec.search_space:
         dimension = spec.search_space["optimizer.lr"]
-        found.append(base | dict(_parameters("optimizer.lr", dimension, spec.lr_find)))
-    return [each for each in (*found, base) if each]
+        trials.insert(0, base | dict(_parameters("optimizer.lr", dimension, spec.lr_find)))
+    return [parameters for parameters in trials if parameters]
 
 
 def _base(train: TrainFields, space: Mapping[str, Dimension]) -> Iterator[tuple[str, Scalar]]:
@@ -106,17 +110,21 @@ def _on_grid(value: float, low: float, high: float, step: float | None) -> float
     return low + step * min(max(round((value - low) / step), 0), last)
 
 
-def grid_size(spec: SearchFields) -> int:
-    """Points of the whole grid."""
-    return math.prod(len(values) for values in _grid(spec).values())
+def trial_count(spec: SearchFields) -> int:
+    """Trials of the whole search: a grid has no more of them than points."""
+    return min(spec.n_trials, _grid_size(_grid(spec))) if spec.sampler == "grid" else spec.n_trials
 
 
-def grid_points(spec: SearchFields) -> list[dict[str, Scalar]]:
+def _grid_points(spec: SearchFields) -> list[dict[str, Scalar]]:
     """Every point of the grid in a random order, or `n_trials` of them when there are more."""
     values = _grid(spec)
-    size = math.prod(len(each) for each in values.values())
+    size = _grid_size(values)
     chosen = random.Random(spec.train.seed).sample(range(size), min(size, spec.n_trials))
     return [_point(values, number) for number in chosen]
+
+
+def _grid_size(values: Mapping[str, Sequence[Scalar]]) -> int:
+    return math.prod(len(choices) for choices in values.values())
 
 
 def _point(values: Mapping[str, Sequence[Scalar]], number: int) -> dict[str, Scalar]:

@@ -1,7 +1,6 @@
 """One trial of a search: a training with the trial's values, watched epoch by epoch, pruned when it is hopeless."""
 
 from collections.abc import Generator, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +12,7 @@ from service.events import EpochRecord, Event, Log, Phase, StepRecord
 from service.resolution.patches import patched_spec
 from service.resolution.resolve import fill_training
 from service.resolution.validation import Limits, refuse
-from service.specs.train import CheckpointSpec, TrainSpec
+from service.specs.train import CheckpointSpec, TrainFields, TrainSpec
 from service.specs.tune import SearchFields
 from service.states import StopReason
 from worker.engine.context import RunContext
@@ -25,16 +24,14 @@ from worker.engine.training.checkup import check_up_run
 from worker.engine.training.final_reports import CONCLUSIVE
 from worker.engine.training.setup import build_run, fixed_batch_size
 from worker.engine.training.state import TrainingState
-from worker.engine.tune.heartbeat import Pulse
-from worker.engine.tune.search_space import Values
-from worker.engine.tune.study import Search
+from worker.engine.tune.algorithms import PRUNING_REASONS
 
 VANISHED_NORM, VANISHED_SHARE = 1e-7, 0.5
 """Rule D10: a run has collapsed when its gradient vanishes on over half of an epoch's steps."""
 NO_CHECKPOINT_SECONDS = 1e9
 
 
-@dataclass
+@dataclass(frozen=True)
 class Outcome:
     """How a trial ended. `run` holds the best weights of a completed one; `interrupted` says why it has no end yet.
 
@@ -48,42 +45,40 @@ class Outcome:
     interrupted: StopReason | None = None
 
 
+def train_spec(fields: TrainFields) -> TrainSpec:
+    """A search's base, or what a trial made of it, as the spec of a `train` job."""
+    return TrainSpec.model_validate(fields.model_dump(mode="json") | {"kind": "train"})
+
+
 def trial_spec(spec: SearchFields, values: Mapping[str, object], seed: int | None = None) -> TrainSpec:
-    """The `train` spec of a trial. Raises SpecError when the values do not go together."""
-    fields = patched_spec(spec.train, values).model_dump(mode="json")
-    found = fill_training(TrainSpec.model_validate(fields | {"kind": "train"}))
-    # A trial records what decides over it; the diagnosis, its probes and the resume state are for jobs of their own.
+    """The `train` spec of a trial. It records only what decides over the trial: no diagnosis, no probes, no resume
+    state. Raises SpecError when the values do not go together.
+    """
+    filled = fill_training(train_spec(patched_spec(spec.train, values)))
     changes = {
         "diagnose": False,
         "gradients": None,
         "checkpoint": CheckpointSpec(every_seconds=NO_CHECKPOINT_SECONDS),
-        "seed": found.seed if seed is None else seed,
+        "seed": filled.seed if seed is None else seed,
     }
-    return found.model_copy(update=changes)
+    return filled.model_copy(update=changes)
 
 
 def run_trial(
-    search: Search, trial: Trial, values: Values, context: RunContext, dataset: PackedDataset, *, first: bool
+    search: SearchFields, trial: Trial, context: RunContext, dataset: PackedDataset, *, first: bool
 ) -> Generator[Event, None, Outcome]:
     """Trains one trial; yields its metric as series `trial/<number>/...`. What is the trial's fault is an outcome.
 
     Raises what the `first` trial raised: it is the base spec's fault then, and every trial's.
     """
-    with nullcontext() if search.storage is None else Pulse(trial):
-        return (yield from _run_trial(search, trial, values, context, dataset, first=first))
-
-
-def _run_trial(
-    search: Search, trial: Trial, values: Values, context: RunContext, dataset: PackedDataset, *, first: bool
-) -> Generator[Event, None, Outcome]:
     batch_size = 0
     try:
-        spec = trial_spec(search.spec, values)
+        spec = trial_spec(search, trial.user_attrs["values"])
         if refused := refuse(spec, spec, "", Limits(), dataset.meta):
             return Outcome(TrialState.FAIL, reason=f"{refused[0].pointer}: {refused[0].detail}")
         batch_size = fixed_batch_size(spec.batch_size)
         run = yield from start_run(spec, context, dataset, check_up=first)
-        return (yield from _watched(search, trial, run))
+        return (yield from _train(search.metric, trial, run))
     except DivergedError as error:
         return Outcome(TrialState.PRUNED, reason=f"D1 nonfinite: {error.detail}")
     except SpecError as error:
@@ -119,28 +114,29 @@ def start_run(
     return run
 
 
-def _watched(search: Search, trial: Trial, run: TrainingState) -> Generator[Event, None, Outcome]:
+def _train(metric: str, trial: Trial, run: TrainingState) -> Generator[Event, None, Outcome]:
     """The training, ended as soon as the pruner or a rule says so."""
-    _, metric = search.spec.metric.split("/")
+    name = metric.removeprefix("val/")
     vanished: list[bool] = []
     for event in loop.train_epochs(run) if run.stop_reason is None else ():
         if isinstance(event, StepRecord):
             vanished.append(event.values["grad_norm/total"] < VANISHED_NORM)
         elif isinstance(event, EpochRecord):
-            value = event.val[metric]
-            yield point(trial.number, event.epoch, search.spec.metric, value)
+            value = event.val[name]
+            yield curve_point(trial.number, event.epoch, metric, value)
             trial.report(value, event.epoch)
             if sum(vanished) > VANISHED_SHARE * len(vanished):
                 return Outcome(TrialState.PRUNED, reason=_collapsed(run, sum(vanished), len(vanished)))
             if event.epoch < run.spec.epochs and trial.should_prune():
-                return Outcome(TrialState.PRUNED, reason=search.verdict(value, event.epoch))
+                why = PRUNING_REASONS[type(trial.study.pruner)]
+                return Outcome(TrialState.PRUNED, reason=f"{metric} {value:.4g} after epoch {event.epoch}: {why}")
             vanished.clear()
     if run.stop_reason not in CONCLUSIVE:
         return Outcome(TrialState.FAIL, interrupted=run.stop_reason or StopReason.CANCELLED)
-    return Outcome(TrialState.COMPLETE, value=run.best.metrics[metric], run=run)
+    return Outcome(TrialState.COMPLETE, value=run.best.metrics[name], run=run)
 
 
-def point(number: int, epoch: int, metric: str, value: float) -> StepRecord:
+def curve_point(number: int, epoch: int, metric: str, value: float) -> StepRecord:
     """One point of a trial's curve."""
     return StepRecord(epoch, epoch, {f"trial/{number}/{metric}": value})
 

@@ -28,7 +28,7 @@ from tests.worker.engine.searches import (
     tune,
 )
 from worker.engine.models import zoo
-from worker.engine.tune import trial_reporting
+from worker.engine.tune import report
 
 
 def test_search_reports_every_trial_and_the_best_ones_results(few_digits: Path, tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_defaults_have_the_learning_rate_that_the_base_leaves_open(few_digits: P
 def test_what_matters_is_told_while_the_search_runs(
     few_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trial_reporting, "WEIGH_SECONDS", 0.0)
+    monkeypatch.setattr(report, "IMPORTANCES_SECONDS", 0.0)
     events = tune(few_digits, tmp_path, make_spec(train={"epochs": 1}, n_trials=6))
     assert reports_of(events)["importances"].data == {"optimizer.lr": 1.0}
 
