@@ -3,7 +3,7 @@
 
 FROM python:3.11-slim AS source
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY service service
 COPY worker worker
 COPY migrations migrations
@@ -16,7 +16,7 @@ RUN useradd --system --uid 10001 --create-home trainwright \
 WORKDIR /var/lib/trainwright
 
 FROM base AS api
-RUN --mount=from=source,source=/src,target=/src,rw pip install /src
+RUN --mount=from=source,source=/src,target=/src,rw pip install -c /src/constraints.txt /src
 USER trainwright
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=6 \
@@ -24,7 +24,7 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=6 \
 CMD ["trainwright", "api", "--host", "0.0.0.0", "--port", "8000"]
 
 FROM base AS worker
-RUN --mount=from=source,source=/src,target=/src,rw pip install '/src[worker]'
+RUN --mount=from=source,source=/src,target=/src,rw pip install -c /src/constraints.txt '/src[worker]'
 USER trainwright
 STOPSIGNAL SIGTERM
 CMD ["trainwright", "worker"]

@@ -2,22 +2,23 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+INSTALL := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: setup demo test up lint bench bench-lr-find bench-diagnosis clean
+.PHONY: setup demo test test-fast up lint bench bench-lr-find bench-diagnosis constraints clean
 
-.venv/.runs: pyproject.toml
+.venv/.runs: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Trainwright needs Python 3.11 or newer")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[worker]'
+	$(BIN)/python $(INSTALL) -c constraints.txt -e '.[worker]'
 	@touch $@
 
 .venv/.tests: .venv/.runs
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[worker,dev]'
+	$(BIN)/python $(INSTALL) -c constraints.txt -e '.[worker,dev]'
 	@touch $@
 
-.venv-bench/.done: pyproject.toml
+.venv-bench/.done: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-bench
-	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -e '.[worker,peers,dev]'
+	.venv-bench/bin/python $(INSTALL) -c constraints.txt -e '.[worker,peers,dev]'
 	@touch $@
 
 setup: .venv/.tests
@@ -27,6 +28,10 @@ demo: .venv/.runs
 
 test: .venv/.tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# What needs neither a process of its own nor a long training.
+test-fast: .venv/.tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/service tests/worker/importing tests/test_*.py --ignore tests/service/cli
 
 up: .venv/.runs
 	$(BIN)/trainwright up
@@ -46,5 +51,13 @@ bench-lr-find: .venv-bench/.done
 bench-diagnosis: .venv/.tests
 	$(BIN)/python -m benchmarks.diagnosis
 
+# The newest versions that pyproject.toml allows, names and versions only (a build of torch has a suffix of its own).
+constraints:
+	$(PYTHON) -m venv --clear .venv-constraints
+	.venv-constraints/bin/python $(INSTALL) -e '.[worker,peers,dev]'
+	.venv-constraints/bin/python -m pip freeze --exclude trainwright \
+	  | sed -n 's/^\([A-Za-z0-9._-]*==[^+ ]*\).*/\1/p' | LC_ALL=C sort -f > constraints.txt
+	rm -rf .venv-constraints
+
 clean:
-	rm -rf .venv .venv-bench build dist *.egg-info
+	rm -rf .venv .venv-bench .venv-constraints build dist *.egg-info

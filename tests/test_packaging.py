@@ -1,11 +1,17 @@
-"""The wheel installs, and both packages, the migrations and the dashboard come out of it."""
+"""The wheel installs, and both packages, the migrations and the dashboard come out of it; a set-up is repeatable."""
 
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
+from itertools import chain
 from pathlib import Path
 
 import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -59,3 +65,35 @@ def test_both_packages_import_from_the_wheel(wheel: Path, tmp_path: Path) -> Non
         check=True,
     )
     assert done.stdout.count(str(tmp_path)) == 3
+
+
+def test_constraints_are_names_and_versions_only() -> None:
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        assert re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.!]+", line), line
+
+
+def test_every_direct_dependency_is_pinned_to_a_version_that_it_allows() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pinned = {
+        canonicalize_name(name): version
+        for name, _, version in (line.partition("==") for line in (ROOT / "constraints.txt").read_text().splitlines())
+    }
+    for text in chain(project["dependencies"], *project["optional-dependencies"].values()):
+        requirement = Requirement(text)
+        version = pinned.get(canonicalize_name(requirement.name))
+        assert version is not None, text
+        assert requirement.specifier.contains(version), text
+
+
+@pytest.mark.parametrize("file", ["Makefile", "Dockerfile"])
+def test_every_installation_of_the_project_is_constrained(file: str) -> None:
+    lines = (ROOT / file).read_text().partition("\nconstraints:")[0].splitlines()
+    installations = [line for line in lines if re.search(r"^(\t|RUN).*(pip install|\$\(INSTALL\)) ", line)]
+    assert installations
+    assert all("-c " in line and "constraints.txt" in line for line in installations)
+
+
+def test_commits_run_what_make_lint_runs() -> None:
+    recipe = (ROOT / "Makefile").read_text().partition("\nlint:")[2].partition("\n\n")[0].splitlines()[1:]
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    assert [hook["entry"] for hook in hooks] == [line.strip().replace("$(BIN)", ".venv/bin") for line in recipe]
