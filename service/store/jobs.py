@@ -19,12 +19,12 @@ from service.store.session import now
 from service.store.tables import DependencyRow, JobRow, LabelRow
 
 
-class Signal(StrEnum):
-    """What the database tells the owner of an attempt."""
+class AttemptStatus(StrEnum):
+    """What the database says about an attempt."""
 
-    NONE = "none"
-    CANCEL = "cancel"
-    PAUSE = "pause"
+    CURRENT = "current"
+    CANCEL_REQUESTED = "cancel-requested"
+    PAUSE_REQUESTED = "pause-requested"
     LOST = "lost"
 
 
@@ -183,8 +183,8 @@ def hold(session: Session, fence: Fence, **values: Any) -> None:
         raise LostLeaseError(fence.job_id)
 
 
-def heartbeat(session: Session, fence: Fence, lease_seconds: float) -> Signal:
-    """Renews the lease and says what the job's state asks of its owner."""
+def heartbeat(session: Session, fence: Fence, lease_seconds: float) -> AttemptStatus:
+    """Renews the lease; returns the attempt's status."""
     state = session.execute(
         update(JobRow)
         .where(_fenced(fence))
@@ -192,24 +192,24 @@ def heartbeat(session: Session, fence: Fence, lease_seconds: float) -> Signal:
         .returning(JobRow.state),
         execution_options={"synchronize_session": False},
     ).scalar_one_or_none()
-    return _signal(state)
+    return _status_in(state)
 
 
-def peek(session: Session, fence: Fence) -> Signal:
-    """The same without renewing: one read by primary key."""
-    return _signal(session.execute(select(JobRow.state).where(_fenced(fence))).scalar_one_or_none())
+def attempt_status(session: Session, fence: Fence) -> AttemptStatus:
+    """The attempt's status: one query by primary key."""
+    return _status_in(session.execute(select(JobRow.state).where(_fenced(fence))).scalar_one_or_none())
 
 
-def _signal(state: str | None) -> Signal:
+def _status_in(state: str | None) -> AttemptStatus:
     match state:
         case None:
-            return Signal.LOST
+            return AttemptStatus.LOST
         case JobState.CANCELLING:
-            return Signal.CANCEL
+            return AttemptStatus.CANCEL_REQUESTED
         case JobState.PAUSING:
-            return Signal.PAUSE
+            return AttemptStatus.PAUSE_REQUESTED
         case _:
-            return Signal.NONE
+            return AttemptStatus.CURRENT
 
 
 def transition(
@@ -250,29 +250,29 @@ def transition(
         events.append(session, job_id, [NewEvent("end", {"state": target})])
     session.expire_all()
     if moved[1] == "tune":
-        _lead(session, job_id, target)
+        _cascade_to_runners(session, job_id, target)
     return True
 
 
-def _lead(session: Session, job_id: str, target: JobState) -> None:
-    """A search takes its runners along, wherever it goes: one that waits again needs a slot that they may hold."""
+def _cascade_to_runners(session: Session, job_id: str, target: JobState) -> None:
+    """Moves the runners of a search with it; one that is queued again needs a slot that they may hold."""
     sources = {JobState.QUEUED, JobState.RUNNING}
-    lead: Callable[[Session, str], object]
+    move: Callable[[Session, str], object]
     if is_terminal(target) or target is JobState.CANCELLING:
-        sources, lead = {state for state in JobState if not is_terminal(state)}, request_cancel
+        sources, move = {state for state in JobState if not is_terminal(state)}, request_cancel
     elif target in (JobState.PAUSING, JobState.PAUSED):
-        lead = request_pause
+        move = request_pause
     elif target is JobState.QUEUED:
-        sources, lead = {JobState.RUNNING}, _put_back
+        sources, move = {JobState.RUNNING}, _requeue
     else:
         return
-    wanted = runners_of(job_id).where(JobRow.state.in_([str(state) for state in sources]))
-    for runner_id in session.execute(wanted.with_for_update()).scalars().all():
-        lead(session, runner_id)
+    query = runners_of(job_id).where(JobRow.state.in_([str(state) for state in sources]))
+    for runner_id in session.execute(query.with_for_update()).scalars().all():
+        move(session, runner_id)
 
 
-def _put_back(session: Session, job_id: str) -> None:
-    """Takes a running job from its owner, who hears that the lease is lost."""
+def _requeue(session: Session, job_id: str) -> None:
+    """Queues a running job again; its worker's lease is lost."""
     transition(session, job_id, JobState.QUEUED, notified_at=None)
 
 

@@ -1,7 +1,7 @@
-"""The training process: one attempt, in a session of its own. It speaks to its supervisor through one pipe.
+"""The training process: one attempt, in a session of its own, with one pipe to its supervisor.
 
-Down the pipe comes a StopReason when the run shall end; up go the engine's events. When the pipe ends, the supervisor
-is gone, and so is this process: an orphan would train for nobody.
+The supervisor sends a StopReason when the run shall end; the process sends the engine's events, and at last `Finished`
+or `Failed`. When the supervisor's end of the pipe closes, the process exits: an orphan would train for nobody.
 
 Its memory limit counts what it allocates (RLIMIT_DATA) and not all that it maps (RLIMIT_AS): CUDA maps more than any
 machine has, and a mapped file's pages are the kernel's to take back.
@@ -14,7 +14,7 @@ import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -23,10 +23,23 @@ from service.events import Event
 from service.specs import AnyStoredSpec
 from service.specs.dataset import ImportSpec
 from service.states import StopReason
-from worker.attempt.messages import Failed, Finished
-from worker.attempt.stop_on_finding import Guard
+from worker.attempt.stop_on_finding import StopOnFinding
 from worker.engine import run
 from worker.engine.context import RunContext
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The run raised; `trace` is for the log."""
+
+    problem: Problem
+    retryable: bool
+    trace: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The run's events are complete."""
 
 
 def main(pipe: Connection, spec: AnyStoredSpec, context: RunContext, memory_limit_bytes: int | None) -> None:
@@ -38,22 +51,22 @@ def main(pipe: Connection, spec: AnyStoredSpec, context: RunContext, memory_limi
         resource.setrlimit(resource.RLIMIT_DATA, (memory_limit_bytes, memory_limit_bytes))
     with suppress(OSError):  # short of memory, the kernel shall end this process and not the worker
         Path("/proc/self/oom_score_adj").write_text("500")
-    wish = _Wish(pipe)
-    threading.Thread(target=wish.listen, name="watchdog", daemon=True).start()
+    request = _StopRequest(pipe)
+    threading.Thread(target=request.listen, name="watchdog", daemon=True).start()
     try:
-        guard = Guard(spec, wish.reason)
-        for event in _events(spec, replace(context, stop=guard.reason)):
-            for told in guard.passed(event):
-                pipe.send(told)
+        finding_stop = StopOnFinding(spec, request.reason)
+        for event in _run(spec, replace(context, stop=finding_stop.reason)):
+            for sent in finding_stop.forward(event):
+                pipe.send(sent)
         pipe.send(Finished())
     except TrainwrightError as error:
         retryable = isinstance(error, RunError) and error.retryable
         pipe.send(Failed(error.problem(), retryable, traceback.format_exc()))
-    except Exception as error:  # noqa: BLE001  (the last resort of a process: whatever it was is told, then it ends)
+    except Exception as error:  # noqa: BLE001  (a process reports whatever ends it)
         pipe.send(Failed(_unexpected(error), False, traceback.format_exc()))
 
 
-def _events(spec: AnyStoredSpec, context: RunContext) -> Iterator[Event]:
+def _run(spec: AnyStoredSpec, context: RunContext) -> Iterator[Event]:
     if not isinstance(spec, ImportSpec):
         return run(spec, context)
     from worker.importing.pipeline import run_import  # slow to import; the forkserver has it already
@@ -72,8 +85,8 @@ def _unexpected(error: Exception) -> Problem:
     return TrainwrightError(detail).problem()
 
 
-class _Wish:
-    """What the supervisor asked for, if anything."""
+class _StopRequest:
+    """Why the supervisor asked the run to end, if it did."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe

@@ -1,4 +1,4 @@
-"""What an attempt needs on this host before it can start: dataset, checkpoint, weights, values of earlier jobs."""
+"""Collects what an attempt needs on this host: dataset, checkpoint, weights, values of earlier jobs."""
 
 import os
 import shutil
@@ -28,18 +28,18 @@ from worker.engine.context import RunContext, refusal
 
 @dataclass(frozen=True)
 class Inputs:
-    """The bound spec and everything the engine gets beside it."""
+    """A spec without references to other jobs, and the context that the engine gets beside it."""
 
     spec: AnyStoredSpec
     context: RunContext
 
 
 def gather(store: Store, claim: Claim, *, device: str, threads: int) -> Inputs:
-    """Fetches and binds; raises RunError when something that the spec refers to is not there."""
+    """Fetches files and fills references in; raises RunError when something that the spec refers to is missing."""
     scratch = _scratch(store, claim.fence)
     scratch.mkdir(parents=True, exist_ok=True)
     with store.read() as session:
-        spec = _bind(session, claim.spec)
+        spec = _fill_references(session, claim.spec)
         weights_row = _weights_row(session, spec)
         dataset_rows = files.of(session, claim.dataset_id, "dataset") if claim.dataset_id else []
         checkpoints = files.of(session, claim.fence.job_id, "last")
@@ -58,7 +58,7 @@ def gather(store: Store, claim: Claim, *, device: str, threads: int) -> Inputs:
 
 
 def discard(store: Store, fence: Fence) -> None:
-    """Removes the scratch files of an attempt and of those before it; a later one may be at work on this host."""
+    """Deletes the scratch files of an attempt and of those before it; a later one may be running on this host."""
     folder = _scratch(store, fence).parent
     for attempt in folder.glob("*"):
         if int(attempt.name) <= fence.attempt:
@@ -67,9 +67,9 @@ def discard(store: Store, fence: Fence) -> None:
         folder.rmdir()
 
 
-def forget_upload(store: Store, claim: Claim) -> None:
-    """Deletes the file that an import was made of once that has ended: the packed dataset has taken its place, and of
-    a failed one nothing can be imported again. After a crash before this the sweeper collects it.
+def delete_upload(store: Store, claim: Claim) -> None:
+    """Deletes the uploaded file of an import that has ended: nothing reads it again. The sweeper deletes what a crash
+    leaves.
     """
     if isinstance(source := getattr(claim.spec, "source", None), UploadSource):
         with store.read() as session:
@@ -82,33 +82,33 @@ def _scratch(store: Store, fence: Fence) -> Path:
     return store.settings.home / "scratch" / fence.job_id / str(fence.attempt)
 
 
-def _bind(session: Session, spec: AnyStoredSpec) -> AnyStoredSpec:
-    """The spec with every value of an earlier job put in its place."""
+def _fill_references(session: Session, spec: AnyStoredSpec) -> AnyStoredSpec:
+    """The spec with values of earlier jobs in place of references to them."""
     if isinstance(spec, SearchFields):
         changes: dict[str, Any] = {}
-        if inner := _values(session, spec.train):
+        if inner := _referenced_values(session, spec.train):
             changes["train"] = spec.train.model_dump() | inner
         if isinstance(spec.lr_find, FromJob):
-            changes["lr_find"] = _value(session, spec.lr_find.from_job, "suggested")
+            changes["lr_find"] = _value_of(session, spec.lr_find.from_job, "suggested")
     else:
-        changes = _values(session, spec)
+        changes = _referenced_values(session, spec)
     return STORED_SPEC.validate_python(spec.model_dump() | changes) if changes else spec
 
 
-def _values(session: Session, part: object) -> dict[str, Any]:
-    """The fields of a training part that take their value from another job, with that value."""
+def _referenced_values(session: Session, part: object) -> dict[str, Any]:
+    """The fields of a training part that refer to another job, with the value from its result."""
     changes: dict[str, Any] = {}
     optimizer = getattr(part, "optimizer", None)
     if optimizer is not None and isinstance(optimizer.lr, FromJob):
         source = optimizer.lr.from_job
-        changes["optimizer"] = optimizer.model_dump() | {"lr": _value(session, source, "suggested")}
+        changes["optimizer"] = optimizer.model_dump() | {"lr": _value_of(session, source, "suggested")}
     batch_size = getattr(part, "batch_size", None)
     if isinstance(batch_size, FromJob):
-        changes["batch_size"] = _value(session, batch_size.from_job, "recommended")
+        changes["batch_size"] = _value_of(session, batch_size.from_job, "recommended")
     return changes
 
 
-def _value(session: Session, job_id: str, name: str) -> float | int:
+def _value_of(session: Session, job_id: str, name: str) -> float | int:
     """A number from a job's result."""
     result = reports.get(session, job_id, "result") or reports.get(session, job_id, "lr-curve") or {}
     value = result.get(name)

@@ -1,4 +1,4 @@
-"""The diagnosis of a run while it runs: what the rules say after each epoch is kept and told."""
+"""The diagnosis of a run while it runs: after each epoch the rules judge it, and new findings become events."""
 
 import math
 
@@ -13,7 +13,7 @@ from service.store import jobs
 
 
 class LiveDiagnosis:
-    """Listens to the events that the recorder takes, and tells what holds after each epoch."""
+    """Takes the events that the recorder takes, and judges the run after each epoch."""
 
     def __init__(self, job_id: str) -> None:
         self.job_id = job_id
@@ -21,25 +21,25 @@ class LiveDiagnosis:
         self._is_due = False
 
     def add(self, event: Event) -> None:
-        """Takes one event; an epoch, the end and a loss that is not finite call for a verdict."""
+        """Takes one event; a verdict is due after an epoch, the end and a loss that is not finite."""
         if self._recording is not None:
             self._recording.add(event)
-        self._is_due |= isinstance(event, EpochRecord | Stopped) or _is_broken(event)
+        self._is_due |= isinstance(event, EpochRecord | Stopped) or _has_diverged(event)
 
     @property
     def is_due(self) -> bool:
-        """Whether something has come in since the last verdict that may change it."""
+        """Whether an event since the last stored verdict may change it."""
         return self._is_due
 
-    def told(self) -> None:
-        """The last verdict is safely stored."""
+    def committed(self) -> None:
+        """The transaction of the last verdict has committed."""
         self._is_due = False
 
-    def tell(self, session: Session) -> list[Finding]:
-        """Judges if an epoch ended; returns findings that are new or worse. Call it after the events were written.
+    def judge(self, session: Session) -> list[Finding]:
+        """Stores a verdict if one is due; returns findings that are new or worse. Call it once the events are written.
 
-        The first call begins with what the store holds, an earlier attempt's records included. Telling again is
-        harmless: until `told`, a transaction that failed is repeated.
+        The first call begins with what the store holds, an earlier attempt's records included. A transaction that fails
+        may be repeated: the verdict is due until it has `committed`.
         """
         if not self._is_due:
             return []
@@ -51,5 +51,5 @@ class LiveDiagnosis:
         return diagnose.sync(session, self.job_id, judge.diagnose(self._recording.record()).findings)
 
 
-def _is_broken(event: Event) -> bool:
+def _has_diverged(event: Event) -> bool:
     return isinstance(event, StepRecord) and not math.isfinite(event.values.get("train/loss", 0.0))

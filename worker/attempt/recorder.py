@@ -41,8 +41,8 @@ FLUSH_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """A file of the child's that the recorder has put aside, and the artifact key it will have."""
+class PendingFile:
+    """A file that the training process has announced, moved aside until it is stored under its artifact key."""
 
     saved: FileSaved
     key: str
@@ -56,12 +56,14 @@ class Batch:
     points: list[StepRecord | EpochRecord] = field(default_factory=list)
     events: list[NewEvent] = field(default_factory=list)
     reports: dict[str, Report] = field(default_factory=dict)
-    files: list[Taken] = field(default_factory=list)
+    files: list[PendingFile] = field(default_factory=list)
     stored: list[StoredFile] = field(default_factory=list)
     content: DatasetContent | None = None
     columns: dict[str, Any] = field(default_factory=dict)
     latest: dict[str, float] = field(default_factory=dict)
-    void_after: int | None = None
+    """The values of the last step."""
+    truncate_after: int | None = None
+    """The step after which an earlier attempt's points are deleted."""
     runners: RunnersWanted | None = None
 
     def __bool__(self) -> bool:
@@ -75,21 +77,21 @@ class Recorder:
         self.store, self.fence, self.dataset_id = store, fence, dataset_id
         self.stop_reason: StopReason | None = None
         self.progress = 0.0
-        self.waiting: list[str] = []
-        """Jobs that have been added for workers to take."""
+        self.startable: list[str] = []
+        """Ids of the runners that a search has added and workers may take."""
         self._batch = Batch()
-        self._due = 0.0
-        self._files = 0
+        self._due_at = 0.0
+        self._file_count = 0
         self._has_steps = False
         self._diagnosis = LiveDiagnosis(fence.job_id)
 
     def add(self, event: Event) -> None:
-        """Takes one event; those that people wait for make the batch due at once. Touches no database."""
+        """Takes one event; those that people wait for make the batch due at once. Makes no query."""
         batch = self._batch
         self._diagnosis.add(event)
         match event:
             case StepRecord():
-                self._take_step(event)
+                self._add_step(event)
             case EpochRecord():
                 batch.points.append(event)
                 batch.events.append(NewEvent("epoch", _epoch(event)))
@@ -97,22 +99,22 @@ class Recorder:
                 self.progress = batch.columns["progress"] = min(max(event.fraction, 0.0), 1.0)
             case Phase():
                 batch.columns["phase"] = event.name
-                self._tell(NewEvent("phase", {"phase": event.name}))
+                self._add_urgent(NewEvent("phase", {"phase": event.name}))
             case Log():
                 batch.events.append(NewEvent("log", {"level": event.level, "message": event.message}, event.level))
             case FileSaved():
-                self._take_file(event)
+                self._add_file(event)
             case Reported():
                 batch.reports[event.name] = event.report
-                self._tell(NewEvent("result", {"name": event.name}))
+                self._add_urgent(NewEvent("result", {"name": event.name}))
             case Resumed():
-                batch.void_after, self._has_steps = event.step, True
+                batch.truncate_after, self._has_steps = event.step, True
                 batch.columns["resume"] = kind = "exact" if event.exact else "approximate"
-                self._tell(NewEvent("resumed", {"step": event.step, "epoch": event.epoch, "resume": kind}))
+                self._add_urgent(NewEvent("resumed", {"step": event.step, "epoch": event.epoch, "resume": kind}))
             case DatasetPacked():
                 batch.content = event.content
             case RunnersWanted():
-                batch.runners, self._due = event, 0.0
+                batch.runners, self._due_at = event, 0.0
             case Stopped():
                 self.stop_reason = event.reason
             case _:
@@ -120,31 +122,31 @@ class Recorder:
 
     @property
     def is_due(self) -> bool:
-        """Whether it is time to write what has gathered."""
-        return time.monotonic() >= self._due
+        """Whether it is time to write the batch."""
+        return time.monotonic() >= self._due_at
 
     def flush(self) -> None:
-        """Writes everything in one transaction; raises LostLeaseError when the attempt is someone else's by now."""
+        """Writes everything in one transaction; raises LostLeaseError when another attempt has begun."""
         batch = self._batch
-        self._due = time.monotonic() + FLUSH_SECONDS
+        self._due_at = time.monotonic() + FLUSH_SECONDS
         if not (batch or self._diagnosis.is_due):
             return
-        for taken in batch.files[len(batch.stored) :]:
-            batch.stored.append(self.store.artifacts.put(taken.key, taken.path))
+        for file in batch.files[len(batch.stored) :]:
+            batch.stored.append(self.store.artifacts.put(file.key, file.path))
         with self.store.begin() as session:
             jobs.hold(session, self.fence, **batch.columns)
             outdated = self._write(session, batch)
             self._judge(session)
-        self._diagnosis.told()
+        self._diagnosis.committed()
         self._batch = Batch()
         for key in outdated:
             self.store.artifacts.delete(key)
 
     def _judge(self, session: Session) -> None:
-        """A fault in a rule must not end a training: the verdict can be drawn again from what is stored."""
+        """A fault in a rule must not end a training: the run can be judged again from what is stored."""
         try:
             with session.begin_nested():
-                self._diagnosis.tell(session)
+                self._diagnosis.judge(session)
         except SQLAlchemyError:
             raise
         except Exception:
@@ -156,52 +158,52 @@ class Recorder:
 
     def _write(self, session: Session, batch: Batch) -> list[str]:
         job_id = self.fence.job_id
-        if batch.void_after is not None:
-            metrics.truncate_after(session, job_id, batch.void_after)
+        if batch.truncate_after is not None:
+            metrics.truncate_after(session, job_id, batch.truncate_after)
         metrics.write(session, job_id, batch.points)
         for name, report in batch.reports.items():
             reports.put(session, job_id, self.fence.attempt, name, report.model_dump(mode="json"))
         outdated = [
             key
-            for taken, stored in zip(batch.files, batch.stored, strict=True)
-            if (key := self._name(session, taken.saved, stored))
+            for file, stored in zip(batch.files, batch.stored, strict=True)
+            if (key := self._put_row(session, file.saved, stored))
         ]
-        if any(taken.saved.role == "last" for taken in batch.files):
+        if any(file.saved.role == "last" for file in batch.files):
             outdated += files.prune(session, job_id)
         if batch.runners is not None:
-            self.waiting = runners.start(session, job_id, batch.runners.spec, batch.runners.count)
+            self.startable = runners.start(session, job_id, batch.runners.spec, batch.runners.count)
         if batch.content is not None and self.dataset_id is not None:
             imports.fill(session, self.dataset_id, batch.content)
         events.append(session, job_id, [*batch.events, *_summary(batch)])
         return outdated
 
-    def _tell(self, event: NewEvent) -> None:
+    def _add_urgent(self, event: NewEvent) -> None:
         self._batch.events.append(event)
-        self._due = 0.0
+        self._due_at = 0.0
 
-    def _take_step(self, event: StepRecord) -> None:
-        """The first step is written at once. In a later attempt it voids what earlier ones recorded from there on."""
+    def _add_step(self, event: StepRecord) -> None:
+        """The first step is written at once; in a later attempt it replaces what earlier ones recorded from it on."""
         if not self._has_steps:
-            self._has_steps, self._due = True, 0.0
+            self._has_steps, self._due_at = True, 0.0
             if self.fence.attempt > 1:
-                self._batch.void_after = event.step - 1
+                self._batch.truncate_after = event.step - 1
         self._batch.points.append(event)
         self._batch.latest = {"step": event.step, "epoch": event.epoch, **event.values}
 
-    def _take_file(self, event: FileSaved) -> None:
-        """Puts the file aside at once, since the child may write the next one in its place."""
-        self._files += 1
-        path = event.path.with_name(f"taken-{self._files:04d}-{event.path.name}")
+    def _add_file(self, event: FileSaved) -> None:
+        """Moves the file aside at once, since the training process may write the next one in its place."""
+        self._file_count += 1
+        path = event.path.with_name(f"pending-{self._file_count:04d}-{event.path.name}")
         os.replace(event.path, path)
         is_data = event.role == "dataset"
         owner = f"datasets/{self.dataset_id}" if is_data else f"jobs/{self.fence.job_id}"
-        name = event.name if is_data else f"{self._files:04d}-{event.name}"
-        self._batch.files.append(Taken(event, f"{owner}/attempt-{self.fence.attempt}/{name}", path))
+        name = event.name if is_data else f"{self._file_count:04d}-{event.name}"
+        self._batch.files.append(PendingFile(event, f"{owner}/attempt-{self.fence.attempt}/{name}", path))
         if not is_data:
             data = {"name": event.name, "role": event.role, "step": event.step, "epoch": event.epoch}
-            self._tell(NewEvent("checkpoint", data))
+            self._add_urgent(NewEvent("checkpoint", data))
 
-    def _name(self, session: Session, saved: FileSaved, stored: StoredFile) -> str | None:
+    def _put_row(self, session: Session, saved: FileSaved, stored: StoredFile) -> str | None:
         owner = self.dataset_id if saved.role == "dataset" and self.dataset_id else self.fence.job_id
         return files.put(
             session, owner, saved.name, saved.role, stored, step=saved.step, epoch=saved.epoch, metrics=saved.metrics
@@ -212,8 +214,8 @@ def _epoch(event: EpochRecord) -> dict[str, Any]:
     return {
         "epoch": event.epoch,
         "step": event.step,
-        "train": _plain(event.train),
-        "val": _plain(event.val),
+        "train": _finite(event.train),
+        "val": _finite(event.val),
         "lr": event.lr,
         "is_best": event.is_best,
     }
@@ -221,15 +223,15 @@ def _epoch(event: EpochRecord) -> dict[str, Any]:
 
 def _summary(batch: Batch) -> list[NewEvent]:
     """One `metric` and one `progress` event a batch: the live view needs no more."""
-    found = []
+    summary = []
     if batch.latest:
         shown = {name: value for name, value in batch.latest.items() if not name.startswith("grad/")}
-        found.append(NewEvent("metric", _plain(shown)))
+        summary.append(NewEvent("metric", _finite(shown)))
     if "progress" in batch.columns:
-        found.append(NewEvent("progress", {"progress": batch.columns["progress"]}))
-    return found
+        summary.append(NewEvent("progress", {"progress": batch.columns["progress"]}))
+    return summary
 
 
-def _plain(values: dict[str, float]) -> dict[str, float | None]:
-    """JSON has no NaN and no infinity."""
+def _finite(values: dict[str, float]) -> dict[str, float | None]:
+    """The values with None for NaN and infinities, which JSON lacks."""
     return {name: value if abs(value) < float("inf") else None for name, value in values.items()}

@@ -1,4 +1,4 @@
-"""What the processes of one search share: its study, and the states of trials that any of them saved."""
+"""What the processes of a search share: its study, and the saved states of its trials."""
 
 from dataclasses import replace
 from functools import partial
@@ -15,7 +15,7 @@ from worker.engine.context import MAIN, RunContext, trial_file
 
 
 def share_study(store: Store, claim: Claim, context: RunContext) -> RunContext:
-    """The context of a search or of one of its runners, with the study that they share; any other as it is."""
+    """The context with the shared study, for a search or one of its runners; any other context as it is."""
     match claim.spec:
         case TuneSpec():
             job_id, runner = claim.fence.job_id, MAIN

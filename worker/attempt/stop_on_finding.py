@@ -11,31 +11,31 @@ from service.specs.train import TrainSpec
 from service.states import StopReason
 
 
-class Guard:
+class StopOnFinding:
     """Stands between a run and its supervisor: a hopeless run is asked to end, like a cancelled one."""
 
-    def __init__(self, spec: object, ask: Callable[[], StopReason | None]) -> None:
+    def __init__(self, spec: object, requested: Callable[[], StopReason | None]) -> None:
         self._recording = Recording(spec) if isinstance(spec, TrainSpec) and spec.on_finding == "stop" else None
-        self._ask = ask
-        self._found: str | None = None
+        self._requested = requested
+        self._message: str | None = None
 
     def reason(self) -> StopReason | None:
-        """Why the run shall end: what the supervisor asked for, else the finding."""
-        return self._ask() or (StopReason.FINDING if self._found else None)
+        """Why the run shall end: what the supervisor requested, else the finding."""
+        return self._requested() or (StopReason.FINDING if self._message else None)
 
-    def passed(self, event: Event) -> Iterator[Event]:
-        """The event on its way out, after it a line for people when it made the run hopeless; the result says why."""
-        if self._found and isinstance(event, Reported) and isinstance(event.report, TrainResult):
-            result = event.report.model_copy(update={"notes": [*event.report.notes, self._found]})
+    def forward(self, event: Event) -> Iterator[Event]:
+        """The event, and after it a warning when it made the run hopeless; the run's result then has the reason too."""
+        if self._message and isinstance(event, Reported) and isinstance(event.report, TrainResult):
+            result = event.report.model_copy(update={"notes": [*event.report.notes, self._message]})
             yield replace(event, report=result)
             return
         yield event
-        if self._recording is not None and self._found is None:
-            yield from self._looked_at(self._recording, event)
+        if self._recording is not None and self._message is None:
+            yield from self._judge(self._recording, event)
 
-    def _looked_at(self, recording: Recording, event: Event) -> Iterator[Event]:
+    def _judge(self, recording: Recording, event: Event) -> Iterator[Event]:
         recording.add(event)
-        found = hopeless(recording.record()) if isinstance(event, EpochRecord) else None
-        if found is not None:
-            self._found = f"stopped by finding {found.rule}: {found.explanation}"
-            yield Log(self._found, "warning")
+        finding = hopeless(recording.record()) if isinstance(event, EpochRecord) else None
+        if finding is not None:
+            self._message = f"stopped by finding {finding.rule}: {finding.explanation}"
+            yield Log(self._message, "warning")

@@ -1,4 +1,4 @@
-"""One attempt: a process of its own, its events recorded, its lease renewed, its end told.
+"""One attempt: starts its process, records its events, renews its lease, and ends its job.
 
 The supervisor never trains and the child never touches the database. Whatever the child does (ends, raises, crashes, is
 killed, hangs) the supervisor lives on, and the job's row says what happened.
@@ -16,11 +16,11 @@ from service.events import Log
 from service.jobs import completion
 from service.states import JobState, StopReason
 from service.store import jobs
-from service.store.jobs import Claim, LostLeaseError, Signal
+from service.store.jobs import AttemptStatus, Claim, LostLeaseError
 from service.store.session import Store
-from worker.attempt.inputs import discard, forget_upload, gather
-from worker.attempt.lease import AWAY, Lease
-from worker.attempt.messages import Failed, Finished
+from worker.attempt.child import Failed, Finished
+from worker.attempt.inputs import delete_upload, discard, gather
+from worker.attempt.lease import DATABASE_AWAY, Lease
 from worker.attempt.recorder import Recorder
 from worker.attempt.training_process import TrainingProcess
 
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 class Supervisor:
-    """Runs one claimed attempt to its end; returns the ids of jobs that its end set free."""
+    """Runs one claimed attempt to its end; `run` returns the ids of jobs that can start then."""
 
     def __init__(
         self,
@@ -49,23 +49,23 @@ class Supervisor:
         self._killed = False
 
     def run(self) -> list[str]:
-        """Starts, watches, finishes. A lost lease ends everything quietly: the job is someone else's."""
+        """Starts, watches, finishes. A lost lease ends the attempt without a trace: the job is another worker's."""
         fence = self.claim.fence
         try:
             with self.lease:
-                free = self._run()
-                self._forget_upload()
-                return free
+                startable = self._run()
+                self._delete_upload()
+                return startable
         except LostLeaseError:
-            logger.warning("job %s: attempt %s is no longer ours", fence.job_id, fence.attempt)
+            logger.warning("job %s: attempt %s is another worker's by now", fence.job_id, fence.attempt)
             return []
         finally:
             discard(self.store, fence)
 
-    def _forget_upload(self) -> None:
+    def _delete_upload(self) -> None:
         try:
-            forget_upload(self.store, self.claim)
-        except AWAY as error:
+            delete_upload(self.store, self.claim)
+        except DATABASE_AWAY as error:
             logger.warning("job %s: its upload is left to the sweeper: %s", self.claim.fence.job_id, error)
 
     def _run(self) -> list[str]:
@@ -86,15 +86,15 @@ class Supervisor:
         process = TrainingProcess(inputs, settings.memory_limit_bytes)
         try:
             while self.outcome is None:
-                self._listen(process)
+                self._receive(process)
                 self._write()
-                self._obey(process)
-                if self.outcome is None and process.is_silent:
-                    self.outcome = Failed(process.death(self.recorder.progress).problem(), True, "")
+                self._pass_requests_on(process)
+                if self.outcome is None and process.has_ended:
+                    self.outcome = Failed(process.exit_error(self.recorder.progress).problem(), True, "")
         finally:
             process.close()
 
-    def _listen(self, process: TrainingProcess) -> None:
+    def _receive(self, process: TrainingProcess) -> None:
         for message in process.messages(self.store.settings.stop_poll_seconds):
             if isinstance(message, Failed | Finished):
                 self.outcome = message
@@ -104,24 +104,24 @@ class Supervisor:
                 return
 
     def _write(self) -> None:
-        """A database that is away for a moment costs nothing: the batch stays and is written by a later turn."""
+        """Writes the batch when it is due; while the database is away it stays and is written later."""
         try:
             if self.recorder.is_due:
                 self.recorder.flush()
-                self._notify_of_waiting()
-        except AWAY as error:
+                self._notify_of_runners()
+        except DATABASE_AWAY as error:
             logger.warning("the database does not answer: %s", error)
 
-    def _notify_of_waiting(self) -> None:
-        waiting, self.recorder.waiting = self.recorder.waiting, []
-        if waiting:
-            self.notify(waiting)
+    def _notify_of_runners(self) -> None:
+        startable, self.recorder.startable = self.recorder.startable, []
+        if startable:
+            self.notify(startable)
 
-    def _obey(self, process: TrainingProcess) -> None:
-        """Passes on what is asked for, and kills a child that does not follow in time."""
-        if self.lease.signal is Signal.LOST:
+    def _pass_requests_on(self, process: TrainingProcess) -> None:
+        """Passes requests to stop on to the process, and kills it when it does not stop in time."""
+        if self.lease.status is AttemptStatus.LOST:
             raise LostLeaseError(self.claim.fence.job_id)
-        if self.asked is None and (reason := _reason(self.lease.signal, self.drain)) is not None:
+        if self.asked is None and (reason := _stop_reason(self.lease.status, self.drain)) is not None:
             self.asked = reason
             process.ask(reason)
         if not self._killed and process.is_overdue(self.store.settings.grace_seconds):
@@ -130,15 +130,15 @@ class Supervisor:
             process.kill()
 
     def _finish(self) -> list[str]:
-        """Writes the rest and ends the job, again and again until the database takes it or the lease is over."""
+        """Writes the rest and ends the attempt, again and again until the database takes it or the lease is over."""
         if isinstance(self.outcome, Failed) and self.outcome.trace:
             self.recorder.add(Log(self.outcome.trace, "error"))
         last = time.monotonic() + self.lease.patience_seconds
         while True:
             try:
                 self.recorder.flush()
-                return self._conclude()
-            except AWAY:
+                return self._end_attempt()
+            except DATABASE_AWAY:
                 if time.monotonic() > last:
                     raise
                 logger.warning("the database does not answer; the job's end is written when it does")
@@ -157,8 +157,8 @@ class Supervisor:
             logger.exception("job %s: its end could not be written; the sweeper will", fence.job_id)
             return []
 
-    def _conclude(self) -> list[str]:
-        """The end of the attempt: by what was asked for, else by how the child ended."""
+    def _end_attempt(self) -> list[str]:
+        """Moves the job to its next state: by what was asked for, else by how the process ended."""
         fence, failed = self.claim.fence, self.outcome if isinstance(self.outcome, Failed) else None
         reason = self.recorder.stop_reason
         with self.store.begin() as session:
@@ -168,7 +168,7 @@ class Supervisor:
                 return completion.end(
                     session, row.id, JobState.CANCELLED, fence=fence, stop_reason=StopReason.CANCELLED
                 )
-            if row.state == JobState.PAUSING and _may_go_on(failed, reason):
+            if row.state == JobState.PAUSING and _has_work_left(failed, reason):
                 jobs.transition(session, row.id, JobState.PAUSED, fence=fence, stop_reason=StopReason.PAUSED)
                 return []
             if reason is StopReason.DRAINED or (failed and failed.retryable and self.asked is StopReason.DRAINED):
@@ -182,16 +182,16 @@ class Supervisor:
             return completion.end(session, row.id, JobState.FAILED, fence=fence, error=failed.problem)
 
 
-def _may_go_on(failed: Failed | None, reason: StopReason | None) -> bool:
+def _has_work_left(failed: Failed | None, reason: StopReason | None) -> bool:
     """Whether a job that is to be paused has something left to do; one that completed meanwhile has succeeded."""
     return failed.retryable if failed else reason in (StopReason.PAUSED, StopReason.DRAINED)
 
 
-def _reason(signalled: Signal, drain: threading.Event) -> StopReason | None:
-    match signalled:
-        case Signal.CANCEL:
+def _stop_reason(status: AttemptStatus, drain: threading.Event) -> StopReason | None:
+    match status:
+        case AttemptStatus.CANCEL_REQUESTED:
             return StopReason.CANCELLED
-        case Signal.PAUSE:
+        case AttemptStatus.PAUSE_REQUESTED:
             return StopReason.PAUSED
         case _:
             return StopReason.DRAINED if drain.is_set() else None

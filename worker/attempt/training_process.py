@@ -1,4 +1,4 @@
-"""The process of one attempt, seen from its supervisor: started, listened to, asked to stop, killed, explained."""
+"""The process of one attempt, as its supervisor handles it: start, messages, requests to stop, kill, exit code."""
 
 import multiprocessing
 import os
@@ -14,12 +14,12 @@ from service.errors import ProcessDiedError
 from service.events import Event
 from service.states import StopReason
 from worker.attempt import child
+from worker.attempt.child import Failed, Finished
 from worker.attempt.inputs import Inputs
-from worker.attempt.messages import Failed, Finished
 
 CONTEXT: ForkServerContext = multiprocessing.get_context("forkserver")
 BATCH_EVENTS = 2000
-"""Events read from the pipe before the supervisor looks at the clock again."""
+"""Events read from the pipe before the supervisor turns to the lease and the database again."""
 HINTS = {
     signal.SIGKILL: "If nobody killed it, the kernel was short of memory: try a smaller batch_size or model.",
     signal.SIGBUS: "The shared memory or the disk is full.",
@@ -28,22 +28,24 @@ HINTS = {
 }
 
 
+PRELOAD = (
+    "worker.attempt.child",
+    "worker.attempt.shared_study",
+    "worker.engine.preload",
+    "worker.importing.pipeline",
+)
+"""Modules that the forkserver imports: training processes then start in milliseconds. It skips those it cannot find."""
+
+
 def start_forkserver() -> None:
-    """Starts the server that children are forked from; it imports torch and the engine on its own time.
+    """Starts the server that training processes are forked from; it imports torch and the engine meanwhile.
 
     Threads of OpenMP that wait for each other sleep instead of spinning: on cores that are shared with anything else,
     spinning made small models 15 times slower (2 busy cores, the default model: 15.9 s against 1.1 s for 4 epochs).
     """
     if "GOMP_SPINCOUNT" not in os.environ:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    CONTEXT.set_forkserver_preload(
-        [
-            "worker.attempt.child",
-            "worker.attempt.shared_study",
-            "worker.engine.preload",
-            "worker.importing.pipeline",
-        ]
-    )
+    CONTEXT.set_forkserver_preload(list(PRELOAD))
     forkserver.ensure_running()
 
 
@@ -58,32 +60,32 @@ class TrainingProcess:
         )
         self._process.start()
         theirs.close()
-        self._heard_all = False
+        self._has_ended = False
         self.asked_at: float | None = None
 
     def messages(self, timeout_seconds: float) -> Iterator[Event | Failed | Finished]:
-        """What the child has said by now; waits for its first word at most `timeout_seconds`."""
+        """What the process has sent by now; waits for the first message at most `timeout_seconds`."""
         if self._pipe not in wait([self._pipe, self._process.sentinel], timeout=timeout_seconds):
-            self._heard_all = not self._process.is_alive()
+            self._has_ended = not self._process.is_alive()
             return
         for _ in range(BATCH_EVENTS):
             try:
                 message: Event | Failed | Finished = self._pipe.recv()
             except (EOFError, OSError):
                 self._process.join(timeout=5)
-                self._heard_all = True
+                self._has_ended = True
                 return
             yield message
             if not self._pipe.poll():
                 return
 
     @property
-    def is_silent(self) -> bool:
-        """Whether the child is gone and its last word has been heard."""
-        return self._heard_all
+    def has_ended(self) -> bool:
+        """Whether the process has ended and its last message has been read."""
+        return self._has_ended
 
     def ask(self, reason: StopReason) -> None:
-        """Asks the child to end at its next step."""
+        """Asks the run to end at its next step."""
         self.asked_at = time.monotonic()
         with suppress(BrokenPipeError, ConnectionResetError):
             self._pipe.send(reason)
@@ -93,7 +95,7 @@ class TrainingProcess:
         return self.asked_at is not None and time.monotonic() - self.asked_at > grace_seconds
 
     def kill(self) -> None:
-        """Ends the whole process group, grandchildren included; what it had said can still be read."""
+        """Kills the whole process group, grandchildren included; messages that were sent can still be read."""
         if (pid := self._process.pid) is not None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)
@@ -101,14 +103,14 @@ class TrainingProcess:
             self._process.kill()
 
     def close(self) -> None:
-        """Ends it, if it has not ended, and gives everything back."""
+        """Kills the process if it has not ended, and frees what belongs to it."""
         self.kill()
         self._pipe.close()
         self._process.join()
         self._process.close()
 
-    def death(self, progress: float) -> ProcessDiedError:
-        """Why it is gone, as far as can be told."""
+    def exit_error(self, progress: float) -> ProcessDiedError:
+        """Why it ended without a result, as far as its exit code says."""
         code = self._process.exitcode or 0
         if code < 0:
             how, hint = f"was ended by {signal.Signals(-code).name}", HINTS.get(signal.Signals(-code), "")

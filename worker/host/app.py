@@ -1,4 +1,4 @@
-"""The worker: takes jobs when it is notified, sends signs of life, sweeps, and drains at the end."""
+"""The worker: claims jobs when it is notified, sends signs of life, sweeps, and drains at the end."""
 
 import logging
 import os
@@ -24,14 +24,14 @@ from service.store.jobs import Claim
 from service.store.migrate import check_schema
 from service.store.session import Store
 from service.sweeper import run_forever
-from worker.attempt.lease import AWAY
+from worker.attempt.lease import DATABASE_AWAY
 from worker.attempt.supervisor import Supervisor
 from worker.host import cleanup
 from worker.host.devices import DevicePool, find_devices
 
 logger = logging.getLogger(__name__)
 CANDIDATES = 5
-"""Waiting jobs that a notification looks at: with several workers the first ones may be gone by then."""
+"""Jobs that a notified worker tries to claim: with several workers the first ones may be taken by then."""
 
 
 class Worker:
@@ -48,7 +48,7 @@ class Worker:
 
     def run(self) -> None:
         """Works until SIGTERM or SIGINT; jobs that run then are handed back with a checkpoint."""
-        cleanup.clear(self.store)
+        cleanup.clean_up(self.store)
         self._register()
         background = [
             threading.Thread(target=self._beat, name="heartbeat", daemon=True),
@@ -64,7 +64,7 @@ class Worker:
             self.stop.set()
             for thread in background:
                 thread.join()
-            with suppress(*AWAY), self.store.begin() as session:
+            with suppress(*DATABASE_AWAY), self.store.begin() as session:
                 workers.leave(session, self.id)
             self.store.close()
 
@@ -72,7 +72,7 @@ class Worker:
         signals.worker_shutting_down.connect(self._drain_now)
         app = make_celery(self.settings.broker)
         app.conf.broker_connection_max_retries = None  # a broker may be away for as long as it likes
-        app.task(name=TASK, ignore_result=True)(self.answer)
+        app.task(name=TASK, ignore_result=True)(self.work)
         app.Worker(
             pool="threads",
             concurrency=self.settings.worker_slots,
@@ -84,25 +84,25 @@ class Worker:
             without_heartbeat=True,
         ).start()
 
-    def answer(self, job_id: str) -> None:
-        """Takes the job that should start next, which need not be the one in the message, and sees it through."""
+    def work(self, job_id: str) -> None:
+        """Claims the job that should start next, which need not be the one in the message, and runs it to its end."""
         if self.drain.is_set():
             return  # the sweeper notifies again, for a worker that stays
         try:
             if (claim := self._claim(job_id)) is not None:
                 with self._pool.borrow() as device:
-                    free = self._see_through(claim, device)
-                self.notify(free)
+                    startable = self._run(claim, device)
+                self.notify(startable)
         finally:
-            _listen_again()
+            _poll_broker()
 
-    def _see_through(self, claim: Claim, device: str) -> list[str]:
+    def _run(self, claim: Claim, device: str) -> list[str]:
         return Supervisor(
             self.store, claim, device=device, threads=self.threads, drain=self.drain, notify=self.notify
         ).run()
 
     def _claim(self, job_id: str) -> Claim | None:
-        """The waiting job of the highest priority; a duplicate message finds nothing and is no harm."""
+        """The startable job of the highest priority; a duplicate message claims nothing, which does no harm."""
         with self.store.read() as session:
             candidates = [row.id for row in jobs.waiting(session, limit=CANDIDATES)]
         for candidate in dict.fromkeys([*candidates, job_id]):
@@ -110,14 +110,14 @@ class Worker:
                 with self.store.begin() as session:
                     claim = jobs.claim(session, candidate, self.id, self.settings.lease_seconds)
             except ValidationError as error:
-                self._refuse(candidate, error)
+                self._fail_unreadable(candidate, error)
                 continue
             if claim is not None:
                 return claim
         return None
 
-    def _refuse(self, job_id: str, error: ValidationError) -> None:
-        """A stored spec that this version cannot read would stand in everyone's way; its job fails."""
+    def _fail_unreadable(self, job_id: str, error: ValidationError) -> None:
+        """Fails a job whose stored spec this version cannot read: it would be tried first again and again."""
         problem = SpecError(f"this version of Trainwright cannot read the job's stored spec: {error}").problem()
         with suppress(jobs.LostLeaseError), self.store.begin() as session:
             completion.end(session, job_id, JobState.FAILED, error=problem)
@@ -142,7 +142,7 @@ class Worker:
             try:
                 with self.store.begin() as session:
                     drain = workers.beat(session, self.id)
-            except AWAY as error:
+            except DATABASE_AWAY as error:
                 logger.warning("the database does not answer: %s", error)
                 continue
             if drain and not self.drain.is_set():
@@ -152,16 +152,16 @@ class Worker:
         self.drain.set()
 
 
-def _listen_again() -> None:
-    """Wakes Celery's loop when a slot is free again; by itself it would listen to the broker up to a second later.
+def _poll_broker() -> None:
+    """Wakes Celery's event loop, which alone polls the broker for a free slot up to a second late.
 
-    The slot counts as free only some time after its task has returned, hence more than one turn of the loop.
+    Celery counts the slot as free shortly after the task has returned, hence several wake-ups.
     """
     hub: Any = get_event_loop()
     if hub is not None:
         for delay_seconds in (0.002, 0.01, 0.05, 0.2):
-            hub.call_soon(hub.call_later, delay_seconds, _pass)
+            hub.call_soon(hub.call_later, delay_seconds, _do_nothing)
 
 
-def _pass() -> None:
-    """Nothing: the turn of the loop is what counts."""
+def _do_nothing() -> None:
+    """The wake-up alone makes the loop poll."""

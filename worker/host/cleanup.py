@@ -1,4 +1,4 @@
-"""What killed workers left: files of attempts that are over, copies of deleted datasets, deleted searches' studies."""
+"""Deletes what killed workers left: scratch files, copies of deleted datasets, studies of deleted searches."""
 
 import shutil
 import time
@@ -11,18 +11,18 @@ from service.store import studies
 from service.store.session import Store
 from service.store.tables import DatasetRow, JobRow
 
-HALF_FETCHED_SECONDS = 24 * 3600.0
-"""A dataset that is still being fetched after this long is not being fetched any more."""
+ABANDONED_SECONDS = 24 * 3600.0
+"""Age at which a half-fetched dataset counts as abandoned."""
 
 
-def clear(store: Store) -> None:
-    """Removes what no attempt and no dataset of the database stands for; other workers may share this HOME."""
+def clean_up(store: Store) -> None:
+    """Deletes what belongs to no running attempt, dataset or job; other workers may share this HOME."""
     with store.read() as session:
-        forgotten = [job_id for job_id in studies.kept(store) if session.get(JobRow, job_id) is None]
-        gone = [*_scratch(session, store.settings.home / "scratch"), *_copies(session, store.settings.home / "cache")]
-    for folder in gone:
+        orphans = [job_id for job_id in studies.kept(store) if session.get(JobRow, job_id) is None]
+        folders = _scratch(session, store.settings.home / "scratch") + _copies(session, store.settings.home / "cache")
+    for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
-    for job_id in forgotten:
+    for job_id in orphans:
         studies.remove(store, job_id)
 
 
@@ -36,15 +36,10 @@ def _is_running(session: Session, job_id: str, attempt: str) -> bool:
 
 
 def _copies(session: Session, root: Path) -> list[Path]:
-    found = root.glob("datasets/*")
-    return [
-        folder for folder in found if (_is_old(folder) if folder.name[0] == "." else not _is_known(session, folder))
-    ]
+    return [folder for folder in root.glob("datasets/*") if not _is_used(session, folder)]
 
 
-def _is_known(session: Session, folder: Path) -> bool:
+def _is_used(session: Session, folder: Path) -> bool:
+    if folder.name.startswith("."):  # being fetched
+        return time.time() - folder.stat().st_mtime <= ABANDONED_SECONDS
     return session.get(DatasetRow, folder.name) is not None
-
-
-def _is_old(folder: Path) -> bool:
-    return time.time() - folder.stat().st_mtime > HALF_FETCHED_SECONDS

@@ -10,21 +10,20 @@ from worker.attempt.training_process import CONTEXT
 
 
 def find_devices() -> list[dict[str, Any]]:
-    """What `GET /v1/workers` shows of each device. Asked in a process of its own: a parent that has touched CUDA must
-    not fork."""
-    ours, theirs = CONTEXT.Pipe(duplex=False)
-    process = CONTEXT.Process(target=_tell, args=(theirs,))
+    """What `GET /v1/workers` shows of each device; asked in a child, since a process that used CUDA must not fork."""
+    receiver, sender = CONTEXT.Pipe(duplex=False)
+    process = CONTEXT.Process(target=_send_devices, args=(sender,))
     process.start()
-    theirs.close()
+    sender.close()
     try:
-        found: list[dict[str, Any]] = ours.recv()
+        devices: list[dict[str, Any]] = receiver.recv()
     except EOFError:
-        raise RuntimeError("the devices cannot be asked: torch does not start in a process of its own") from None
+        raise RuntimeError("no devices were found: torch does not start in a process of its own") from None
     process.join()
-    return found
+    return devices
 
 
-def _tell(pipe: Connection) -> None:
+def _send_devices(pipe: Connection) -> None:
     import torch
 
     cuda = [
@@ -46,7 +45,7 @@ class DevicePool:
 
     @contextmanager
     def borrow(self) -> Iterator[str]:
-        """A device for as long as the context lasts; there is always one for each slot."""
+        """A device while the context lasts; there is one for each slot."""
         name = self._free.popleft()
         try:
             yield name

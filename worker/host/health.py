@@ -1,4 +1,7 @@
-"""`python -m worker.host.health`: exits 0 when a worker on this host gave a sign of life within its lease."""
+"""`python -m worker.host.health`: exits 0 when a worker on this host gave a sign of life within its lease.
+
+A command of its own: it runs every half minute and must import neither torch nor Celery.
+"""
 
 import socket
 import sys
@@ -9,7 +12,7 @@ from service.store.session import Store
 
 
 def main() -> int:
-    """0 when well, 1 when not."""
+    """The exit code."""
     store = Store(load_settings())
     with store.read() as session:
         alive = workers.alive(session, store.settings.lease_seconds)

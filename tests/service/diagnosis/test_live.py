@@ -19,7 +19,7 @@ from service.store import events, jobs
 from service.store.jobs import Fence, Parent
 from service.store.session import Store
 from worker.attempt.recorder import Recorder
-from worker.attempt.stop_on_finding import Guard
+from worker.attempt.stop_on_finding import StopOnFinding
 
 STEPS = 20
 RESULT = TrainResult(
@@ -155,22 +155,23 @@ def test_a_hopeless_run_is_asked_to_end_only_when_the_spec_says_so() -> None:
             collapsed.append(
                 StepRecord(event.step, event.epoch, event.values | silent) if isinstance(event, StepRecord) else event
             )
-    for wish, expected in (("stop", StopReason.FINDING), ("continue", None)):
-        guard = Guard(
-            TrainSpec.model_validate({"kind": "train", "dataset": "digits", "on_finding": wish}), lambda: None
+    for on_finding, expected in (("stop", StopReason.FINDING), ("continue", None)):
+        stop = StopOnFinding(
+            TrainSpec.model_validate({"kind": "train", "dataset": "digits", "on_finding": on_finding}), lambda: None
         )
-        passed = [each for event in collapsed for each in guard.passed(event)]
-        assert guard.reason() is expected
-        lines = [each.message.split(":")[0] for each in passed if isinstance(each, Log)]
+        forwarded = [sent for event in collapsed for sent in stop.forward(event)]
+        assert stop.reason() is expected
+        lines = [event.message.split(":")[0] for event in forwarded if isinstance(event, Log)]
         assert lines == (["stopped by finding D10"] if expected else [])
-        assert [each for each in passed if not isinstance(each, Log)] == collapsed
+        assert [event for event in forwarded if not isinstance(event, Log)] == collapsed
 
 
 def test_the_result_of_a_stopped_run_names_the_finding() -> None:
-    guard = Guard(TrainSpec.model_validate({"kind": "train", "dataset": "digits", "on_finding": "stop"}), lambda: None)
+    spec = TrainSpec.model_validate({"kind": "train", "dataset": "digits", "on_finding": "stop"})
+    stop = StopOnFinding(spec, lambda: None)
     number = EpochRecord(1, 20, {"loss": math.nan}, {"loss": 1.0}, 1e-3, 0.1, False)
-    assert len(list(guard.passed(number))) == 2
-    (told,) = guard.passed(Reported("result", RESULT))
+    assert len(list(stop.forward(number))) == 2
+    (told,) = stop.forward(Reported("result", RESULT))
     assert isinstance(told, Reported)
     assert isinstance(told.report, TrainResult)
     assert told.report.notes[0].startswith("stopped by finding D1: ")

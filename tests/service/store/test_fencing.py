@@ -11,7 +11,7 @@ from service.jobs import completion
 from service.states import JobState
 from service.store import events, files, jobs, metrics, reports
 from service.store.artifacts import StoredFile
-from service.store.jobs import Fence, LostLeaseError, Signal
+from service.store.jobs import AttemptStatus, Fence, LostLeaseError
 from service.store.session import Store
 from service.store.tables import ChunkRow, EventRow, FileRow, ReportRow
 from tests.service.conftest import Harness
@@ -73,8 +73,8 @@ def test_stale_attempt_writes_nothing(harness: Harness, happen: Callable[[Harnes
     with pytest.raises(LostLeaseError), harness.store.begin() as session:
         write_everything(session, fence)
     with harness.store.begin() as session:
-        assert jobs.heartbeat(session, fence, 60) is Signal.LOST
-        assert jobs.peek(session, fence) is Signal.LOST
+        assert jobs.heartbeat(session, fence, 60) is AttemptStatus.LOST
+        assert jobs.attempt_status(session, fence) is AttemptStatus.LOST
         assert not jobs.transition(session, fence.job_id, JobState.SUCCEEDED, fence=fence)
         assert not completion.requeue(session, fence, lost=True)
     with pytest.raises(LostLeaseError), harness.store.begin() as session:
@@ -113,5 +113,5 @@ def test_crash_between_the_writes_of_a_flush_leaves_none(harness: Harness) -> No
 def test_lost_lease_that_nobody_took_back_may_be_renewed(harness: Harness) -> None:
     fence = harness.claim(harness.submit(), lease_seconds=-1)
     with harness.store.begin() as session:
-        assert jobs.heartbeat(session, fence, 60) is Signal.NONE
+        assert jobs.heartbeat(session, fence, 60) is AttemptStatus.CURRENT
         write_everything(session, fence)

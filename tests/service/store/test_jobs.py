@@ -11,7 +11,7 @@ from service.jobs import completion
 from service.settings import Settings
 from service.states import JobState, Relation, StopReason
 from service.store import events, jobs
-from service.store.jobs import Fence, Parent, Signal
+from service.store.jobs import AttemptStatus, Fence, Parent
 from service.store.session import Store
 from service.store.tables import JobRow
 from tests.service.conftest import Harness, spec
@@ -105,8 +105,8 @@ def test_running_job_is_asked_to_stop_and_its_owner_ends_it(harness: Harness) ->
         assert jobs.request_cancel(session, job_id).state == JobState.CANCELLING
         assert jobs.request_cancel(session, job_id).state == JobState.CANCELLING
     with harness.store.begin() as session:
-        assert jobs.peek(session, fence) is Signal.CANCEL
-        assert jobs.heartbeat(session, fence, 60) is Signal.CANCEL
+        assert jobs.attempt_status(session, fence) is AttemptStatus.CANCEL_REQUESTED
+        assert jobs.heartbeat(session, fence, 60) is AttemptStatus.CANCEL_REQUESTED
     harness.end(fence, JobState.CANCELLED)
     assert states_of(harness, job_id) == ["queued", "running", "cancelling", "cancelled"]
 
@@ -117,7 +117,7 @@ def test_pause_and_resume(harness: Harness) -> None:
     with harness.store.begin() as session:
         jobs.request_pause(session, job_id)
     with harness.store.read() as session:
-        assert jobs.peek(session, fence) is Signal.PAUSE
+        assert jobs.attempt_status(session, fence) is AttemptStatus.PAUSE_REQUESTED
     with harness.store.begin() as session:
         assert jobs.transition(session, job_id, JobState.PAUSED, fence=fence, stop_reason=StopReason.PAUSED)
     assert harness.try_claim(job_id) is None
@@ -146,7 +146,7 @@ def test_heartbeat_renews_the_lease(harness: Harness) -> None:
     fence = harness.claim(job_id, lease_seconds=1)
     before = harness.job(job_id).lease_until
     with harness.store.begin() as session:
-        assert jobs.heartbeat(session, fence, 100) is Signal.NONE
+        assert jobs.heartbeat(session, fence, 100) is AttemptStatus.CURRENT
     after = harness.job(job_id).lease_until
     assert before is not None
     assert after is not None

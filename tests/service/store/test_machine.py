@@ -21,7 +21,7 @@ from service.jobs import completion
 from service.settings import Settings
 from service.states import OWNED, TRANSITIONS, JobState, is_terminal
 from service.store import events, jobs, reports
-from service.store.jobs import Fence, LostLeaseError, Signal
+from service.store.jobs import AttemptStatus, Fence, LostLeaseError
 from service.store.session import Store, now
 from service.store.tables import Base, EventRow, JobRow, SweepRow
 from service.sweeper import sweep
@@ -218,12 +218,15 @@ class Lifecycle(RuleBasedStateMachine):
         """A worker, alive or long given up, renews its lease."""
         fence = self.fences[number % len(self.fences)]
         with self.store.begin() as session:
-            signal = jobs.heartbeat(session, fence, LEASE_SECONDS)
-        assert (signal is not Signal.LOST) == self.is_live(fence)
+            status = jobs.heartbeat(session, fence, LEASE_SECONDS)
+        assert (status is not AttemptStatus.LOST) == self.is_live(fence)
         if self.is_live(fence):
             self.models[fence.job_id].lease_left = LEASE_SECONDS
-            expected = {JobState.CANCELLING: Signal.CANCEL, JobState.PAUSING: Signal.PAUSE}
-            assert signal is expected.get(self.models[fence.job_id].state, Signal.NONE)
+            expected = {
+                JobState.CANCELLING: AttemptStatus.CANCEL_REQUESTED,
+                JobState.PAUSING: AttemptStatus.PAUSE_REQUESTED,
+            }
+            assert status is expected.get(self.models[fence.job_id].state, AttemptStatus.CURRENT)
 
     def write(self, number: int) -> None:
         """A worker or a zombie writes."""

@@ -56,5 +56,5 @@ def test_a_removed_study_is_gone_and_others_stay(store: Store) -> None:
     studies.remove(store, gone)
     studies.remove(store, gone)
     assert studies.kept(store) == [stays]
-    cleanup.clear(store)
+    cleanup.clean_up(store)
     assert studies.kept(store) == []

@@ -35,7 +35,7 @@ def test_cleanup_removes_what_nothing_uses_and_keeps_what_runs(client: StoreClie
         folder(home / "scratch" / "unknown" / "1"),
         folder(home / "cache" / "datasets" / "unknown"),
     ]
-    cleanup.clear(client.store)
+    cleanup.clean_up(client.store)
     assert [path.exists() for path in stays] == [True] * 3
     assert [path.exists() for path in goes] == [False] * 4
 
