@@ -11,9 +11,9 @@ from service.specs.train import TrainSpec
 from worker.engine.context import RunContext
 from worker.engine.data.batches import Batches
 from worker.engine.training import probes
+from worker.engine.training.preserve import PassState
 from worker.engine.training.setup import build_run
 from worker.engine.training.state import TrainingState
-from worker.engine.training.undo import Undo
 
 Change = Callable[[TrainingState], None]
 
@@ -48,8 +48,8 @@ class Negated(nn.Module):
 
 
 def _use(run: TrainingState, model: nn.Module) -> None:
-    run.model = run.forward = model
-    run.undo = Undo(model, run.precision.device)
+    run.model = run.optimizer_step.forward = model
+    run.before_step = PassState(model, run.precision.device)
 
 
 def _appended(layer: nn.Module) -> Change:
@@ -66,7 +66,7 @@ def _never_evaluates(run: TrainingState) -> None:
 
 
 def _never_zeroes(run: TrainingState) -> None:
-    setattr(run.optimizer, "zero_grad", lambda set_to_none=True: None)  # noqa: B010
+    setattr(run.optimizer_step.optimizer, "zero_grad", lambda set_to_none=True: None)  # noqa: B010
 
 
 def _scaled(factor: float) -> Change:
@@ -91,18 +91,19 @@ def _val_pipeline(gain: float, offset: float) -> Change:
     """Val inputs become gain * normalised + offset."""
 
     def change(run: TrainingState) -> None:
-        assert isinstance(run.train, Batches)
-        assert isinstance(run.val, Batches)
-        source = run.val.source
+        assert isinstance(run.splits.train, Batches)
+        assert isinstance(run.splits.val, Batches)
+        source = run.splits.val.source
         source.scale, source.shift = source.scale * gain, source.shift * gain + offset
         source.normalised = None
-        run.probe = probes.build_probe(run.train, run.val, run.spec.seed)
+        run.splits.probe = probes.build_probe(run.splits.train, run.splits.val, run.spec.seed)
 
     return change
 
 
 def _ascends(run: TrainingState) -> None:
-    run.criterion = Negated(run.criterion)
+    step = run.optimizer_step
+    step.criterion = Negated(step.criterion)
 
 
 INJECTIONS: Mapping[str, Change] = {

@@ -16,11 +16,11 @@ from service.resolution.warnings import advise
 from service.specs.train import TrainSpec
 from worker.engine import run
 from worker.engine.context import RunContext
-from worker.engine.runtime.precision import Precision, choose
+from worker.engine.runtime.precision import Precision
 from worker.engine.training.evaluate import evaluate
 from worker.engine.training.setup import build_run
 from worker.engine.training.state import TrainingState
-from worker.engine.training.step import take_step
+from worker.engine.training.train_step import take_step
 
 SMALL: dict[str, Any] = {"model": {"family": "mlp", "hidden": [32, 16]}, "epochs": 4}
 
@@ -75,7 +75,7 @@ def test_04_no_shuffle_is_told_at_submission_and_found() -> None:
 
 
 def test_04_the_default_shuffles_anew_each_epoch(training: TrainingState) -> None:
-    orders = [[int(i) for batch in training.train.epoch(number) for i in batch.indices_B] for number in (1, 2)]
+    orders = [[int(i) for batch in training.splits.train.epoch(number) for i in batch.indices_B] for number in (1, 2)]
     assert orders[0] != orders[1] != sorted(orders[0])
     assert sorted(orders[0]) == sorted(orders[1]) == list(range(160))
 
@@ -90,8 +90,8 @@ def test_06_no_model_has_a_softmax_and_one_that_had_is_found(training: TrainingS
 
 
 def test_07_a_gpu_is_used_unless_the_spec_refuses_it() -> None:
-    assert choose(spec(), "cuda").device.type == "cuda"
-    assert choose(spec(device="cpu"), "cuda").device.type == "cpu"
+    assert Precision.of(spec(), "cuda").device.type == "cuda"
+    assert Precision.of(spec(device="cpu"), "cuda").device.type == "cpu"
 
 
 def test_08_gradients_are_gone_before_each_backward_pass(training: TrainingState) -> None:
@@ -99,7 +99,7 @@ def test_08_gradients_are_gone_before_each_backward_pass(training: TrainingState
     training.model.register_forward_pre_hook(
         lambda model, _: seen.append(all(parameter.grad is None for parameter in model.parameters()))
     )
-    for batch in list(training.train.epoch(1))[:2]:
+    for batch in list(training.splits.train.epoch(1))[:2]:
         take_step(training, [batch])
     assert seen == [True, True]
 
@@ -109,7 +109,7 @@ def test_09_evaluation_is_in_eval_mode_and_changes_nothing(training: TrainingSta
     before = {name: tensor.clone() for name, tensor in training.model.state_dict().items()}
     modes: list[bool] = []
     hooks = [m.register_forward_hook(lambda m, *_: modes.append(m.training)) for m in training.model.modules()]
-    evaluate(training.model, training.val, Precision(torch.device("cpu")))
+    evaluate(training.model, training.splits.val, Precision(torch.device("cpu")))
     for hook in hooks:
         hook.remove()
     assert modes
@@ -123,8 +123,8 @@ def test_09_a_model_that_never_leaves_train_mode_is_found() -> None:
 
 
 def test_10_train_and_val_share_their_numbers_and_a_difference_is_found(training: TrainingState) -> None:
-    assert training.probe is not None
-    assert training.probe.through_val is None
+    assert training.splits.probe is not None
+    assert training.splits.probe.through_val is None
     assert "D3" in named(injection="val not normalised", epochs=8)
 
 
@@ -135,12 +135,12 @@ def test_11_leakage_is_found(tmp_path: Path) -> None:
 
 
 def test_12_batches_are_float32_and_labels_int64(training: TrainingState) -> None:
-    batch = next(iter(training.train.epoch(1)))
+    batch = next(iter(training.splits.train.epoch(1)))
     assert (batch.inputs.dtype, batch.labels_B.dtype) == (torch.float32, torch.int64)
 
 
 def test_13_parameters_and_batches_are_on_one_device(training: TrainingState) -> None:
-    batch = next(iter(training.train.epoch(1)))
+    batch = next(iter(training.splits.train.epoch(1)))
     tensors = [*training.model.parameters(), *training.model.buffers(), batch.inputs, batch.labels_B]
     assert {tensor.device for tensor in tensors} == {training.precision.device}
 

@@ -19,12 +19,12 @@ import torch
 from service.specs.train import TrainSpec
 from worker.engine.context import RunContext
 from worker.engine.data.batches import Batch, BatchSource
-from worker.engine.runtime import precision
 from worker.engine.runtime.memory import free_memory, is_out_of_memory, status_bytes
+from worker.engine.runtime.precision import Precision
 from worker.engine.training.evaluate import evaluation_mode
 from worker.engine.training.setup import build_run
 from worker.engine.training.state import TrainingState
-from worker.engine.training.step import take_step
+from worker.engine.training.train_step import take_step
 
 CONTEXT: ForkServerContext = multiprocessing.get_context("forkserver")
 LEAST_STEPS, MOST_STEPS, LEAST_SECONDS = 3, 30, 0.3
@@ -90,7 +90,7 @@ def _answer(sender: Connection, spec: TrainSpec, context: RunContext, limit_byte
     size = spec.batch_size
     assert isinstance(size, int)
     try:
-        _limit(precision.choose(spec, context.device).device, limit_bytes)
+        _limit(Precision.of(spec, context.device).device, limit_bytes)
         sender.send(_steps(spec, context, size))
     except Exception as error:  # noqa: BLE001  (the last resort of a process: whatever it was is told, then it ends)
         if is_out_of_memory(error):
@@ -118,11 +118,11 @@ def _steps(spec: TrainSpec, context: RunContext, size: int) -> Measurement:
     resident = status_bytes("VmRSS")
     run = build_run(spec, context)
     run.model.train()
-    groups = _groups(run.train, spec.accumulate)
+    groups = _groups(run.splits.train, spec.accumulate)
     take_step(run, next(groups))
     steps, samples, started = 0, 0, time.perf_counter()
     while steps < LEAST_STEPS or (steps < MOST_STEPS and time.perf_counter() - started < LEAST_SECONDS):
-        samples += take_step(run, next(groups)).samples
+        samples += take_step(run, next(groups)).seen.samples
         steps += 1
     _finish(run.precision.device)
     seconds = time.perf_counter() - started
@@ -151,7 +151,7 @@ def _groups(source: BatchSource, size: int) -> Iterator[list[Batch]]:
 
 def _evaluate(run: TrainingState) -> None:
     with evaluation_mode(run.model), run.precision.autocast():
-        for batch in islice(run.val.epoch(1), 1):
+        for batch in islice(run.splits.val.epoch(1), 1):
             run.model(batch.inputs)
     _finish(run.precision.device)
 

@@ -10,7 +10,7 @@ from service.specs.train import TrainSpec
 from service.states import StopReason
 from worker.engine.context import RunContext
 from worker.engine.kinds.batch_probe import Measurement, available, measure
-from worker.engine.runtime import precision
+from worker.engine.runtime.precision import Precision
 
 BUDGET = 0.90
 """Share of the memory that a predicted size may take."""
@@ -49,15 +49,15 @@ class Finder:
 
     def fits(self, size: int) -> Generator[Event, None, bool]:
         """Measures one size; returns whether it trains. Raises RunError on a failure that is not about memory."""
-        found = measure(self.spec, self.context, size, self.limit_bytes, self.context.stop)
-        if found is None:
+        measurement = measure(self.spec, self.context, size, self.limit_bytes, self.context.stop)
+        if measurement is None:
             self.stopped = self.context.stop()
             return False
-        if found.error is not None:
-            raise RunError(f"batch size {size} could not be measured: {found.error}")
-        self.rows[size] = found
-        yield Log(_line(found))
-        return found.fits
+        if measurement.error is not None:
+            raise RunError(f"batch size {size} could not be measured: {measurement.error}")
+        self.rows[size] = measurement
+        yield Log(_line(measurement))
+        return measurement.fits
 
     def downward(self, candidates: Sequence[int], *, all_of_them: bool) -> Search:
         """Tries the candidates from the largest on, then goes on halving until a size trains."""
@@ -110,12 +110,12 @@ class Finder:
         if len(known) < 2:
             return None
         (few, less), (many, more) = known[-2:]
-        each = (more - less) / (many - few)
-        if each <= 0:
+        bytes_per_sample = (more - less) / (many - few)
+        if bytes_per_sample <= 0:
             return None
-        device = precision.choose(self.spec, self.context.device).device
+        device = Precision.of(self.spec, self.context.device).device
         budget = BUDGET * available(device, self.limit_bytes)
-        size = int((budget - (more - each * many)) / each)
+        size = int((budget - (more - bytes_per_sample * many)) / bytes_per_sample)
         return min(max(size, 1), MOST)
 
     def _is_slow(self, size: int) -> bool:
@@ -145,10 +145,10 @@ def is_sensible(size: int, samples: int) -> bool:
     return size <= LARGEST_SHARE * samples and samples / size >= LEAST_STEPS_AN_EPOCH
 
 
-def _line(found: Measurement) -> str:
-    if not found.fits:
-        return f"batch size {found.batch_size} does not fit: {found.reason}"
+def _line(measurement: Measurement) -> str:
+    if not measurement.fits:
+        return f"batch size {measurement.batch_size} does not fit: {measurement.reason}"
     return (
-        f"batch size {found.batch_size} trains: {(found.memory_bytes or 0) / 2**20:,.0f} MiB, "
-        f"{found.samples_per_second or 0:,.0f} samples/s"
+        f"batch size {measurement.batch_size} trains: {(measurement.memory_bytes or 0) / 2**20:,.0f} MiB, "
+        f"{measurement.samples_per_second or 0:,.0f} samples/s"
     )

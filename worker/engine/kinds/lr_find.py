@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from service.events import Event, Phase, Progress, Reported, StepRecord, Stopped
 from service.reports.result import LrCurve
@@ -14,11 +14,13 @@ from service.states import StopReason
 from worker.engine.context import RunContext
 from worker.engine.data.batches import Batch, Batches
 from worker.engine.kinds.lr_curve import Sweep, read_chapter_curve, read_probe_curve
-from worker.engine.runtime import precision
 from worker.engine.runtime.memory import is_out_of_memory, out_of_memory
+from worker.engine.runtime.precision import Precision
+from worker.engine.training import preserve
 from worker.engine.training.checkup import check_up
+from worker.engine.training.optimizer_step import OptimizerStep
 from worker.engine.training.optimizers import base_lr, build_optimizer
-from worker.engine.training.preserve import untouched
+from worker.engine.training.preserve import PassState
 from worker.engine.training.setup import build_criterion, build_model, open_dataset, start, train_batches
 
 PROBE_SAMPLES = 64
@@ -36,17 +38,18 @@ def run_lr_find(spec: LrFindSpec, context: RunContext) -> Iterator[Event]:
     yield Phase("loading")
     start(spec, context)
     dataset = open_dataset(context)
-    where = precision.choose(spec, context.device)
-    batches = train_batches(spec, dataset, where.device, min(spec.batch_size, len(dataset.indices("train"))))
-    model = build_model(spec, dataset, where, context)
+    precision = Precision.of(spec, context.device)
+    batches = train_batches(spec, dataset, precision.device, min(spec.batch_size, len(dataset.indices("train"))))
+    model = build_model(spec, dataset, precision, context)
     optimizer = build_optimizer(model, spec.optimizer)
     criterion = build_criterion(spec.loss, batches.labels_N, len(dataset.meta.classes))
     yield Phase("checkup")
-    yield Reported("checkup", check_up(model, next(batches.epoch(1)), len(dataset.meta.classes), where))
-    sweeper = Sweeper(spec, model, optimizer, criterion, batches, where)
+    yield Reported("checkup", check_up(model, next(batches.epoch(1)), len(dataset.meta.classes), precision))
+    step = OptimizerStep(model, criterion, optimizer, precision, spec.clip_norm, model.parameters())
+    sweeper = Sweeper(spec, model, step, batches)
     yield Phase("training")
     try:
-        with untouched(model, optimizer):
+        with preserve.everything(model, optimizer):
             yield from _watched(sweeper, context)
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
@@ -71,26 +74,16 @@ def _watched(sweeper: "Sweeper", context: RunContext) -> Iterator[Event]:
 class Sweeper:
     """One sweep: iterating it trains, `read` says what the curve means."""
 
-    def __init__(
-        self,
-        spec: LrFindSpec,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        criterion: nn.CrossEntropyLoss,
-        batches: Batches,
-        where: precision.Precision,
-    ) -> None:
-        self.spec, self.model, self.optimizer, self.criterion = spec, model, optimizer, criterion
-        self.batches, self.where = batches, where
-        self.scaler = where.scaler()
+    def __init__(self, spec: LrFindSpec, model: nn.Module, optimizer_step: OptimizerStep, batches: Batches) -> None:
+        self.spec, self.model, self.optimizer_step, self.batches = spec, model, optimizer_step, batches
         self.lrs: list[float] = []
         self.measured: dict[int, float] = {}
         """The judged loss after a step, by the step's place in `lrs`."""
         self.ended: str | None = None
         self.stopped: StopReason | None = None
         base = base_lr(spec.optimizer)
-        self._ratios = [group["base_lr"] / base for group in optimizer.param_groups]
-        self._probe = _Probe(model, batches, where, spec.seed) if spec.rule == "probe" else None
+        self._ratios = [group["base_lr"] / base for group in optimizer_step.optimizer.param_groups]
+        self._probe = _Probe(model, batches, optimizer_step, spec.seed) if spec.rule == "probe" else None
         self._due = 0
 
     def __iter__(self) -> Iterator[tuple[float, float, float | None]]:
@@ -113,7 +106,7 @@ class Sweeper:
                 return
 
     def _judge(self, step: int, train_loss: float) -> float | None:
-        """The chapter's rule looks at each training loss, ours at the probe now and then and at the end."""
+        """The loss that the curve is read from: the step's own, or the probe's now and then and at the end."""
         if self._probe is None:
             self.measured[step] = train_loss
             return train_loss
@@ -122,26 +115,18 @@ class Sweeper:
         )
         if step < self._due and not is_last and math.isfinite(train_loss):
             return None
-        loss = self._probe.loss(self.criterion)
+        loss = self._probe.loss()
         self.measured[step] = loss
         is_flat = abs(loss - self.measured[0]) <= FLAT * self.measured[0]
         self._due = step + (PROBE_EVERY_WHILE_FLAT if is_flat else PROBE_EVERY)
         return loss
 
     def _step(self, batch: Batch, lr: float) -> float:
-        for group, ratio in zip(self.optimizer.param_groups, self._ratios, strict=True):
+        for group, ratio in zip(self.optimizer_step.optimizer.param_groups, self._ratios, strict=True):
             group["lr"] = lr * ratio
-        self.optimizer.zero_grad(set_to_none=True)
-        with self.where.autocast():
-            targets = batch.labels_B if batch.targets_BK is None else batch.targets_BK
-            loss = self.criterion(self.model(batch.inputs), targets)
-        self.scaler.scale(loss).backward()
-        self.scaler.unscale_(self.optimizer)
-        if self.spec.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.spec.clip_norm)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        return float(loss.detach())
+        loss = self.optimizer_step.backward([batch]).loss
+        self.optimizer_step.update()
+        return loss
 
     def read(self) -> LrCurve:
         """The suggestion and how far to trust it."""
@@ -165,22 +150,20 @@ def cycle(batches: Batches) -> Iterator[Batch]:
 
 
 class _Probe:
-    """The loss of fixed samples in train mode: no gradient, the same random numbers each time, buffers brought back."""
+    """The loss of fixed samples in train mode, with the same random numbers each time; it leaves no trace."""
 
-    def __init__(self, model: nn.Module, batches: Batches, where: precision.Precision, seed: int) -> None:
-        self.model, self.where, self.seed = model, where, seed
+    def __init__(self, model: nn.Module, batches: Batches, optimizer_step: OptimizerStep, seed: int) -> None:
+        self.model, self.optimizer_step, self.seed = model, optimizer_step, seed
         chosen = np.sort(np.random.default_rng(seed).permutation(batches.samples)[:PROBE_SAMPLES])
         positions_B = torch.from_numpy(chosen).to(batches.device)
         self.inputs, self.labels_B = batches.source.plain(positions_B), batches.labels_N[positions_B]
-        self.buffers = [buffer for buffer in model.buffers() if buffer is not None]
+        self.state = PassState(model, batches.device)
 
     @torch.no_grad()
-    def loss(self, criterion: nn.CrossEntropyLoss) -> float:
-        copies: list[Tensor] = [buffer.clone() for buffer in self.buffers]
-        devices = [self.where.device] if self.where.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices), self.where.autocast():
-            torch.manual_seed(self.seed)
-            loss = float(criterion(self.model(self.inputs), self.labels_B))
-        for buffer, before in zip(self.buffers, copies, strict=True):
-            buffer.copy_(before)
+    def loss(self) -> float:
+        self.state.save()
+        torch.manual_seed(self.seed)
+        with self.optimizer_step.precision.autocast():
+            loss = float(self.optimizer_step.criterion(self.model(self.inputs), self.labels_B))
+        self.state.restore()
         return loss

@@ -1,5 +1,6 @@
-"""The `sanity` job: can the model overfit one small, fixed, class-stratified batch? (The chapter's step 2.)
+"""The `sanity` job: can the model overfit one small, fixed, class-stratified batch?
 
+This is a check of the whole set-up before a long training (A. Karpathy, A Recipe for Training Neural Networks, 2019).
 Augmentation, weight decay, smoothing, class weights and clipping are off, dropout too unless asked; the lr is constant.
 """
 
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from service.events import Event, Log, Phase, Progress, Reported, StepRecord, Stopped
 from service.specs.optimizer import OptimizerSpec
@@ -18,14 +19,17 @@ from service.states import StopReason
 from worker.engine.context import RunContext
 from worker.engine.data.batches import Batch, Batches
 from worker.engine.kinds.sanity_verdict import EVAL_THRESHOLD, Attempt, judge
-from worker.engine.runtime import precision, seeding
+from worker.engine.runtime import seeding
+from worker.engine.runtime.precision import Precision
+from worker.engine.training import preserve
 from worker.engine.training.checkup import check_up
 from worker.engine.training.evaluate import evaluation_mode
+from worker.engine.training.optimizer_step import OptimizerStep
 from worker.engine.training.optimizers import DEFAULT_LR, base_lr, build_optimizer
 from worker.engine.training.setup import build_model, open_dataset, plain_batches, start
 
 EVAL_EVERY = 5
-"""Steps between two looks in eval mode once it is learnt: BatchNorm's running statistics take a while to follow."""
+"""Steps between two looks in eval mode once it is learned: BatchNorm's running statistics take a while to follow."""
 RETRY_FACTORS = (0.1, 10.0)
 """The learning rate is the likeliest culprit: a failure is tried again with a tenth and with ten times the lr."""
 FAR = 20.0
@@ -37,23 +41,22 @@ def run_sanity(spec: SanitySpec, context: RunContext) -> Iterator[Event]:
     yield Phase("loading")
     start(spec, context)
     dataset = open_dataset(context)
-    where = precision.choose(spec, context.device)
-    source = plain_batches(spec, dataset, where.device, "train", 256)
-    model = build_model(spec, dataset, where, context)
+    precision = Precision.of(spec, context.device)
+    source = plain_batches(spec, dataset, precision.device, "train", 256)
+    model = build_model(spec, dataset, precision, context)
     batch = fixed_batch(source, min(spec.batch_size or spec.samples, source.samples), spec.seed)
     yield Phase("checkup")
-    checkup = check_up(model, batch, len(dataset.meta.classes), where)
+    checkup = check_up(model, batch, len(dataset.meta.classes), precision)
     yield Reported("checkup", checkup)
-    first = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
     yield Phase("training")
     attempts: list[Attempt] = []
     for lr in rates(spec.optimizer):
-        model.load_state_dict(first)
         seeding.seed_everything(spec.seed, deterministic=spec.deterministic)
         if attempts:
             yield Log(f"trying again with lr {lr:.2e}")
         attempts.append(Attempt(lr))
-        yield from _overfit(spec, context, model, batch, attempts, where)
+        with preserve.everything(model):
+            yield from _overfit(spec, context, model, batch, attempts, precision)
         if context.stop() or attempts[-1].has_passed(spec.threshold):
             break
     stopped = context.stop()
@@ -92,36 +95,32 @@ def _overfit(
     model: nn.Module,
     batch: Batch,
     attempts: list[Attempt],
-    where: precision.Precision,
+    precision: Precision,
 ) -> Iterator[Event]:
-    """Trains on the one batch until it is learnt in both modes or the steps are used up; `attempts[-1]` is filled."""
-    attempt, offset = attempts[-1], sum(len(each.losses) for each in attempts)
-    optimizer, scaler = build_optimizer(model, _plain(spec.optimizer, attempt.lr)), where.scaler()
+    """Trains on the one batch until it is learned in both modes or the steps are used up; `attempts[-1]` is filled."""
+    attempt, steps_before = attempts[-1], sum(len(earlier.losses) for earlier in attempts)
+    optimizer = build_optimizer(model, _plain(spec.optimizer, attempt.lr))
+    optimizer_step = OptimizerStep(model, nn.CrossEntropyLoss(), optimizer, precision)
     model.train()
     if not spec.dropout:
         _without_dropout(model)
     for step in range(1, spec.max_steps + 1):
-        optimizer.zero_grad(set_to_none=True)
-        with where.autocast():
-            logits_BK = model(batch.inputs)
-            loss = nn.functional.cross_entropy(logits_BK, batch.labels_B)
-        attempt.losses.append(float(loss.detach()))
-        attempt.accuracies.append(_hits(logits_BK, batch))
-        values = {"train/loss": attempt.losses[-1], "train/accuracy": attempt.accuracy, "lr/group0": attempt.lr}
-        yield StepRecord(offset + step, len(attempts), values)
+        seen = optimizer_step.backward([batch])
+        attempt.losses.append(seen.loss)
+        attempt.accuracies.append(seen.accuracy)
+        values = {"train/loss": seen.loss, "train/accuracy": seen.accuracy, "lr/group0": attempt.lr}
+        yield StepRecord(steps_before + step, len(attempts), values)
         yield Progress(step / spec.max_steps, step, spec.max_steps)
-        if context.stop() or not math.isfinite(attempt.losses[-1]):
+        if context.stop() or not math.isfinite(seen.loss):
             return
-        if attempt.is_learnt(spec.threshold) and step % EVAL_EVERY == 0:
-            attempt.eval_accuracy = _eval_accuracy(model, batch, where)
+        if attempt.is_learned(spec.threshold) and step % EVAL_EVERY == 0:
+            attempt.eval_accuracy = _eval_accuracy(model, batch, precision)
             if attempt.eval_accuracy > EVAL_THRESHOLD:
                 return
-        scaler.scale(loss).backward()
-        scaler.step(optimizer)
-        scaler.update()
-    with torch.no_grad(), where.autocast():
-        attempt.accuracies[-1] = _hits(model(batch.inputs), batch)  # after the last step
-    attempt.eval_accuracy = _eval_accuracy(model, batch, where)
+        optimizer_step.update()
+    with torch.no_grad():
+        attempt.accuracies[-1] = _accuracy(model, batch, precision)  # after the last step
+    attempt.eval_accuracy = _eval_accuracy(model, batch, precision)
 
 
 def _plain(optimizer: OptimizerSpec, lr: float) -> OptimizerSpec:
@@ -131,13 +130,15 @@ def _plain(optimizer: OptimizerSpec, lr: float) -> OptimizerSpec:
     return optimizer.model_copy(update={"lr": lr, "weight_decay": 0.0, "backbone_lr": backbone_lr})
 
 
-def _hits(logits_BK: Tensor, batch: Batch) -> float:
-    return float((logits_BK.detach().argmax(1) == batch.labels_B).float().mean())
+def _accuracy(model: nn.Module, batch: Batch, precision: Precision) -> float:
+    with precision.autocast():
+        hits = (model(batch.inputs).argmax(1) == batch.labels_B).sum()
+    return int(hits) / len(batch.labels_B)
 
 
-def _eval_accuracy(model: nn.Module, batch: Batch, where: precision.Precision) -> float:
-    with evaluation_mode(model), where.autocast():
-        return _hits(model(batch.inputs), batch)
+def _eval_accuracy(model: nn.Module, batch: Batch, precision: Precision) -> float:
+    with evaluation_mode(model):
+        return _accuracy(model, batch, precision)
 
 
 def _without_dropout(model: nn.Module) -> None:

@@ -12,8 +12,8 @@ from worker.engine.data.batches import Batch
 EVAL_THRESHOLD = 0.90
 LEAST_GRADIENT = 1e-7
 """Norm of a weight matrix's gradient below which it counts as vanished."""
-LEARNT_STEPS = 3
-"""Steps in a row above the threshold after which the batch counts as learnt."""
+LEARNED_STEPS = 3
+"""Steps in a row above the threshold after which the batch counts as learned."""
 
 
 @dataclass
@@ -30,13 +30,13 @@ class Attempt:
         """After the last step, in train mode."""
         return self.accuracies[-1] if self.accuracies else 0.0
 
-    def is_learnt(self, threshold: float) -> bool:
+    def is_learned(self, threshold: float) -> bool:
         """Whether the last steps in a row were above the threshold."""
-        recent = self.accuracies[-LEARNT_STEPS:]
-        return len(recent) == LEARNT_STEPS and min(recent) > threshold
+        recent = self.accuracies[-LEARNED_STEPS:]
+        return len(recent) == LEARNED_STEPS and min(recent) > threshold
 
     def has_passed(self, threshold: float) -> bool:
-        """Whether the batch was learnt in train mode and is known in eval mode."""
+        """Whether the batch was learned in train mode and is known in eval mode."""
         return self.accuracy > threshold and self.eval_accuracy > EVAL_THRESHOLD
 
 
@@ -55,17 +55,20 @@ def judge(spec: SanitySpec, attempts: list[Attempt], checkup: CheckupReport, bat
         loss_per_step=[loss if math.isfinite(loss) else None for loss in judged.losses],
         accuracy_per_step=judged.accuracies,
         causes=[] if passed else _causes(spec, attempts, checkup, batch),
-        attempts=[{"lr": each.lr, "accuracy": each.accuracy, "eval_accuracy": each.eval_accuracy} for each in attempts],
+        attempts=[
+            {"lr": attempt.lr, "accuracy": attempt.accuracy, "eval_accuracy": attempt.eval_accuracy}
+            for attempt in attempts
+        ],
     )
 
 
 def _causes(spec: SanitySpec, attempts: list[Attempt], checkup: CheckupReport, batch: Batch) -> list[str]:
     """Likely causes of a failure, the likeliest first."""
     first, causes = attempts[0], []
-    better = next((each for each in attempts[1:] if each.has_passed(spec.threshold)), None)
+    better = next((later for later in attempts[1:] if later.has_passed(spec.threshold)), None)
     if better is not None:
         word = "high" if better.lr < first.lr else "low"
-        causes.append(f"the learning rate {first.lr:.2e} is too {word}: with {better.lr:.2e} the batch is learnt")
+        causes.append(f"the learning rate {first.lr:.2e} is too {word}: with {better.lr:.2e} the batch is learned")
     elif not math.isfinite(first.losses[-1]):
         causes.append(f"the loss became {first.losses[-1]} at step {len(first.losses)}: look at the data's range")
     if first.accuracy > spec.threshold and first.eval_accuracy <= EVAL_THRESHOLD:
@@ -80,17 +83,17 @@ def _causes(spec: SanitySpec, attempts: list[Attempt], checkup: CheckupReport, b
     if trainable < total / 2:
         causes.append(f"only {trainable:,} of {total:,} parameters train: unfreeze more")
     if spec.dropout and better is None:
-        causes.append("dropout was left on: without it a batch is learnt faster")
+        causes.append("dropout was left on: without it a batch is learned faster")
     weakest = checkup.statistics.get("weakest_gradient")
     if better is None and isinstance(weakest, float) and weakest < LEAST_GRADIENT:
         causes.append(
             f"hardly any gradient reaches {checkup.statistics['weakest_gradient_of']} (norm {weakest:.1e}): it "
             "vanishes on its way back through the layers; ReLU, `he` weights, batch norm or fewer layers let it through"
         )
-    if better is None and max(each.accuracy for each in attempts) < 0.5:
+    if better is None and max(attempt.accuracy for attempt in attempts) < 0.5:
         causes.append("at none of the learning rates does the loss fall much: look at the labels and the capacity")
     return causes or [
-        f"the batch was learnt to {first.accuracy:.0%} only: more steps, a larger network, or a learning rate between "
+        f"the batch was learned to {first.accuracy:.0%} only: more steps, a larger network, or a learning rate between "
         "those that were tried"
     ]
 

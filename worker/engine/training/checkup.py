@@ -11,8 +11,8 @@ from service.events import Event, Log, Phase, Reported
 from service.reports.result import Check, CheckupReport
 from worker.engine.data.batches import Batch
 from worker.engine.models import count_parameters
-from worker.engine.runtime import seeding
 from worker.engine.runtime.precision import Precision
+from worker.engine.training import preserve
 from worker.engine.training.evaluate import evaluation_mode
 from worker.engine.training.probes import dead_units, is_probability
 from worker.engine.training.state import TrainingState
@@ -26,12 +26,12 @@ LOSS_TOLERANCE = 0.5
 def check_up_run(run: TrainingState) -> Iterator[Event]:
     """Looks at the model and its first batch before the first step."""
     yield Phase("checkup")
-    batch = next(iter(run.train.epoch(1)))
+    batch = next(iter(run.splits.train.epoch(1)))
     report = check_up(run.model, batch, len(run.meta.classes), run.precision)
     sizes, counts = report.parameters, run.meta.counts
     yield Log(
         f"{sizes.trainable:,} of {sizes.total:,} parameters train on {counts.get('train', 0):,} samples, "
-        f"{len(run.train):,} batches of {run.batch_size} an epoch, on {run.precision.device}"
+        f"{len(run.splits.train):,} batches of {run.splits.batch_size} an epoch, on {run.precision.device}"
     )
     for note in run.notes:
         yield Log(note)
@@ -43,19 +43,13 @@ def check_up_run(run: TrainingState) -> Iterator[Event]:
 
 def check_up(model: nn.Module, batch: Batch, classes: int, precision: Precision) -> CheckupReport:
     """Looks at everything and changes nothing: gradients, buffers, modes and generators are as before afterwards."""
-    generators = seeding.capture()
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    try:
+    with preserve.passes(model, precision.device):
         with evaluation_mode(model), precision.autocast():
             with dead_units(model) as dead:
                 logits_BK = model(batch.inputs).float()
             leak = _leak(model, batch.inputs)
         loss, without_gradient = _first_step(model, batch, precision)
-        weakest, where = _weakest_gradient(model)
-    finally:
-        model.zero_grad(set_to_none=True)
-        model.load_state_dict(buffers, strict=False)
-        seeding.restore(generators)
+        weakest, weakest_layer = _weakest_gradient(model)
     return CheckupReport(
         parameters=count_parameters(model),
         checks=[
@@ -96,7 +90,7 @@ def check_up(model: nn.Module, batch: Batch, classes: int, precision: Precision)
             "initial_loss": loss,
             "guessing_loss": math.log(classes),
             "weakest_gradient": weakest,
-            "weakest_gradient_of": where,
+            "weakest_gradient_of": weakest_layer,
         },
     )
 

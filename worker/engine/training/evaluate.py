@@ -19,6 +19,7 @@ from service.reports.classification import (
 )
 from worker.engine.data.batches import BatchSource
 from worker.engine.runtime.precision import Precision
+from worker.engine.training import preserve
 
 MOST_CONFUSED, WORST_SAMPLES = 10, 5
 
@@ -39,14 +40,9 @@ class Evaluation:
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
     """Every module in eval mode and no gradients; each module's own mode comes back afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
+    with preserve.modes(model), torch.inference_mode():
+        model.eval()
+        yield
 
 
 def evaluate(model: nn.Module, batches: BatchSource, precision: Precision, top_k: Sequence[int] = (1,)) -> Evaluation:

@@ -19,9 +19,9 @@ from worker.engine.data.feature_store import CachedBatches, PassingBatches, Room
 from worker.engine.models.staged import Staged
 from worker.engine.runtime import compiling
 from worker.engine.training.optimizers import Ema
+from worker.engine.training.preserve import PassState
 from worker.engine.training.probes import Probe
 from worker.engine.training.state import TrainingState
-from worker.engine.training.undo import Undo
 
 LOG_SECONDS = 10.0
 
@@ -31,7 +31,7 @@ def cache(run: TrainingState, room: Room | None = None) -> Iterator[Event]:
 
     When `context.stop` has a reason meanwhile, `run.stop_reason` is set and the run is as it was.
     """
-    spec, model, train, val = run.spec.model, run.model, run.train, run.val
+    spec, model, train, val = run.spec.model, run.model, run.splits.train, run.splits.val
     if not isinstance(spec, TorchvisionSpec) or not spec.cache_frozen:
         return
     if not isinstance(model, Staged) or model.frozen_always == 0:
@@ -56,7 +56,7 @@ def cache(run: TrainingState, room: Room | None = None) -> Iterator[Event]:
         )
         plain = None if train.augmenter else seen[0]
         _train_the_rest(run, rest, filler.activations, plain)
-        run.train, run.val = CachedBatches(train, seen), CachedBatches(val, held)
+        run.splits.train, run.splits.val = CachedBatches(train, seen), CachedBatches(val, held)
     elif run.stop_reason is None:
         yield _note(run, "the frozen layers' activations fit neither into memory nor onto the disk: nothing is cached")
 
@@ -141,14 +141,14 @@ def _train_the_rest(run: TrainingState, rest: Staged, prefix: Callable[[Tensor],
 
     `plain` holds the training images' activations where none is augmented.
     """
-    whole, test = run.model, run.test
+    whole, splits, test = run.model, run.splits, run.splits.test
     run.model = rest
-    run.forward = compiling.compiled(rest, run.spec, run.precision.device)
+    run.optimizer_step.forward = compiling.compiled(rest, run.spec, run.precision.device)
     run.ema = Ema(rest, run.spec.ema) if run.spec.ema else None
-    run.undo = Undo(rest, run.precision.device)
-    run.probe = run.probe and _behind(run.probe, prefix, plain)
+    run.before_step = PassState(rest, run.precision.device)
+    splits.probe = splits.probe and _behind(splits.probe, prefix, plain)
     run.whole = lambda weights: {**whole.state_dict(), **weights}
-    run.test = lambda: _passing(test(), prefix)
+    splits.test = lambda: _passing(test(), prefix)
 
 
 def _passing(images: BatchSource, prefix: Callable[[Tensor], Tensor]) -> BatchSource:

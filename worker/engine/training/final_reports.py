@@ -20,7 +20,7 @@ def conclude(run: TrainingState) -> Iterator[Event]:
     yield Phase("testing")
     run.model.load_state_dict(dict(run.best.weights))
     test: dict[str, float] = {}
-    for split, batches in (("val", run.val), ("test", run.test())):
+    for split, batches in (("val", run.splits.val), ("test", run.splits.test())):
         if not batches.samples:
             continue
         evaluation = evaluate_until(lambda: _interrupted(run), run.model, batches, run.precision, run.spec.top_k)
@@ -43,7 +43,7 @@ def _interrupted(run: TrainingState) -> StopReason | None:
 
 def _result(run: TrainingState, test: dict[str, float]) -> TrainResult:
     seconds = run.seconds + run.sums.seconds
-    samples = (run.epoch - 1) * run.train.samples + run.sums.samples
+    samples = (run.epoch - 1) * run.splits.train.samples + run.sums.samples
     return TrainResult(
         stop_reason=run.stop_reason or StopReason.COMPLETED,
         epochs=run.epoch - 1,
@@ -52,7 +52,7 @@ def _result(run: TrainingState, test: dict[str, float]) -> TrainResult:
         best=run.best.metrics,
         test=test,
         parameters=run.sizes,
-        batch_size=run.batch_size,
+        batch_size=run.splits.batch_size,
         lr=base_lr(run.spec.optimizer),
         seconds=seconds,
         samples_per_second=samples / max(seconds, 1e-9),

@@ -3,17 +3,18 @@
 import math
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 from service.errors import DivergedError
 from service.events import EpochRecord, Event
 from service.states import StopReason
 from worker.engine import models
 from worker.engine.data.batches import Batch
-from worker.engine.training import probes, run_files
+from worker.engine.training import preserve, probes, run_files
 from worker.engine.training.evaluate import Evaluation, evaluate_until, macro_f1
 from worker.engine.training.intervals import Clock
-from worker.engine.training.state import Best, Sums, TrainingState, weights_of
-from worker.engine.training.step import take_step
+from worker.engine.training.state import Best, Sums, TrainingState
+from worker.engine.training.train_step import take_step
 
 
 def train_epochs(run: TrainingState) -> Iterator[Event]:
@@ -38,21 +39,21 @@ def _ended(run: TrainingState) -> StopReason | None:
 def _train_epoch(run: TrainingState, clock: Clock) -> Iterator[Event]:
     models.begin_epoch(run.model, run.epoch)
     started, before = time.perf_counter(), run.sums.seconds
-    for batches in _groups(run.train.epoch(run.epoch, run.batch), run.spec.accumulate):
+    for batches in _groups(run.splits.train.epoch(run.epoch, run.batch), run.spec.accumulate):
         outcome = take_step(run, batches)
         yield outcome.record
         if outcome.error:
             yield from run_files.save_state(run)  # the step was taken back: this is the last good state
             raise outcome.error
         run.batch += len(batches)
-        run.sums.add(outcome.loss, outcome.correct, outcome.samples)
+        run.sums.add(outcome.seen)
         run.sums.seconds = before + time.perf_counter() - started
         if clock.progress_due():
             yield run.progress()
         run.stop_reason = run.context.stop()
         if run.stop_reason:
             return
-        if run.batch < len(run.train) and clock.checkpoint_due(run.step):
+        if run.batch < len(run.splits.train) and clock.checkpoint_due(run.step):
             yield from run_files.save_state(run)
             clock.checkpoint_saved()
 
@@ -70,12 +71,12 @@ def _groups(batches: Iterator[Batch], size: int) -> Iterator[list[Batch]]:
 
 
 def _finish_epoch(run: TrainingState) -> Iterator[Event]:
-    with weights_of(run.model, run.ema.values if run.ema else None):
-        validation = evaluate_until(run.context.stop, run.model, run.val, run.precision, run.spec.top_k)
+    with preserve.weights(run.model, run.ema.values) if run.ema else nullcontext():
+        validation = evaluate_until(run.context.stop, run.model, run.splits.val, run.precision, run.spec.top_k)
         if validation is None:  # a resumed run validates this epoch anew
             run.stop_reason = run.context.stop()
             return
-        probed = probes.measure(run.model, run.probe, run.precision) if run.probe else {}
+        probed = probes.measure(run.model, run.splits.probe, run.precision) if run.splits.probe else {}
     if not math.isfinite(validation.loss):
         yield from run_files.save_state(run)
         raise _divergence(run, validation)

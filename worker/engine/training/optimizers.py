@@ -1,7 +1,6 @@
 """Optimizers, parameter groups, learning-rate schedules, early stopping and the moving average of weights."""
 
 import math
-from collections.abc import Iterable
 from typing import Any, assert_never
 
 import torch
@@ -201,9 +200,3 @@ class Ema:
         torch._foreach_lerp_(self._averages, self._averaged, 1 - decay)
         if self._copies:
             torch._foreach_copy_(self._copies, self._copied)
-
-
-def total_norm(parameters: Iterable[nn.Parameter]) -> torch.Tensor:
-    """L2 norm over all gradients, a tensor on the device (no synchronisation)."""
-    grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    return nn.utils.get_total_norm(grads) if grads else torch.zeros(())

@@ -11,7 +11,7 @@ from worker.engine.training.state import TrainingState
 def save_last(run: TrainingState) -> FileSaved:
     """Writes the resume state under a name of its own: the one before stays until this one is complete."""
     path = checkpoints.save(run.context.scratch / f"step-{run.step:08d}.pt", run.snapshot())
-    run.saved = run.position
+    run.saved.position = run.position
     return FileSaved("last", path.name, path, run.step, run.epoch, {})
 
 
@@ -24,7 +24,7 @@ def save_best(run: TrainingState) -> FileSaved:
     weights = run.whole(run.best.weights)
     name = f"best-{run.best.step:08d}-{uuid.uuid4().hex[:12]}.safetensors"
     path = checkpoints.save_model(run.context.scratch / name, weights, about(run))
-    run.saved_best = run.best.step
+    run.saved.best_step = run.best.step
     return FileSaved("best", "best.safetensors", path, run.best.step, run.best.epoch, run.best.metrics)
 
 
@@ -37,9 +37,9 @@ def save_model(run: TrainingState) -> FileSaved:
 
 def save_state(run: TrainingState) -> Iterator[Event]:
     """The resume state and the best weights so far, unless these very ones are saved already."""
-    if run.saved != run.position:
+    if run.saved.position != run.position:
         yield save_last(run)
-    if run.best.weights and run.saved_best != run.best.step:
+    if run.best.weights and run.saved.best_step != run.best.step:
         yield save_best(run)
 
 

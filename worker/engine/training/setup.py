@@ -12,11 +12,13 @@ from worker.engine import models
 from worker.engine.context import RunContext
 from worker.engine.data.batches import Batches
 from worker.engine.data.packed import PackedDataset
-from worker.engine.runtime import compiling, precision, seeding
+from worker.engine.runtime import compiling, seeding
+from worker.engine.runtime.precision import Precision
 from worker.engine.training import probes
+from worker.engine.training.optimizer_step import OptimizerStep
 from worker.engine.training.optimizers import EarlyStopping, Ema, Schedule, build_optimizer
-from worker.engine.training.state import TrainingState
-from worker.engine.training.undo import Undo
+from worker.engine.training.preserve import PassState
+from worker.engine.training.state import Splits, TrainingState
 
 SMALL_SAMPLE = 32 * 32 * 3
 EVALUATION_BATCH = 256
@@ -41,34 +43,39 @@ def build_run(spec: TrainSpec, context: RunContext, dataset: PackedDataset | Non
     """Opens the data (unless it is given), builds model and optimizer, all from the spec's seed."""
     start(spec, context)
     dataset = dataset or open_dataset(context)
-    where = precision.choose(spec, context.device)
-    batch_size = fixed_batch_size(spec.batch_size)
-    train = train_batches(spec, dataset, where.device, batch_size, drop_last=spec.compile)
-    val = plain_batches(spec, dataset, where.device, "val", batch_size)
-    model = build_model(spec, dataset, where, context, channels_last=spec.channels_last)
+    precision = Precision.of(spec, context.device)
+    device, batch_size = precision.device, fixed_batch_size(spec.batch_size)
+    train = train_batches(spec, dataset, device, batch_size, drop_last=spec.compile)
+    val = plain_batches(spec, dataset, device, "val", batch_size)
+    model = build_model(spec, dataset, precision, context, channels_last=spec.channels_last)
     steps_per_epoch = -(-len(train) // spec.accumulate)
     return TrainingState(
         spec=spec,
         context=context,
         meta=dataset.meta,
-        precision=where,
+        normalisation=val.normalisation,
+        precision=precision,
+        sizes=models.count_parameters(model),
         model=model,
-        forward=compiling.compiled(model, spec, where.device),
-        criterion=build_criterion(spec.loss, train.labels_N, len(dataset.meta.classes)),
-        optimizer=build_optimizer(model, spec.optimizer),
+        before_step=PassState(model, device),
+        optimizer_step=OptimizerStep(
+            forward=compiling.compiled(model, spec, device),
+            criterion=build_criterion(spec.loss, train.labels_N, len(dataset.meta.classes)),
+            optimizer=build_optimizer(model, spec.optimizer),
+            precision=precision,
+            clip_norm=spec.clip_norm,
+        ),
+        ema=Ema(model, spec.ema) if spec.ema else None,
+        splits=Splits(
+            batch_size=batch_size,
+            train=train,
+            val=val,
+            test=lambda: plain_batches(spec, dataset, device, "test", batch_size),
+            probe=probes.build_probe(train, val, spec.seed) if spec.diagnose else None,
+        ),
         schedule=Schedule(spec.schedule, steps_per_epoch * spec.epochs, steps_per_epoch),
         stopping=EarlyStopping(spec.early_stopping),
-        scaler=where.scaler(),
-        ema=Ema(model, spec.ema) if spec.ema else None,
-        train=train,
-        val=val,
-        test=lambda: plain_batches(spec, dataset, where.device, "test", batch_size),
-        normalisation=val.normalisation,
-        probe=probes.build_probe(train, val, spec.seed) if spec.diagnose else None,
-        undo=Undo(model, where.device),
-        batch_size=batch_size,
-        sizes=models.count_parameters(model),
-        notes=[*precision.notes(spec, where), *compiling.notes(spec, where.device), *models.notes(model)],
+        notes=[*precision.notes(spec), *compiling.notes(spec, device), *models.notes(model)],
     )
 
 
@@ -117,7 +124,7 @@ def _not_empty(batches: Batches, split: str) -> Batches:
 def build_model(
     spec: TrainingPart,
     dataset: PackedDataset,
-    where: precision.Precision,
+    precision: Precision,
     context: RunContext,
     *,
     channels_last: bool | None = None,
@@ -128,7 +135,7 @@ def build_model(
     same time for resnet18.
     """
     model = models.build(spec.model, dataset.meta.shape, len(dataset.meta.classes), context.weights)
-    model.to(where.device)
+    model.to(precision.device)
     if channels_last is not False:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model

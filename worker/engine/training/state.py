@@ -1,8 +1,7 @@
 """Everything a training run carries from step to step, and how it is put into a checkpoint and taken out again."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,11 +19,10 @@ from worker.engine.data.batches import BatchSource
 from worker.engine.data.split_samples import Normalisation
 from worker.engine.runtime import seeding
 from worker.engine.runtime.precision import Precision
+from worker.engine.training.optimizer_step import OptimizerStep, StepLoss
 from worker.engine.training.optimizers import EarlyStopping, Ema, Schedule, base_lr
+from worker.engine.training.preserve import PassState, Weights
 from worker.engine.training.probes import Probe
-from worker.engine.training.undo import Undo
-
-Weights = Mapping[str, Tensor]
 
 
 @dataclass
@@ -36,11 +34,11 @@ class Sums:
     samples: int = 0
     seconds: float = 0.0
 
-    def add(self, loss: float, correct: float, samples: int) -> None:
-        """Takes the sums of one step."""
-        self.loss += loss
-        self.correct += correct
-        self.samples += samples
+    def add(self, step: StepLoss) -> None:
+        """Takes in one step."""
+        self.loss += step.loss * step.samples
+        self.correct += step.correct
+        self.samples += step.samples
 
     @property
     def mean_loss(self) -> float:
@@ -64,34 +62,50 @@ class Best:
 
 
 @dataclass
+class Saved:
+    """What has been written to files already."""
+
+    position: tuple[int, int, int] | None = None
+    """Of the last resume state."""
+    best_step: int = 0
+    """The step of the last best weights."""
+
+
+@dataclass
+class Splits:
+    """The data of a run; a cached frozen prefix puts its activations in their place."""
+
+    batch_size: int
+    train: BatchSource
+    val: BatchSource
+    test: Callable[[], BatchSource]
+    """Opens the test split, which is read once, at the end."""
+    probe: Probe | None
+    """Fixed training samples that the diagnosis looks at."""
+
+
+@dataclass
 class TrainingState:
     """One run. `epoch` is under way (from 1), `batch` of its batches and `step` optimizer steps are done."""
 
     spec: TrainSpec
     context: RunContext
     meta: DatasetMeta
+    normalisation: Normalisation
     precision: Precision
+    sizes: Parameters
+    """Of the whole network, even where a cached frozen prefix is not part of `model`."""
+
     model: nn.Module
-    forward: Callable[..., Tensor]
-    """The model, or its compiled form."""
-    criterion: nn.Module
-    optimizer: torch.optim.Optimizer
+    before_step: PassState
+    optimizer_step: OptimizerStep
+    ema: Ema | None
+    splits: Splits
     schedule: Schedule
     stopping: EarlyStopping
-    scaler: torch.amp.GradScaler
-    ema: Ema | None
-    train: BatchSource
-    val: BatchSource
-    test: Callable[[], BatchSource]
-    """Opens the test split, which is read once, at the end."""
-    normalisation: Normalisation
-    probe: Probe | None
-    undo: Undo
-    batch_size: int
-    sizes: Parameters
-    """Of the whole network, whatever of it a cached prefix stands for."""
     whole: Callable[[Weights], Weights] = lambda weights: weights
     """Turns the trained weights into those of the whole network (a cached frozen prefix is added here)."""
+
     epoch: int = 1
     batch: int = 0
     step: int = 0
@@ -99,20 +113,15 @@ class TrainingState:
     best: Best = field(default_factory=Best)
     seconds: float = 0.0
     """Spent training in whole epochs, over all attempts."""
-    overflows: int = 0
-    """Steps in a row that the fp16 scaler skipped."""
+    saved: Saved = field(default_factory=Saved)
     stop_reason: StopReason | None = None
-    saved: tuple[int, int, int] | None = None
-    """The position of the last resume state that was written."""
-    saved_best: int = 0
-    """The step of the best weights that were written last."""
-    notes: list[str] = field(default_factory=list)
     resume_exact: bool = True
+    notes: list[str] = field(default_factory=list)
 
     @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps in an epoch."""
-        return math.ceil(len(self.train) / self.spec.accumulate)
+        return math.ceil(len(self.splits.train) / self.spec.accumulate)
 
     @property
     def total_steps(self) -> int:
@@ -127,17 +136,12 @@ class TrainingState:
     @property
     def lr(self) -> float:
         """Learning rate of the first parameter group."""
-        return float(self.optimizer.param_groups[0]["lr"])
+        return float(self.optimizer_step.optimizer.param_groups[0]["lr"])
 
     @property
     def calmer_lr(self) -> float:
         """The spec's learning rate for another try after this one diverged."""
         return lowered_lr(self.spec.optimizer, base_lr(self.spec.optimizer), 10)
-
-    @property
-    def trainable(self) -> list[nn.Parameter]:
-        """What the optimizer moves."""
-        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
 
     def progress(self) -> Progress:
         """How far the run is."""
@@ -152,10 +156,10 @@ class TrainingState:
         return {
             "model": self.model.state_dict(),
             "ema": self.ema.values if self.ema else None,
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": self.optimizer_step.optimizer.state_dict(),
             "schedule": self.schedule.state(),
             "stopping": self.stopping.state(),
-            "scaler": self.scaler.state_dict(),
+            "scaler": self.optimizer_step.scaler.state_dict(),
             "generators": seeding.capture(),
             "epoch": self.epoch,
             "batch": self.batch,
@@ -163,10 +167,10 @@ class TrainingState:
             "sums": vars(self.sums).copy(),
             "best": vars(self.best).copy(),
             "seconds": self.seconds,
-            "overflows": self.overflows,
+            "overflows": self.optimizer_step.overflows,
             "threads": torch.get_num_threads(),
             "device": self.precision.device.type,
-            "batch_size": self.batch_size,
+            "batch_size": self.splits.batch_size,
             "notes": self.notes,
         }
 
@@ -176,29 +180,15 @@ class TrainingState:
         if self.ema and state["ema"] is not None:
             for name, tensor in self.ema.values.items():
                 tensor.copy_(state["ema"].get(name, tensor))
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer_step.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load(state["schedule"])
         self.stopping.load(state["stopping"])
-        self.scaler.load_state_dict(state["scaler"])
+        self.optimizer_step.scaler.load_state_dict(state["scaler"])
         self.epoch, self.batch, self.step = state["epoch"], state["batch"], state["step"]
         self.sums = Sums(**state["sums"])
         self.best = Best(**state["best"])
-        self.seconds, self.overflows = state["seconds"], state["overflows"]
+        self.seconds, self.optimizer_step.overflows = state["seconds"], state["overflows"]
         self.notes = list(state["notes"])
         here = (torch.get_num_threads(), self.precision.device.type)
         self.resume_exact = here == (state["threads"], "cpu") and state["device"] == "cpu"
         seeding.restore(state["generators"])
-
-
-@contextmanager
-def weights_of(model: nn.Module, weights: Weights | None) -> Iterator[None]:
-    """The model with other weights for a while; None leaves it as it is."""
-    if weights is None:
-        yield
-        return
-    own = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-    model.load_state_dict(dict(weights))
-    try:
-        yield
-    finally:
-        model.load_state_dict(own)

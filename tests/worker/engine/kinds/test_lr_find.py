@@ -22,10 +22,10 @@ from worker.engine import run
 from worker.engine.context import RunContext
 from worker.engine.data.batches import Batches
 from worker.engine.kinds.lr_find import Sweeper, cycle
-from worker.engine.runtime import precision
-from worker.engine.training import setup
+from worker.engine.runtime.precision import Precision
+from worker.engine.training import preserve, setup
+from worker.engine.training.optimizer_step import OptimizerStep
 from worker.engine.training.optimizers import build_optimizer
-from worker.engine.training.preserve import untouched
 
 
 def spec_of(**fields: Any) -> LrFindSpec:
@@ -58,14 +58,15 @@ class Bench:
         context = RunContext(scratch=data, dataset=data)
         setup.start(spec, context)
         dataset = setup.open_dataset(context)
-        where = precision.choose(spec, "cpu")
-        model = setup.build_model(spec, dataset, where, context)
-        batches = setup.train_batches(spec, dataset, where.device, spec.batch_size)
+        precision = Precision.of(spec, "cpu")
+        model = setup.build_model(spec, dataset, precision, context)
+        batches = setup.train_batches(spec, dataset, precision.device, spec.batch_size)
         return cls(spec, model, build_optimizer(model, spec.optimizer), batches)
 
     def sweeper(self) -> Sweeper:
-        where = precision.Precision(torch.device("cpu"))
-        return Sweeper(self.spec, self.model, self.optimizer, nn.CrossEntropyLoss(), self.batches, where)
+        precision, clip_norm = Precision(torch.device("cpu")), self.spec.clip_norm
+        step = OptimizerStep(self.model, nn.CrossEntropyLoss(), self.optimizer, precision, clip_norm)
+        return Sweeper(self.spec, self.model, step, self.batches)
 
     def train(self, steps: int) -> None:
         """Some steps, so that optimizer and BatchNorm have something to lose."""
@@ -113,7 +114,7 @@ def test_every_tensor_and_generator_is_as_before(optimizer: str, digits: Path) -
     bench.train(5)
     bench.model.eval()
     before = bench.everything()
-    with untouched(bench.model, bench.optimizer):
+    with preserve.everything(bench.model, bench.optimizer):
         rows = list(bench.sweeper())
         assert len(rows) == 100
         assert not torch.equal(bench.model.state_dict()["1.weight"], before["model"]["1.weight"])
@@ -127,7 +128,7 @@ def test_everything_is_as_before_when_the_sweep_breaks_off(digits: Path) -> None
     before = bench.everything()
 
     def broken() -> Iterator[None]:
-        with untouched(bench.model, bench.optimizer):
+        with preserve.everything(bench.model, bench.optimizer):
             for step, _ in enumerate(bench.sweeper()):
                 if step == 30:
                     raise MemoryError

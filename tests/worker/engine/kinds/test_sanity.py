@@ -1,4 +1,4 @@
-"""The `sanity` job: one batch is learnt, or the report says what is likely to be wrong."""
+"""The `sanity` job: one batch is learned, or the report says what is likely to be wrong."""
 
 import math
 from pathlib import Path
@@ -19,7 +19,7 @@ from tests.worker.engine.runs import StopAt, ended_by, only, reports_of
 from worker.engine import run
 from worker.engine.context import RunContext
 from worker.engine.kinds.sanity import fixed_batch, rates, stratified
-from worker.engine.runtime import precision
+from worker.engine.runtime.precision import Precision
 from worker.engine.training import setup
 
 
@@ -122,9 +122,9 @@ def _bare_losses(data: Path, model: dict[str, Any]) -> list[float]:
     context = RunContext(scratch=data, dataset=data)
     setup.start(spec, context)
     dataset = setup.open_dataset(context)
-    where = precision.choose(spec, "cpu")
-    network = setup.build_model(spec, dataset, where, context)
-    batch = fixed_batch(setup.plain_batches(spec, dataset, where.device, "train", 256), 64, spec.seed)
+    precision = Precision.of(spec, "cpu")
+    network = setup.build_model(spec, dataset, precision, context)
+    batch = fixed_batch(setup.plain_batches(spec, dataset, precision.device, "train", 256), 64, spec.seed)
     network.eval()  # no dropout
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
     losses = []

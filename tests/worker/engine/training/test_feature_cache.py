@@ -95,7 +95,7 @@ def test_prefix_sees_each_image_once_the_probe_included(few_digits: Path, weight
     try:
         list(feature_cache.cache(run))
         for epoch in range(1, 6):
-            for source in (run.train, run.val):
+            for source in (run.splits.train, run.splits.val):
                 for batch in source.epoch(epoch):
                     run.model(batch.inputs)
     finally:
@@ -111,8 +111,8 @@ def test_views_are_the_first_epochs_of_the_augmented_run(few_digits: Path, weigh
 
 def test_views_are_taken_in_turn(few_digits: Path, weights: Path, tmp_path: Path) -> None:
     run = cached_run(few_digits, weights, tmp_path, make_spec(views=3, augment=FLIPS, shuffle=False))
-    assert isinstance(run.train, CachedBatches)
-    inputs = [torch.cat([batch.inputs for batch in run.train.epoch(number)]) for number in (1, 2, 3, 4)]
+    assert isinstance(run.splits.train, CachedBatches)
+    inputs = [torch.cat([batch.inputs for batch in run.splits.train.epoch(number)]) for number in (1, 2, 3, 4)]
     assert torch.equal(inputs[0], inputs[3])
     assert not torch.equal(inputs[0], inputs[1])
     assert not torch.equal(inputs[1], inputs[2])
@@ -133,14 +133,14 @@ def test_activations_that_exceed_memory_lie_in_a_file(few_digits: Path, weights:
     in_memory = cached_run(few_digits, weights, tmp_path, make_spec())
     on_disk = cached_run(few_digits, weights, tmp_path, make_spec(), Room(torch.device("cpu"), tmp_path, 0, 2**30))
     assert len(list(tmp_path.glob("*.bin"))) == 2
-    for ours, theirs in zip(in_memory.train.epoch(1), on_disk.train.epoch(1), strict=True):
+    for ours, theirs in zip(in_memory.splits.train.epoch(1), on_disk.splits.train.epoch(1), strict=True):
         assert torch.equal(ours.inputs, theirs.inputs)
         assert torch.equal(ours.labels_B, theirs.labels_B)
 
 
 def test_activations_that_fit_nowhere_are_not_kept(few_digits: Path, weights: Path, tmp_path: Path) -> None:
     run = cached_run(few_digits, weights, tmp_path, make_spec(), Room(torch.device("cpu"), tmp_path, 0, 1000))
-    assert not isinstance(run.train, CachedBatches)
+    assert not isinstance(run.splits.train, CachedBatches)
     assert any("fit neither into memory nor onto the disk" in note for note in run.notes)
     assert list(tmp_path.glob("*.bin")) == []
 
@@ -193,8 +193,8 @@ def test_runs_over_one_opened_dataset_share_activations(few_digits: Path, weight
         run = build_run(make_spec(optimizer={"lr": rate}), context, dataset)
         list(feature_cache.cache(run))
         runs.append(run)
-    assert isinstance(runs[0].train, CachedBatches)
-    assert isinstance(runs[1].train, CachedBatches)
-    assert isinstance(first.train, CachedBatches)
-    assert runs[0].train.views[0] is runs[1].train.views[0]
-    assert runs[0].train.views[0] is not first.train.views[0]
+    assert isinstance(runs[0].splits.train, CachedBatches)
+    assert isinstance(runs[1].splits.train, CachedBatches)
+    assert isinstance(first.splits.train, CachedBatches)
+    assert runs[0].splits.train.views[0] is runs[1].splits.train.views[0]
+    assert runs[0].splits.train.views[0] is not first.splits.train.views[0]

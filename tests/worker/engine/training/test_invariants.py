@@ -42,7 +42,7 @@ def test_evaluation_runs_every_module_in_eval_mode_and_without_gradients(few_dig
     run = run_of(few_digits, tmp_path)
     watcher = Watcher()
     model = nn.Sequential(run.model, watcher).train()
-    evaluate(model, run.val, run.precision)
+    evaluate(model, run.splits.val, run.precision)
     assert watcher.modes == [False]
     assert all(module.training for module in model.modules())
     assert all(parameter.grad is None for parameter in model.parameters())
@@ -52,7 +52,7 @@ def test_evaluation_gives_each_module_its_own_mode_back(few_digits: Path, tmp_pa
     run = run_of(few_digits, tmp_path)
     run.model.train()
     frozen = next(module for module in run.model.modules() if isinstance(module, nn.BatchNorm2d)).eval()
-    evaluate(run.model, run.val, run.precision)
+    evaluate(run.model, run.splits.val, run.precision)
     assert not frozen.training
     assert run.model.training
 
@@ -76,14 +76,14 @@ def test_gradients_are_none_before_each_backward_pass(few_digits: Path, tmp_path
         logits_BK: Tensor = run.model(inputs)
         return logits_BK
 
-    run.forward = forward
+    run.optimizer_step.forward = forward
     list(loop._train_epoch(run, Clock(run.spec.checkpoint)))
     assert seen == [True] * 5
 
 
 def test_everything_is_on_one_device_and_of_the_right_type(few_digits: Path, tmp_path: Path) -> None:
     run = run_of(few_digits, tmp_path)
-    batch = next(iter(run.train.epoch(1)))
+    batch = next(iter(run.splits.train.epoch(1)))
     tensors = [*run.model.parameters(), *run.model.buffers(), batch.inputs, batch.labels_B]
     assert {tensor.device for tensor in tensors} == {run.precision.device}
     assert batch.inputs.dtype is torch.float32
@@ -92,16 +92,16 @@ def test_everything_is_on_one_device_and_of_the_right_type(few_digits: Path, tmp
 
 def test_training_data_are_shuffled_as_chance_would(digits: Path, tmp_path: Path) -> None:
     run = run_of(digits, tmp_path)
-    labels_N = torch.cat([batch.labels_B for batch in run.train.epoch(1)])
+    labels_N = torch.cat([batch.labels_B for batch in run.splits.train.epoch(1)])
     share = float((labels_N[1:] == labels_N[:-1]).float().mean())
-    expected = float(((torch.bincount(run.train.labels_N) / run.train.samples) ** 2).sum())
+    expected = float(((torch.bincount(run.splits.train.labels_N) / run.splits.train.samples) ** 2).sum())
     error = (expected * (1 - expected) / len(labels_N)) ** 0.5
     assert abs(share - expected) < 4 * error
 
 
 def test_each_epoch_has_an_order_of_its_own_and_all_the_samples(few_digits: Path, tmp_path: Path) -> None:
     run = run_of(few_digits, tmp_path)
-    first, second = (torch.cat([batch.indices_B for batch in run.train.epoch(n)]) for n in (1, 2))
+    first, second = (torch.cat([batch.indices_B for batch in run.splits.train.epoch(n)]) for n in (1, 2))
     assert not torch.equal(first, second)
     assert torch.equal(first.sort().values, second.sort().values)
     assert len(first) == 300
@@ -115,7 +115,7 @@ def test_model_puts_out_logits(few_digits: Path, tmp_path: Path) -> None:
 
 def test_training_data_are_normalised(digits: Path, tmp_path: Path) -> None:
     run = run_of(digits, tmp_path)
-    images_BCHW = torch.cat([batch.inputs for batch in run.train.epoch(1)])
+    images_BCHW = torch.cat([batch.inputs for batch in run.splits.train.epoch(1)])
     assert abs(float(images_BCHW.mean())) < 1e-2
     assert abs(float(images_BCHW.std()) - 1) < 1e-2
 
@@ -123,13 +123,13 @@ def test_training_data_are_normalised(digits: Path, tmp_path: Path) -> None:
 def test_val_images_go_through_the_train_normalisation_and_nothing_random(few_digits: Path, tmp_path: Path) -> None:
     for name in PRESETS:
         run = run_of(few_digits, tmp_path, augment=name)
-        once, again = (torch.cat([batch.inputs for batch in run.val.epoch(n)]) for n in (1, 2))
+        once, again = (torch.cat([batch.inputs for batch in run.splits.val.epoch(n)]) for n in (1, 2))
         assert torch.equal(once, again)
-        raw = torch.from_numpy(np.load(few_digits / "x.npy")[run.val.indices_N]).permute(0, 3, 1, 2)
+        raw = torch.from_numpy(np.load(few_digits / "x.npy")[run.splits.val.indices_N]).permute(0, 3, 1, 2)
         mean, std = run.normalisation.mean[0], run.normalisation.std[0]
         assert torch.allclose(once, (raw / 255 - mean) / std, atol=1e-5)
-        assert run.probe is not None
-        assert run.probe.through_val is None
+        assert run.splits.probe is not None
+        assert run.splits.probe.through_val is None
 
 
 def test_two_seeded_replays_of_three_steps_are_identical(few_digits: Path, tmp_path: Path) -> None:

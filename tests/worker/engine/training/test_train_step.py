@@ -15,7 +15,7 @@ from tests.worker.engine.runs import only, spec_of, steps_of, train
 from worker.engine.context import RunContext
 from worker.engine.training.setup import build_run
 from worker.engine.training.state import TrainingState
-from worker.engine.training.step import take_step
+from worker.engine.training.train_step import take_step
 
 MLP = {"family": "mlp", "hidden": [16], "activation": "tanh", "init": "xavier"}
 
@@ -47,9 +47,9 @@ def test_steps_equal_a_plain_loop(fields: dict[str, Any], few_digits: Path, tmp_
     )
     reference.load_state_dict(dict(zip(reference.state_dict(), run.model.state_dict().values(), strict=True)))
     optimizer = torch.optim.SGD(reference.parameters(), lr=0.1, momentum=0.9)
-    weight = run.criterion.get_buffer("weight") if fields.get("loss") else None
+    weight = run.optimizer_step.criterion.get_buffer("weight") if fields.get("loss") else None
     smoothing = fields.get("loss", {}).get("label_smoothing", 0.0)
-    for batch in run.train.epoch(1):
+    for batch in run.splits.train.epoch(1):
         outcome = take_step(run, [batch])
         optimizer.zero_grad()
         loss = nn.functional.cross_entropy(reference(batch.inputs), batch.labels_B, weight, label_smoothing=smoothing)
@@ -64,9 +64,9 @@ def test_steps_equal_a_plain_loop(fields: dict[str, Any], few_digits: Path, tmp_
 
 def test_balanced_weights_equal_scikit_learn(few_digits: Path, tmp_path: Path) -> None:
     run = run_of(few_digits, tmp_path, spec_of(loss={"class_weights": "balanced"}))
-    labels_N = run.train.labels_N.numpy()
+    labels_N = run.splits.train.labels_N.numpy()
     expected = compute_class_weight("balanced", classes=np.arange(10), y=labels_N)
-    assert run.criterion.get_buffer("weight").tolist() == pytest.approx(expected.tolist(), rel=1e-6)
+    assert run.optimizer_step.criterion.get_buffer("weight").tolist() == pytest.approx(expected.tolist(), rel=1e-6)
 
 
 def test_accumulated_micro_batches_equal_one_large_batch(few_digits: Path, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_recorded_gradients_are_those_before_clipping(few_digits: Path, tmp_path
 def test_update_ratio_is_the_median_over_matrices(few_digits: Path, tmp_path: Path) -> None:
     run = run_of(few_digits, tmp_path, spec_of(model=MLP))
     before = [p.detach().clone() for p in run.model.parameters() if p.ndim > 1]
-    outcome = take_step(run, [next(iter(run.train.epoch(1)))])
+    outcome = take_step(run, [next(iter(run.splits.train.epoch(1)))])
     after = [p.detach() for p in run.model.parameters() if p.ndim > 1]
     ratios = sorted(float((b - a).norm() / a.norm()) for a, b in zip(before, after, strict=True))
     assert outcome.record.values["update_ratio"] == pytest.approx(
