@@ -1,4 +1,4 @@
-"""What guarantees that nothing is forgotten: notifies again, takes back expired leases, settles, collects."""
+"""Forgets nothing: notifies workers again, takes back expired leases, updates dependents, collects orphaned files."""
 
 import logging
 import threading
@@ -6,18 +6,18 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import or_, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from service.datasets.uploads import Uploads
-from service.errors import GateError, WorkerLostError
+from service.errors import WorkerLostError
 from service.jobs import completion, runners
-from service.states import OWNED, TERMINAL, DatasetState, JobState, StopReason
+from service.states import OWNED, TERMINAL, JobState, StopReason
 from service.store import idempotency, jobs, workers
 from service.store.ids import first_id
 from service.store.jobs import Fence, LostLeaseError
 from service.store.session import Store, now, upsert
-from service.store.tables import DatasetRow, DependencyRow, FileRow, JobRow, SweepRow
+from service.store.tables import DatasetRow, FileRow, JobRow, SweepRow
 
 logger = logging.getLogger(__name__)
 NOTIFY_AT_MOST = 100
@@ -32,7 +32,7 @@ def sweep(store: Store, notify: Callable[[Iterable[str]], object]) -> bool:
     """One sweep; returns False when another process swept within the last half period."""
     if not _my_turn(store):
         return False
-    free = _reclaim(store) + _settle_all(store)
+    free = _reclaim(store) + completion.update_all_dependents(store)
     notify(dict.fromkeys(free + _unnotified(store)))
     with store.begin() as session:
         idempotency.forget_old(session)
@@ -94,43 +94,6 @@ def _give_back(session: Session, fence: Fence, max_attempts: int) -> list[str]:
                 return [row.id] if completion.requeue(session, fence, lost=True) else []
     except LostLeaseError:
         return []  # it ended meanwhile
-
-
-def _settle_all(store: Store) -> list[str]:
-    """Frees or fails whoever waits for a job that has ended without success or is gone."""
-    waits = JobRow.state.in_([JobState.QUEUED, JobState.PAUSED])
-    needed = aliased(JobRow)
-    wanted = (
-        select(DependencyRow.needs_job_id, JobRow.id, needed.id)
-        .join(JobRow, JobRow.id == DependencyRow.job_id)
-        .outerjoin(needed, needed.id == DependencyRow.needs_job_id)
-        .where(waits, or_(needed.id.is_(None), needed.state.in_([JobState.FAILED, JobState.CANCELLED])))
-    )
-    free: list[str] = []
-    with store.read() as session:
-        shut = session.execute(wanted).all()
-    for need, waiting, found in shut:
-        with store.begin() as session:
-            if found is None:
-                error = GateError(f"the job {need} that this job needs was deleted").problem()
-                jobs.transition(session, waiting, JobState.FAILED, error=error)
-            free += completion.settle(session, waiting if found is None else need)
-    with store.begin() as session:
-        _settle_datasets(session)
-    return free
-
-
-def _settle_datasets(session: Session) -> None:
-    """A dataset whose import has ended without success, or is gone, does not stay `importing`."""
-    importer = aliased(JobRow)
-    stuck = (
-        select(DatasetRow.job_id)
-        .outerjoin(importer, importer.id == DatasetRow.job_id)
-        .where(DatasetRow.state == DatasetState.IMPORTING)
-        .where(or_(importer.id.is_(None), importer.state.in_([JobState.FAILED, JobState.CANCELLED])))
-    )
-    for job_id in session.execute(stuck).scalars().all():
-        completion.fail_dataset(session, job_id)
 
 
 def _unnotified(store: Store) -> list[str]:

@@ -8,7 +8,6 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 from fastapi.middleware import Middleware
-from sqlalchemy import select
 
 from service import sweeper
 from service.api.auth import check_exposure
@@ -37,9 +36,9 @@ from service.api.routers import (
 )
 from service.notify import broker_answers, make_celery, notify_workers
 from service.settings import Settings
+from service.store.events import latest
 from service.store.migrate import check_schema
 from service.store.session import Store
-from service.store.tables import JobRow
 
 ROUTERS = (
     jobs.router,
@@ -104,8 +103,7 @@ def create_app(settings: Settings, *, notify: Callable[[Iterable[str]], bool] | 
 
 def _latest(store: Store, job_ids: Iterable[str]) -> dict[str, int]:
     with store.read() as session:
-        wanted = select(JobRow.id, JobRow.next_seq - 1).where(JobRow.id.in_(list(job_ids)))
-        return dict(session.execute(wanted).all())
+        return latest(session, job_ids)
 
 
 def _sweep(services: Services, stop: threading.Event) -> None:

@@ -2,12 +2,10 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, Path, Query, Request
-from pydantic import BaseModel
 from starlette.background import BackgroundTask
-from starlette.responses import Response
 
 from service.api.http.sse import Tails
 from service.api.middleware.request_context import RequestStatistics
@@ -41,26 +39,11 @@ Limit = Annotated[int, Query(ge=1, le=500, description="Items of a page.")]
 Cursor = Annotated[str | None, Query(pattern=CURSOR, description="`next_cursor` of the page before.")]
 
 
-def answer(
-    model: BaseModel, status: int = 200, headers: dict[str, str] | None = None, then: BackgroundTask | None = None
-) -> Response:
-    """A report as a response with this status, for endpoints that answer in more than one way."""
-    return Response(
-        model.model_dump_json(), status_code=status, media_type="application/json", headers=headers, background=then
-    )
-
-
 def notifying(services: Services, job_ids: Iterable[str]) -> BackgroundTask:
     """Notifies the workers once the answer is out: a broker that hangs delays nobody; a sweep sends what is missing."""
     return BackgroundTask(services.notify, list(job_ids))
 
 
-def also(status: int, description: str, model: type[BaseModel] | None = None) -> dict[int | str, dict[str, Any]]:
-    """One more response for the contract."""
-    return {status: {"description": description} | ({"model": model} if model else {})}
-
-
-def pictured(others: dict[str, Any] | None = None) -> dict[int | str, dict[str, Any]]:
-    """The answer of an endpoint that draws, for the contract."""
-    binary = {"schema": {"type": "string", "format": "binary"}}
-    return {200: {"content": {"image/svg+xml": binary, "image/png": binary, **(others or {})}}}
+def separated(values: Iterable[str]) -> list[str]:
+    """The parts of a query parameter that may be given several times or comma-separated."""
+    return [part for value in values for part in value.split(",") if part]

@@ -1,5 +1,6 @@
 """Datasets from beginning to end: created with the job that imports them, filled by it, deleted with their files."""
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from service.errors import InUseError
@@ -44,6 +45,14 @@ def fill(session: Session, dataset_id: str, content: DatasetContent) -> None:
     ]
     for job_id in datasets.jobs_on(session, row.id, [JobState.QUEUED]):
         events.append(session, job_id, warnings)
+
+
+def fail(session: Session, job_id: str) -> None:
+    """The dataset of an import job that has ended without success fails; its error is that job's."""
+    row = session.execute(select(DatasetRow).where(DatasetRow.job_id == job_id)).scalar_one_or_none()
+    if row is not None and row.state == DatasetState.IMPORTING:
+        row.state = DatasetState.FAILED
+        session.flush()
 
 
 def delete(store: Store, key: str) -> None:

@@ -1,1 +1,1 @@
-"""Use cases of jobs: submit, follow references, act on them, end them, judge them."""
+"""Use cases of jobs: submit, follow references, act on them, end them, judge them, report on them."""

@@ -1,16 +1,20 @@
-"""What happens to others when a job ends: waiting jobs are set free or fail, a dataset becomes ready or fails."""
+"""The end of a job, and of everything that waited for it: dependents can start or fail, its dataset fails with it."""
 
 from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session, aliased
 
+from service.datasets import imports
 from service.errors import GateError, Problem
 from service.states import TERMINAL, DatasetState, JobState, StopReason
 from service.store import events, jobs, reports
 from service.store.events import NewEvent
 from service.store.jobs import Fence
+from service.store.session import Store
 from service.store.tables import DatasetRow, DependencyRow, JobRow
+
+UNSUCCESSFUL: tuple[JobState, ...] = (JobState.FAILED, JobState.CANCELLED)
 
 
 def end(
@@ -22,69 +26,63 @@ def end(
     error: Problem | None = None,
     stop_reason: StopReason | None = None,
 ) -> list[str]:
-    """Ends a job and settles everyone who waited for it; returns the ids of jobs that can start now.
+    """Ends a job and updates its dependents; returns the ids of jobs that can start now.
 
     Raises LostLeaseError when the fence no longer holds.
     """
     progress = {"progress": 1.0} if target is JobState.SUCCEEDED else {}
     if not jobs.transition(session, job_id, target, fence=fence, error=error, stop_reason=stop_reason, **progress):
         raise jobs.LostLeaseError(job_id)
-    return settle(session, job_id)
+    return update_dependents(session, job_id)
 
 
-def settle(session: Session, job_id: str) -> list[str]:
-    """Looks at the jobs that waited for one that has ended; those that cannot start any more end, and theirs too."""
-    free: list[str] = []
+def update_dependents(session: Session, job_id: str) -> list[str]:
+    """Unblocks or fails the dependents of a job that has ended, transitively; returns the ids of those that can start.
+
+    The dataset of an import that has ended without success fails too.
+    """
+    startable: list[str] = []
     ended = [job_id]
-    for each in ended:
-        needed = jobs.get(session, each)
-        if needed.kind == "import" and needed.state != JobState.SUCCEEDED:
-            fail_dataset(session, each)
-        reason = shut_gate(session, needed)
-        for row in _waiting_for(session, each):
-            if reason is not None:
-                if jobs.transition(session, row.id, JobState.FAILED, error=GateError(reason).problem()):
-                    ended.append(row.id)
-            elif not jobs.unmet_needs(session, row.id):
-                row.notified_at = None
-                free.append(row.id)
+    for ended_id in ended:
+        job = jobs.get(session, ended_id)
+        if job.kind == "import" and job.state != JobState.SUCCEEDED:
+            imports.fail(session, ended_id)
+        failure = gate_failure(session, job)
+        for dependent in jobs.dependents(session, ended_id):
+            if failure is not None:
+                if jobs.transition(session, dependent.id, JobState.FAILED, error=failure):
+                    ended.append(dependent.id)
+            elif not jobs.unmet_needs(session, [dependent.id]):
+                dependent.notified_at = None
+                startable.append(dependent.id)
     session.flush()
-    return free
+    return startable
 
 
-def _waiting_for(session: Session, job_id: str) -> list[JobRow]:
-    """Locked, so that of two jobs that end at once the later one sees that both have ended."""
-    wanted = (
-        select(JobRow)
-        .join(DependencyRow, DependencyRow.job_id == JobRow.id)
-        .where(DependencyRow.needs_job_id == job_id, JobRow.state.in_([JobState.QUEUED, JobState.PAUSED]))
-        .order_by(JobRow.id)
-        .with_for_update(of=JobRow)
-    )
-    return list(session.execute(wanted).scalars())
-
-
-def shut_gate(session: Session, needed: JobRow) -> str | None:
-    """Why a job that needs `needed` cannot start any more; None when it can, or may later."""
+def gate_failure(session: Session, needed: JobRow) -> Problem | None:
+    """Why a job that needs `needed` can never start; None when it can, or may later."""
     if JobState(needed.state) not in TERMINAL:
         return None
     if needed.state != JobState.SUCCEEDED:
         detail = f": {needed.error['detail']}" if needed.error else ""
-        return f"the {needed.kind} job {needed.id} that this job needs ended {needed.state}{detail}"
+        message = f"the {needed.kind} job {needed.id} that this job needs ended {needed.state}{detail}"
+        return GateError(message).problem()
     if needed.kind == "sanity":
         report = reports.get(session, needed.id, "result") or {}
         if not report.get("passed"):
             causes = "; ".join(report.get("causes", [])[:3]) or "it left no result"
-            return f"the sanity job {needed.id} that this job requires did not pass: {causes}"
+            message = f"the sanity job {needed.id} that this job requires did not pass: {causes}"
+            return GateError(message).problem()
     return None
 
 
-def fail_dataset(session: Session, job_id: str) -> None:
-    """A dataset whose import has ended without success is failed; its error is the import job's."""
-    row = session.execute(select(DatasetRow).where(DatasetRow.job_id == job_id)).scalar_one_or_none()
-    if row is not None and row.state == DatasetState.IMPORTING:
-        row.state = DatasetState.FAILED
-        session.flush()
+def fail_behind_missed_gate(session: Session, job_id: str) -> None:
+    """Fails a new job at once when one that it needs has ended without passing."""
+    query = select(JobRow).join(DependencyRow, DependencyRow.needs_job_id == JobRow.id)
+    for needed in session.execute(query.where(DependencyRow.job_id == job_id)).scalars().all():
+        if (failure := gate_failure(session, needed)) is not None:
+            end(session, job_id, JobState.FAILED, error=failure)
+            return
 
 
 def requeue(session: Session, fence: Fence, *, lost: bool, why: str = "its worker was lost") -> bool:
@@ -95,3 +93,43 @@ def requeue(session: Session, fence: Fence, *, lost: bool, why: str = "its worke
         message = f"attempt {fence.attempt} broke off ({why}); another one follows"
         events.append(session, fence.job_id, [NewEvent("log", {"level": "warning", "message": message}, "warning")])
     return moved
+
+
+def update_all_dependents(store: Store) -> list[str]:
+    """Updates what waits for jobs that ended without success, or are gone, when a process died before it could.
+
+    Returns the ids of jobs that can start now.
+    """
+    needed = aliased(JobRow)
+    query = (
+        select(DependencyRow.needs_job_id, JobRow.id, needed.id)
+        .join(JobRow, JobRow.id == DependencyRow.job_id)
+        .outerjoin(needed, needed.id == DependencyRow.needs_job_id)
+        .where(JobRow.state.in_([JobState.QUEUED, JobState.PAUSED]))
+        .where(or_(needed.id.is_(None), needed.state.in_(UNSUCCESSFUL)))
+    )
+    with store.read() as session:
+        dependencies = session.execute(query).all()
+    startable: list[str] = []
+    for needed_id, job_id, present_id in dependencies:
+        with store.begin() as session:
+            if present_id is None:
+                error = GateError(f"the job {needed_id} that this job needs was deleted").problem()
+                jobs.transition(session, job_id, JobState.FAILED, error=error)
+            startable += update_dependents(session, job_id if present_id is None else needed_id)
+    with store.begin() as session:
+        _fail_datasets(session)
+    return startable
+
+
+def _fail_datasets(session: Session) -> None:
+    """A dataset whose import has ended without success, or is gone, does not stay `importing`."""
+    importer = aliased(JobRow)
+    query = (
+        select(DatasetRow.job_id)
+        .outerjoin(importer, importer.id == DatasetRow.job_id)
+        .where(DatasetRow.state == DatasetState.IMPORTING)
+        .where(or_(importer.id.is_(None), importer.state.in_(UNSUCCESSFUL)))
+    )
+    for job_id in session.execute(query).scalars().all():
+        imports.fail(session, job_id)

@@ -5,6 +5,7 @@ from typing import Any
 
 from service.errors import Problem
 from service.reports.part import ReportPart
+from service.reports.resolution import Advice
 from service.states import JobState, Relation
 
 
@@ -45,6 +46,12 @@ class JobReport(ReportPart):
     spec: dict[str, Any]
     result: dict[str, Any] | None
     """The report named `result`: shape by kind."""
+
+
+class SubmittedJob(JobReport):
+    """The job as it was stored, and what was unusual about its spec."""
+
+    warnings: list[Advice] = []
 
 
 class EventReport(ReportPart):

@@ -45,6 +45,11 @@ def get(session: Session, key: str) -> DatasetRow:
     return row
 
 
+def names(session: Session, limit: int = 1000) -> list[str]:
+    """Names of datasets, at most `limit`."""
+    return list(session.execute(select(DatasetRow.name).limit(limit)).scalars())
+
+
 def imported_from(session: Session, artifact: str) -> DatasetRow | None:
     """The dataset that was made of this uploaded file."""
     imports = select(DatasetRow).join(JobRow, JobRow.id == DatasetRow.job_id).where(JobRow.kind == "import")

@@ -1,6 +1,6 @@
 """The append-only, gap-free, numbered events of a job."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,12 @@ def append(session: Session, job_id: str, events: Sequence[NewEvent]) -> int:
         ],
     )
     return following - 1
+
+
+def latest(session: Session, job_ids: Iterable[str]) -> dict[str, int]:
+    """The number of each job's last event."""
+    query = select(JobRow.id, JobRow.next_seq - 1).where(JobRow.id.in_(list(job_ids)))
+    return dict(session.execute(query).all())
 
 
 def after(

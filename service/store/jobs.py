@@ -6,7 +6,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from service.errors import InUseError, NotFoundError, Problem, StateError
@@ -371,29 +371,32 @@ def page(label: str | None, cursor: str | None) -> Select[JobRow]:
     return wanted.order_by(newest.desc())
 
 
-def waiting(session: Session, limit: int = 1000) -> list[JobRow]:
-    """Jobs that could start now, in the order in which they will: priority, then age."""
-    wanted = select(JobRow).where(claimable()).order_by(JobRow.priority.desc(), JobRow.id).limit(limit)
-    return list(session.execute(wanted).scalars())
+def startable(session: Session, limit: int = 1000) -> list[JobRow]:
+    """Jobs that can start now, in the order in which they will: priority, then age."""
+    query = select(JobRow).where(claimable()).order_by(JobRow.priority.desc(), JobRow.id).limit(limit)
+    return list(session.execute(query).scalars())
 
 
-def count_queued(session: Session) -> int:
-    """How many jobs wait."""
-    return session.execute(select(func.count()).where(JobRow.state == JobState.QUEUED)).scalar_one()
-
-
-def unmet_needs(session: Session, job_id: str) -> list[tuple[JobRow, str]]:
-    """The jobs (and roles) that this one still waits for."""
-    wanted = (
-        select(JobRow, DependencyRow.role)
-        .join(DependencyRow, DependencyRow.needs_job_id == JobRow.id)
-        .where(DependencyRow.job_id == job_id, JobRow.state != JobState.SUCCEEDED)
+def unmet_needs(session: Session, job_ids: Iterable[str]) -> dict[str, list[JobRow]]:
+    """Each of these jobs that waits for others -> the jobs it still waits for."""
+    query = (
+        select(DependencyRow.job_id, JobRow)
+        .join(JobRow, JobRow.id == DependencyRow.needs_job_id)
+        .where(DependencyRow.job_id.in_(list(job_ids)), JobRow.state != JobState.SUCCEEDED)
     )
-    return [(row, role) for row, role in session.execute(wanted)]
+    needs: dict[str, list[JobRow]] = {}
+    for job_id, needed in session.execute(query):
+        needs.setdefault(job_id, []).append(needed)
+    return needs
 
 
-def position(session: Session, row: JobRow) -> int:
-    """Place in the queue: 1 is next."""
-    earlier = or_(JobRow.priority > row.priority, and_(JobRow.priority == row.priority, JobRow.id < row.id))
-    ahead = select(func.count()).select_from(JobRow).where(JobRow.state == JobState.QUEUED, earlier)
-    return session.execute(ahead).scalar_one() + 1
+def dependents(session: Session, job_id: str) -> list[JobRow]:
+    """Jobs that wait for this one; locked, so that of two jobs that end at once the later one sees both ends."""
+    query = (
+        select(JobRow)
+        .join(DependencyRow, DependencyRow.job_id == JobRow.id)
+        .where(DependencyRow.needs_job_id == job_id, JobRow.state.in_([JobState.QUEUED, JobState.PAUSED]))
+        .order_by(JobRow.id)
+        .with_for_update(of=JobRow)
+    )
+    return list(session.execute(query).scalars())

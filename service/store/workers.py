@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from service.errors import NotFoundError
 from service.states import OWNED
 from service.store.session import now
 from service.store.tables import JobRow, WorkerRow
@@ -39,11 +40,24 @@ def leave(session: Session, worker_id: str) -> None:
         session.delete(row)
 
 
-def drain(session: Session, worker_id: str) -> None:
-    """Asks a worker to hand its jobs back and end."""
+def drain(session: Session, worker_id: str) -> WorkerRow:
+    """Asks a worker to hand its jobs back and end; NotFoundError when there is none."""
     row = session.get(WorkerRow, worker_id)
-    if row is not None:
-        row.draining = True
+    if row is None:
+        raise NotFoundError(f"no worker has the id `{worker_id}`")
+    row.draining = True
+    session.flush()
+    return row
+
+
+def listed(session: Session) -> list[WorkerRow]:
+    """Every worker that has reported, the oldest first."""
+    return list(session.execute(select(WorkerRow).order_by(WorkerRow.started_at)).scalars())
+
+
+def has_gpu(session: Session) -> bool:
+    """Whether a worker has reported a GPU."""
+    return any("cuda" in str(devices) for devices in session.execute(select(WorkerRow.devices)).scalars())
 
 
 def alive(session: Session, within_seconds: float) -> list[WorkerRow]:

@@ -8,6 +8,7 @@ from service.diagnosis import judge
 from service.diagnosis.recording import Recording
 from service.events import EpochRecord, Event, StepRecord, Stopped
 from service.jobs import diagnose
+from service.jobs.run_record import run_record
 from service.reports.finding import Finding
 from service.store import jobs
 
@@ -44,11 +45,11 @@ class LiveDiagnosis:
         if not self._is_due:
             return []
         if self._recording is None:
-            record = diagnose.record_of(session, jobs.get(session, self.job_id))
+            record = run_record(session, jobs.get(session, self.job_id))
             if record is None:
                 return []
             self._recording = Recording.of(record)
-        return diagnose.sync(session, self.job_id, judge.diagnose(self._recording.record()).findings)
+        return diagnose.update(session, self.job_id, judge.diagnose(self._recording.record()).findings)
 
 
 def _has_diverged(event: Event) -> bool:

@@ -104,7 +104,7 @@ class Worker:
     def _claim(self, job_id: str) -> Claim | None:
         """The startable job of the highest priority; a duplicate message claims nothing, which does no harm."""
         with self.store.read() as session:
-            candidates = [row.id for row in jobs.waiting(session, limit=CANDIDATES)]
+            candidates = [row.id for row in jobs.startable(session, limit=CANDIDATES)]
         for candidate in dict.fromkeys([*candidates, job_id]):
             try:
                 with self.store.begin() as session:

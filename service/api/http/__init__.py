@@ -1,1 +1,1 @@
-"""What every router shares of HTTP: problems, event streams, ranges, bodies, serializers, the contract."""
+"""What every router shares of HTTP: problems, event streams, ranges, bodies, answers, the contract."""

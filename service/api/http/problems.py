@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from service.api.middleware.request_context import SECURITY_HEADERS
+from service.api.http.responses import SECURITY_HEADERS
 from service.errors import (
     AuthError,
     BusyError,

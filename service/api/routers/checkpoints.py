@@ -5,7 +5,7 @@ from fastapi import APIRouter, Request, Response
 from service.api.auth import MAY_READ
 from service.api.deps import JobId, ServicesDep
 from service.api.http.range_responses import send_file
-from service.api.http.serializers import checkpoint_report
+from service.jobs.reports import checkpoint_report
 from service.reports.job import CheckpointReport
 from service.reports.page import Page
 from service.store import files, jobs

@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session
 from service.api.auth import MAY_READ, MAY_TRAIN
 from service.api.deps import Cursor, Limit, Services, ServicesDep
 from service.api.http.dataset_bodies import DatasetBody, RawFile, ReceivedFile
-from service.api.http.serializers import dataset_report
+from service.api.idempotency import Created, IdempotencyKey, create_once
 from service.datasets import imports, samples
+from service.datasets.reports import dataset_report
 from service.datasets.uploads import Uploads
-from service.jobs.idempotency import IdempotencyKey, Made, once
 from service.reports.dataset import DatasetReport, Profile
 from service.reports.page import Page
 from service.specs.examples import DATASET_EXAMPLES
@@ -124,8 +124,8 @@ def _import_file(services: Services, body: ReceivedFile, key: str | None) -> Res
 def _once(services: Services, key: str | None, request: BaseModel | str, create: Callable[[Session], str]) -> Response:
     """Answers with the dataset whose id `create` returns."""
 
-    def make(session: Session) -> Made:
+    def created(session: Session) -> Created:
         report = dataset_report(session, datasets.get(session, create(session)))
-        return Made(report, location=f"/v1/datasets/{report.id}", startable=[report.job])
+        return report, [report.job]
 
-    return once(services, key, request, make)
+    return create_once(services, key, request, created)

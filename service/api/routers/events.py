@@ -6,9 +6,10 @@ from fastapi import APIRouter, Header, Query, Response
 from starlette.responses import PlainTextResponse, StreamingResponse
 
 from service.api.auth import MAY_READ
-from service.api.deps import JobId, Services, ServicesDep, answer
-from service.api.http.serializers import event_report
+from service.api.deps import JobId, Services, ServicesDep
+from service.api.http.responses import answer
 from service.api.http.sse import stream
+from service.jobs.reports import event_report
 from service.reports.job import EventReport
 from service.reports.page import Page
 from service.states import JobState

@@ -3,21 +3,15 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
-from sqlalchemy.orm import Session
 
 from service.api.auth import MAY_READ, MAY_TRAIN
-from service.api.deps import JobId, ServicesDep, also, answer
-from service.api.routers.job_actions import spec_of
-from service.errors import InvalidRequestError
-from service.jobs import diagnose
-from service.jobs.idempotency import IdempotencyKey, Made, once
-from service.jobs.submit import SubmittedJob, dry_run_of, submit
+from service.api.deps import JobId, ServicesDep
+from service.api.http.responses import also, answer
+from service.api.idempotency import IdempotencyKey, create_once
+from service.jobs import diagnose, follow_up
 from service.reports.finding import FindingsReport
+from service.reports.job import SubmittedJob
 from service.reports.resolution import DryRunReport
-from service.resolution.patches import patched_spec
-from service.states import Relation
-from service.store import jobs
-from service.store.jobs import Parent
 
 router = APIRouter(prefix="/jobs/{job_id}/findings", tags=["findings"])
 
@@ -44,17 +38,13 @@ def apply_finding(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Submits the spec with the remedy's patch, as a job that follows this one."""
-    with services.store.read() as session:
-        found = diagnose.get(session, job_id, finding)
-        if not found.remedy.patch:
-            raise InvalidRequestError(f"No change of the spec can help here: {found.remedy.text}")
-        spec = patched_spec(spec_of(jobs.get(session, job_id)), found.remedy.patch)
-        if dry_run:
-            return answer(dry_run_of(session, services.settings, spec))
-
-    def make(session: Session) -> Made:
-        made = submit(session, services.settings, spec, parent=Parent(job_id, Relation.FOLLOW_UP))
-        diagnose.link(session, job_id, found, made.report.id)
-        return made
-
-    return once(services, idempotency_key, f"apply {job_id} {found.id}", make)
+    settings = services.settings
+    if dry_run:
+        with services.store.read() as session:
+            return answer(follow_up.preview(session, settings, job_id, diagnose.finding(session, job_id, finding)))
+    return create_once(
+        services,
+        idempotency_key,
+        f"apply {job_id} {finding}",
+        lambda session: follow_up.apply(session, settings, job_id, diagnose.finding(session, job_id, finding)),
+    )

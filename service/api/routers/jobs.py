@@ -6,18 +6,21 @@ from fastapi import APIRouter, Body, Query, Response
 from pydantic import AfterValidator
 
 from service.api.auth import MAY_READ, MAY_TRAIN
-from service.api.deps import Cursor, JobId, Limit, ServicesDep, also, answer
-from service.api.http.serializers import job_report, job_reports
-from service.jobs.idempotency import IdempotencyKey, once
-from service.jobs.submit import SubmittedJob, dry_run_of, submit
-from service.reports.job import JobReport
+from service.api.deps import Cursor, JobId, Limit, ServicesDep
+from service.api.http.responses import also, answer
+from service.api.idempotency import IdempotencyKey, create_once
+from service.jobs import actions
+from service.jobs.reports import job_report, job_reports
+from service.jobs.submit import dry_run as dry_run_of
+from service.jobs.submit import submit
+from service.reports.job import JobReport, SubmittedJob
 from service.reports.page import Page
 from service.reports.resolution import DryRunReport
 from service.specs import INTERNAL_KINDS, KINDS, JobSpec
 from service.specs.changes import JobChanges
 from service.specs.examples import EXAMPLES
 from service.states import JobState
-from service.store import datasets, files, jobs, studies
+from service.store import datasets, jobs
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
@@ -47,7 +50,7 @@ def submit_job(
     if dry_run:
         with services.store.read() as session:
             return answer(dry_run_of(session, services.settings, spec))
-    return once(services, idempotency_key, spec, lambda session: submit(session, services.settings, spec))
+    return create_once(services, idempotency_key, spec, lambda session: submit(session, services.settings, spec))
 
 
 @router.get("", response_model=Page[JobReport], dependencies=MAY_READ)
@@ -84,26 +87,17 @@ def list_jobs(
 def get_job(job_id: JobId, services: ServicesDep) -> Response:
     """One job: state, progress, place in the queue, resolved spec and result."""
     with services.store.read() as session:
-        return answer(job_report(session, jobs.get(session, job_id)))
+        return answer(job_report(session, job_id))
 
 
 @router.patch("/{job_id}", dependencies=MAY_TRAIN)
 def change_job(job_id: JobId, changes: JobChanges, services: ServicesDep) -> JobReport:
     """Renames a job, replaces its labels, or changes its priority."""
     with services.store.begin() as session:
-        row = jobs.relabel(session, job_id, **changes.model_dump(include=changes.model_fields_set))
-        return job_report(session, row)
+        return actions.relabel(session, job_id, changes)
 
 
 @router.delete("/{job_id}", status_code=204, dependencies=MAY_TRAIN)
 def delete_job(job_id: JobId, services: ServicesDep) -> None:
     """Deletes a job that has ended or waits, with its files."""
-    with services.store.begin() as session:
-        is_search = jobs.get(session, job_id).kind == "tune"
-        gone = jobs.remove(session, job_id)
-        for each in gone:
-            files.remove(session, each)
-    for each in gone:
-        services.store.artifacts.delete(f"jobs/{each}")
-    if is_search:
-        studies.remove(services.store, job_id)
+    actions.delete(services.store, job_id)

@@ -1,7 +1,5 @@
 """API keys: make, list, revoke."""
 
-from typing import Any
-
 from fastapi import APIRouter
 
 from service.api.auth import MAY_ADMIN
@@ -9,7 +7,6 @@ from service.api.deps import ServicesDep
 from service.reports.keys import KeyReport, KeyRequest, NewKeyReport
 from service.reports.page import Page
 from service.store import keys
-from service.store.tables import KeyRow
 
 router = APIRouter(prefix="/keys", tags=["operations"], dependencies=MAY_ADMIN)
 
@@ -19,22 +16,22 @@ def create_key(request: KeyRequest, services: ServicesDep) -> NewKeyReport:
     """Makes a key; its text is in this answer and nowhere else."""
     with services.store.begin() as session:
         row, text = keys.create(session, request.name, request.scope)
-        return NewKeyReport(**_fields(row), key=text)
+        return NewKeyReport(**dict(_report(row)), key=text)
 
 
 @router.get("")
 def list_keys(services: ServicesDep) -> Page[KeyReport]:
     """Every key, the oldest first, without secrets."""
     with services.store.read() as session:
-        return Page(data=[KeyReport(**_fields(row)) for row in keys.listed(session)])
+        return Page(data=[_report(row) for row in keys.listed(session)])
 
 
 @router.delete("/{key_id}")
 def revoke_key(key_id: str, services: ServicesDep) -> KeyReport:
     """Makes a key useless from now on."""
     with services.store.begin() as session:
-        return KeyReport(**_fields(keys.revoke(session, key_id)))
+        return _report(keys.revoke(session, key_id))
 
 
-def _fields(row: KeyRow) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in KeyReport.model_fields}
+def _report(row: object) -> KeyReport:
+    return KeyReport.model_validate(row, from_attributes=True)

@@ -2,23 +2,21 @@
 
 import csv
 import io
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from service import plots
 from service.api.auth import MAY_READ
-from service.api.deps import JobId, Services, ServicesDep, pictured
-from service.errors import NotReadyError
+from service.api.deps import JobId, Services, ServicesDep
+from service.api.http.responses import picture, pictured
+from service.jobs.results import AnyReport, stored_report, trials
 from service.reports.classification import ClassificationReport, ConfusionReport
-from service.reports.part import ReportPart
-from service.reports.result import BatchSizeReport, CheckupReport, LrCurve, SanityReport, Trial, TuneReport
-from service.store import jobs, reports
+from service.reports.result import BatchSizeReport, CheckupReport, LrCurve, SanityReport, TuneReport
 
 router = APIRouter(prefix="/jobs/{job_id}", tags=["results"], dependencies=MAY_READ)
 Split = Annotated[Literal["val", "test"], Query(description="Which held-out split.")]
-Wanted = TypeVar("Wanted", bound=ReportPart)
 
 
 @router.get("/confusion")
@@ -65,15 +63,7 @@ def get_lr_curve_picture(job_id: JobId, image_format: Literal["svg", "png"], ser
 def get_trials(job_id: JobId, services: ServicesDep) -> TuneReport:
     """The trials of a `tune` job, the best so far, and what mattered."""
     with services.store.read() as session:
-        job = jobs.get(session, job_id)
-        result = reports.get(session, job_id, "result")
-        trials = reports.named(session, job_id, "trial:")
-        weights = reports.get(session, job_id, "importances") or {"data": {}}
-    if result is not None and _fits(TuneReport, result):
-        return TuneReport.model_validate(result)
-    if job.kind != "tune":
-        raise NotReadyError(f"This {job.kind} job has no trials")
-    return _so_far(job.spec["metric"], [Trial.model_validate(each) for each in trials.values()], weights["data"])
+        return trials(session, job_id)
 
 
 @router.get("/sanity")
@@ -94,33 +84,9 @@ def get_checkup(job_id: JobId, services: ServicesDep) -> CheckupReport:
     return _report(services, job_id, "checkup", CheckupReport)
 
 
-def picture(content: bytes, image_format: plots.ImageFormat) -> Response:
-    """A picture as a response."""
-    return Response(content, media_type=plots.MEDIA_TYPES[image_format], headers={"Cache-Control": "no-cache"})
-
-
-def _report(services: Services, job_id: str, name: str, model: type[Wanted]) -> Wanted:
-    """The stored report of that name, when the job has one of that shape; else NotReadyError in words."""
+def _report(services: Services, job_id: str, name: str, model: type[AnyReport]) -> AnyReport:
     with services.store.read() as session:
-        job = jobs.get(session, job_id)
-        data = reports.get(session, job_id, name)
-        kind, state = job.kind, job.state
-    if data is None or not set(model.model_fields) & set(data) or (name == "result" and not _fits(model, data)):
-        raise NotReadyError(f"This {kind} job ({state}) has no {name.replace(':', ' on ')} of that form")
-    return model.model_validate(data)
-
-
-def _so_far(metric: str, trials: list[Trial], importances: dict[str, float]) -> TuneReport:
-    """A search that still runs."""
-    done = [trial for trial in trials if trial.state == "complete" and trial.value is not None]
-    pick = min if metric.endswith("loss") else max
-    best = pick(done, key=lambda trial: trial.value or 0.0) if done else None
-    return TuneReport(metric=metric, data=sorted(trials, key=lambda t: t.number), best=best, importances=importances)
-
-
-def _fits(model: type[ReportPart], data: dict[str, object]) -> bool:
-    """Whether a result has the fields of this report (results of other kinds have others)."""
-    return all(name in data for name, field in model.model_fields.items() if field.is_required())
+        return stored_report(session, job_id, name, model)
 
 
 def _confusion_csv(report: ConfusionReport) -> str:

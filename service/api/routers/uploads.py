@@ -8,9 +8,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 from service.api.auth import MAY_READ, MAY_TRAIN
-from service.api.deps import ServicesDep, also, answer, notifying
+from service.api.deps import ServicesDep, notifying
 from service.api.http.request_bodies import receive_file
-from service.api.http.serializers import dataset_report
+from service.api.http.responses import also, answer
+from service.datasets.reports import dataset_report
 from service.datasets.uploads import Upload, Uploads
 from service.errors import FieldError, InvalidRequestError
 from service.reports.dataset import DatasetReport, UploadReport

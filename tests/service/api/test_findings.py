@@ -102,9 +102,9 @@ def test_findings_are_told_once_and_withdrawn(client: httpx.Client, worker: Simu
     worker.end(run(worker, job_id, OVERFITTING))
     with worker.store.begin() as session:
         record = diagnose.report(session, job_id).data
-        assert len(diagnose.sync(session, job_id, record)) == len(record)
-        assert diagnose.sync(session, job_id, record) == []
-        assert diagnose.sync(session, job_id, []) == []
+        assert len(diagnose.update(session, job_id, record)) == len(record)
+        assert diagnose.update(session, job_id, record) == []
+        assert diagnose.update(session, job_id, []) == []
     events = client.get(f"/v1/jobs/{job_id}/events").json()["data"]
     told = [event["data"]["change"] for event in events if event["type"] == "finding"]
     assert told == ["found"] * len(record) + ["withdrawn"] * len(record)

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 import pytest
 
 from service.diagnosis import judge
-from service.diagnosis.outcome import in_words
 from service.diagnosis.record import RunRecord
 from service.events import EpochRecord, Event, Log, Reported, StepRecord, Stopped
 from service.jobs import completion, diagnose
+from service.jobs.follow_up import outcome_text
 from service.reports.result import Parameters, TrainResult
 from service.resolution.patches import patched_spec
 from service.specs import JOB_SPEC
 from service.specs.train import TrainSpec
 from service.states import JobState, Relation, StopReason
-from service.store import events, jobs
+from service.store import events, findings, jobs
 from service.store.jobs import Fence, Parent
 from service.store.session import Store
 from worker.attempt.recorder import Recorder
@@ -122,11 +122,11 @@ def test_the_outcome_of_a_remedy_compares_the_two_jobs(store: Store) -> None:
     for number in range(1, 4):
         record(recorder, epoch(number, 1.0 / number, 1.0 / number, (0.9, 0.80)))
     with store.begin() as session:
-        found = diagnose.get(session, job, "C2")
+        found = diagnose.finding(session, job, "C2")
         child = jobs.create(
             session, patched_spec(spec_of(store, job), found.remedy.patch), parent=Parent(job, Relation.FOLLOW_UP)
         ).id
-        diagnose.link(session, job, found, child)
+        findings.link(session, job, found, child)
     fence = claim(store, child)
     recorder = Recorder(store, fence)
     for number in range(1, 4):
@@ -135,7 +135,7 @@ def test_the_outcome_of_a_remedy_compares_the_two_jobs(store: Store) -> None:
     with store.begin() as session:
         completion.end(session, child, JobState.SUCCEEDED, fence=fence)
     with store.read() as session:
-        outcome = diagnose.get(session, job, "C2").outcome
+        outcome = diagnose.finding(session, job, "C2").outcome
     assert outcome is not None
     assert (outcome["helped"], outcome["finding_gone"]) == (True, True)
     assert (outcome["best_val_accuracy_before"], outcome["best_val_accuracy_after"]) == (0.80, 0.88)
@@ -182,7 +182,7 @@ def test_a_finding_that_comes_back_says_so(store: Store) -> None:
     (finding,) = judge.diagnose(RunRecord(spec=spec_of(store, job).model_copy(update={"shuffle": False}))).findings
     with store.begin() as session:
         for found in ([finding], [], [finding], [finding]):
-            diagnose.sync(session, job, found)
+            diagnose.update(session, job, found)
     assert told(store, job) == [("C2", "found"), ("C2", "withdrawn"), ("C2", "returned")]
 
 
@@ -200,9 +200,9 @@ def test_a_finding_that_comes_back_says_so(store: Store) -> None:
 def test_what_a_remedy_did_is_told_in_words(
     state: JobState, gone: bool | None, after: float | None, words: str
 ) -> None:
-    assert words in in_words("D9", state, gone, 0.8, after)
+    assert words in outcome_text("D9", state, gone, 0.8, after)
 
 
 def test_a_run_that_ended_no_epoch_is_compared_by_what_the_next_one_reached() -> None:
     words = "It helped: D1 is no longer found, and validation accuracy reached 96.6 %."
-    assert in_words("D1", JobState.SUCCEEDED, True, None, 0.966) == words
+    assert outcome_text("D1", JobState.SUCCEEDED, True, None, 0.966) == words

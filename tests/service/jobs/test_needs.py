@@ -4,7 +4,7 @@ import pytest
 
 from service.datasets import imports
 from service.errors import GateError, InUseError, WorkerLostError
-from service.jobs import completion
+from service.jobs import actions, completion
 from service.reports.dataset import DatasetContent, DatasetMeta, Profile
 from service.specs.dataset import BuiltinSource
 from service.states import DatasetState, JobState
@@ -46,12 +46,11 @@ def test_job_fails_with_what_it_needed(harness: Harness, end: JobState) -> None:
     assert second in reason(harness, third)
 
 
-def test_cancelling_a_waiting_job_settles_who_needs_it(harness: Harness) -> None:
+def test_cancelling_a_waiting_job_fails_who_needs_it(harness: Harness) -> None:
     first = harness.submit()
     second = harness.submit(needs=[first])
     with harness.store.begin() as session:
-        jobs.request_cancel(session, first)
-        completion.settle(session, first)
+        assert actions.cancel(session, first)[1] == []
     assert harness.state(second) == JobState.FAILED
 
 
@@ -67,7 +66,7 @@ def test_paused_job_whose_need_failed_ends_too(harness: Harness) -> None:
     if harness.state(second) == JobState.PAUSED:
         with harness.store.begin() as session:
             jobs.resume(session, second)
-            completion.settle(session, first)
+            completion.update_dependents(session, first)
         assert harness.state(second) == JobState.FAILED
 
 
@@ -80,13 +79,17 @@ def test_sanity_gate_opens_only_for_a_pass(harness: Harness) -> None:
     assert "did not pass: the learning rate is too low" in reason(harness, behind_bad)
 
 
-def test_shut_gate_names_the_reason_before_a_job_is_made(harness: Harness) -> None:
+def test_job_behind_a_missed_gate_fails_as_soon_as_it_is_made(harness: Harness) -> None:
     bad = harness.submit("sanity")
-    with harness.store.read() as session:
-        assert completion.shut_gate(session, jobs.get(session, bad)) is None
+    waiting = harness.submit(needs=[bad])
+    with harness.store.begin() as session:
+        completion.fail_behind_missed_gate(session, waiting)
+    assert harness.state(waiting) == JobState.QUEUED
     harness.end(harness.claim(bad), passed=False)
-    with harness.store.read() as session:
-        assert "did not pass" in (completion.shut_gate(session, jobs.get(session, bad)) or "")
+    late = harness.submit(needs=[bad])
+    with harness.store.begin() as session:
+        completion.fail_behind_missed_gate(session, late)
+    assert "did not pass" in reason(harness, late)
 
 
 def test_needed_job_is_not_removed_under_a_waiting_one(harness: Harness) -> None:

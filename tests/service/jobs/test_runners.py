@@ -109,7 +109,7 @@ def test_runners_leave_their_slots_to_a_search_that_waits_again(harness: Harness
     with harness.store.begin() as session, pytest.raises(jobs.LostLeaseError):
         jobs.hold(session, theirs)
     with harness.store.read() as session:
-        assert [row.id for row in jobs.waiting(session)] == [fence.job_id, *started]
+        assert [row.id for row in jobs.startable(session)] == [fence.job_id, *started]
 
 
 def test_a_runners_end_does_not_touch_its_search(harness: Harness, fence: Fence) -> None:

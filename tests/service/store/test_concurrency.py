@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from service.datasets import imports
-from service.errors import ConflictError, GateError, InUseError, NotFoundError, StateError
+from service.errors import ConflictError, InUseError, NotFoundError, StateError
 from service.jobs import completion
 from service.specs.dataset import BuiltinSource
 from service.states import JobState, is_terminal
@@ -129,8 +129,7 @@ def test_no_job_slips_through_a_gate_that_shuts(harness: Harness, round_: int) -
     def submit() -> None:
         with harness.store.begin() as session:
             row = jobs.create(session, spec(), needs=[(gate.job_id, "requires")])
-            if reason := completion.shut_gate(session, jobs.get(session, gate.job_id)):
-                completion.end(session, row.id, JobState.FAILED, error=GateError(reason).problem())
+            completion.fail_behind_missed_gate(session, row.id)
 
     assert together(submit, lambda: harness.end(gate, passed=False)) == [None, None]
     with harness.store.read() as session:

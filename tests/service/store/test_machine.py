@@ -16,8 +16,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from service.errors import GateError, StateError
-from service.jobs import completion
+from service.errors import StateError
+from service.jobs import actions, completion
 from service.settings import Settings
 from service.states import OWNED, TRANSITIONS, JobState, is_terminal
 from service.store import events, jobs, reports
@@ -149,10 +149,7 @@ class Lifecycle(RuleBasedStateMachine):
         needed = tuple({self.pick(number).id for number in needs}) if self.models else ()
         with self.store.begin() as session:
             job_id = jobs.create(session, spec(kind), needs=[(need, "requires") for need in needed]).id
-            for need in needed:
-                if reason := completion.shut_gate(session, jobs.get(session, need)):
-                    completion.end(session, job_id, JobState.FAILED, error=GateError(reason).problem())
-                    break
+            completion.fail_behind_missed_gate(session, job_id)
         model = self.models[job_id] = Model(job_id, kind, needed)
         ended = [self.models[need] for need in needed if is_terminal(self.models[need].state)]
         if not all(self.is_good(each) for each in ended):
@@ -164,10 +161,8 @@ class Lifecycle(RuleBasedStateMachine):
         allowed = not is_terminal(model.state)
         with self.store.begin() as session:
             try:
-                row = jobs.request_cancel(session, model.id)
+                actions.cancel(session, model.id)
                 assert allowed
-                if is_terminal(JobState(row.state)):
-                    completion.settle(session, model.id)
             except StateError:
                 assert not allowed
         if allowed and model.state is not JobState.CANCELLING:

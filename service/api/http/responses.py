@@ -1,0 +1,46 @@
+"""Answers that endpoints make themselves, and how the contract describes them."""
+
+from typing import Any
+
+from pydantic import BaseModel
+from starlette.background import BackgroundTask
+from starlette.responses import Response
+
+from service import plots
+
+SECURITY_HEADERS: dict[str, str] = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    # Swagger UI sets styles inline; no script is ever inline.
+    "Content-Security-Policy": (
+        "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+        "object-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+    ),
+}
+
+
+def answer(
+    model: BaseModel, status: int = 200, headers: dict[str, str] | None = None, then: BackgroundTask | None = None
+) -> Response:
+    """A report as a response with this status, for endpoints that answer in more than one way."""
+    return Response(
+        model.model_dump_json(), status_code=status, media_type="application/json", headers=headers, background=then
+    )
+
+
+def picture(content: bytes, image_format: plots.ImageFormat) -> Response:
+    """A picture as a response."""
+    return Response(content, media_type=plots.MEDIA_TYPES[image_format], headers={"Cache-Control": "no-cache"})
+
+
+def also(status: int, description: str, model: type[BaseModel] | None = None) -> dict[int | str, dict[str, Any]]:
+    """One more response for the contract."""
+    return {status: {"description": description} | ({"model": model} if model else {})}
+
+
+def pictured(others: dict[str, Any] | None = None) -> dict[int | str, dict[str, Any]]:
+    """The answer of an endpoint that draws, for the contract."""
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    return {200: {"content": {"image/svg+xml": binary, "image/png": binary, **(others or {})}}}

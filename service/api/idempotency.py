@@ -1,0 +1,43 @@
+"""`Idempotency-Key` over HTTP: its header, and the answers to the POSTs that take it."""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+from fastapi import Header
+from pydantic import BaseModel
+from sqlalchemy.orm import Session
+from starlette.responses import Response
+
+from service.api.deps import Services, notifying
+from service.jobs.idempotency import Answer, answer_once
+from service.reports.dataset import DatasetReport
+from service.reports.job import JobReport
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(min_length=1, max_length=200, description="Makes the request safe to repeat for a day."),
+]
+Created = tuple[JobReport | DatasetReport, Sequence[str]]
+"""What a POST created, and the ids of jobs that can start now."""
+
+
+def create_once(
+    services: Services, key: str | None, request: BaseModel | str, create: Callable[[Session], Created]
+) -> Response:
+    """Calls `create` in one transaction and answers with its report, or gives the answer that this key got before."""
+
+    def answer(session: Session) -> Answer:
+        report, startable = create(session)
+        collection = "datasets" if isinstance(report, DatasetReport) else "jobs"
+        headers = {"Location": f"/v1/{collection}/{report.id}"}
+        return Answer(report.model_dump_json(), 202, headers, startable)
+
+    body = (request if isinstance(request, str) else request.model_dump_json()).encode()
+    given = answer_once(services.store, key, body, answer)
+    return Response(
+        given.body,
+        status_code=given.status,
+        media_type="application/json",
+        headers=given.headers | ({"Idempotency-Replayed": "true"} if given.is_repeated else {}),
+        background=notifying(services, given.startable),
+    )

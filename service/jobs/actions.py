@@ -1,0 +1,74 @@
+"""What people, and jobs that lead others, do to a stored job: cancel, pause, resume, retry, clone, relabel, delete.
+
+Those that let jobs start return their ids too; the caller notifies the workers once the transaction has committed.
+"""
+
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from service.errors import StateError
+from service.jobs import completion
+from service.jobs.reports import job_report
+from service.jobs.submit import Submission, submit, submitted_spec
+from service.reports.job import JobReport
+from service.resolution.patches import errors_in_patch, patched_spec
+from service.settings import Settings
+from service.specs.changes import JobChanges
+from service.states import JobState, Relation, is_terminal
+from service.store import files, jobs, studies
+from service.store.jobs import Parent
+from service.store.session import Store
+
+
+def cancel(session: Session, job_id: str) -> tuple[JobReport, list[str]]:
+    """A waiting or paused job ends at once, with what waited for it; a running one is asked to stop."""
+    row = jobs.request_cancel(session, job_id)
+    startable = completion.update_dependents(session, job_id) if is_terminal(JobState(row.state)) else []
+    return job_report(session, job_id), startable
+
+
+def pause(session: Session, job_id: str) -> JobReport:
+    """A waiting job is paused at once, a running one after a checkpoint."""
+    jobs.request_pause(session, job_id)
+    return job_report(session, job_id)
+
+
+def resume(session: Session, job_id: str) -> tuple[JobReport, list[str]]:
+    """A paused job queues again and goes on from its last checkpoint."""
+    jobs.resume(session, job_id)
+    return job_report(session, job_id), [job_id]
+
+
+def retry(session: Session, settings: Settings, job_id: str) -> Submission:
+    """Submits a failed or cancelled job again, as a follow-up with the same spec."""
+    row = jobs.get(session, job_id)
+    if row.state not in (JobState.FAILED, JobState.CANCELLED):
+        raise StateError(f"the job is {row.state}; only a failed or cancelled job can be retried")
+    return submit(session, settings, submitted_spec(row), parent=Parent(job_id, Relation.FOLLOW_UP))
+
+
+def clone(session: Session, settings: Settings, job_id: str, patch: dict[str, Any]) -> Submission:
+    """Submits a job's spec again, as a follow-up; `patch` sets new values by their dotted paths."""
+    spec = patched_spec(submitted_spec(jobs.get(session, job_id)), patch)
+    with errors_in_patch(patch):
+        return submit(session, settings, spec, parent=Parent(job_id, Relation.FOLLOW_UP))
+
+
+def relabel(session: Session, job_id: str, changes: JobChanges) -> JobReport:
+    """Changes the name, labels or priority that `changes` sets."""
+    jobs.relabel(session, job_id, **changes.model_dump(include=changes.model_fields_set))
+    return job_report(session, job_id)
+
+
+def delete(store: Store, job_id: str) -> None:
+    """Deletes a job that has ended or waits, with its files; a search with its runners and its study."""
+    with store.begin() as session:
+        is_search = jobs.get(session, job_id).kind == "tune"
+        deleted = jobs.remove(session, job_id)
+        for deleted_id in deleted:
+            files.remove(session, deleted_id)
+    for deleted_id in deleted:
+        store.artifacts.delete(f"jobs/{deleted_id}")
+    if is_search:
+        studies.remove(store, job_id)

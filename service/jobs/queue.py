@@ -1,0 +1,69 @@
+"""The queue: how many jobs wait, in which order, and for what."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from service.reports.job import QueuePlace
+from service.reports.operations import WaitingJob
+from service.states import JobState
+from service.store import jobs, workers
+from service.store.tables import JobRow
+
+WORKER_SILENCE_SECONDS = 60
+"""A worker that has been silent for longer does not count as running."""
+
+
+def count(session: Session) -> int:
+    """How many jobs wait."""
+    return session.execute(select(func.count()).where(JobRow.state == JobState.QUEUED)).scalar_one()
+
+
+def count_by_state(session: Session) -> dict[JobState, int]:
+    """How many jobs there are in each state."""
+    counts = dict(session.execute(select(JobRow.state, func.count()).group_by(JobRow.state)).all())
+    return {state: counts.get(state, 0) for state in JobState}
+
+
+def waiting(session: Session, limit: int) -> list[WaitingJob]:
+    """The first `limit` jobs that wait, in the order in which workers take them."""
+    query = select(JobRow).where(JobRow.state == JobState.QUEUED).order_by(JobRow.priority.desc(), JobRow.id)
+    rows = session.execute(query.limit(limit)).scalars().all()
+    queue = places(session, rows)
+    return [
+        WaitingJob(
+            job=row.id,
+            name=row.name,
+            kind=row.kind,
+            position=queue[row.id].position,
+            reason=queue[row.id].reason,
+        )
+        for row in rows
+    ]
+
+
+def places(session: Session, rows: Sequence[JobRow]) -> dict[str, QueuePlace]:
+    """Where each of these jobs stands that waits, and what it waits for; a constant number of queries."""
+    ids = [row.id for row in rows if row.state == JobState.QUEUED]
+    if not ids:
+        return {}
+    has_worker = bool(workers.alive(session, WORKER_SILENCE_SECONDS))
+    order = select(JobRow.id).where(JobRow.state == JobState.QUEUED).order_by(JobRow.priority.desc(), JobRow.id)
+    positions = {job_id: position for position, job_id in enumerate(session.execute(order).scalars(), start=1)}
+    needs = jobs.unmet_needs(session, ids)
+    return {
+        job_id: QueuePlace(
+            position=positions.get(job_id, 1),
+            reason=_reason(needs.get(job_id, []), positions.get(job_id, 1), has_worker),
+        )
+        for job_id in ids
+    }
+
+
+def _reason(needs: Sequence[JobRow], position: int, has_worker: bool) -> str:
+    if needs:
+        return "waits for " + " and ".join(f"the {job.kind} job {job.id} ({job.state})" for job in needs)
+    if not has_worker:
+        return "waits for a worker: none is running"
+    return "waits for a free worker" if position == 1 else f"waits for a free worker; {position - 1} ahead"

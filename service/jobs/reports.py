@@ -1,0 +1,104 @@
+"""Rows of jobs, and of what belongs to them, as the reports that clients, planners and commands see."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from service.errors import Problem
+from service.jobs import queue
+from service.reports.job import CheckpointReport, EventReport, JobReport, QueuePlace
+from service.reports.operations import WorkerReport
+from service.states import JobState, Relation
+from service.store import jobs, workers
+from service.store.session import now
+from service.store.tables import EventRow, FileRow, JobRow, ReportRow, WorkerRow
+
+# Lists of numbers that a result holds, one a step or trial: shown for one job, not in lists of jobs.
+LONG_FIELDS: frozenset[str] = frozenset({"points", "loss_per_step", "accuracy_per_step", "data", "table", "attempts"})
+
+
+def job_report(session: Session, job_id: str) -> JobReport:
+    """One job with its whole result; NotFoundError when there is none."""
+    row = jobs.get(session, job_id)
+    return _job(row, _results(session, [row]), queue.places(session, [row]))
+
+
+def job_reports(session: Session, rows: Sequence[JobRow]) -> list[JobReport]:
+    """A list of jobs, with results shortened; a constant number of queries however many there are."""
+    places = queue.places(session, rows)
+    results = {
+        job_id: {name: value for name, value in result.items() if name not in LONG_FIELDS}
+        for job_id, result in _results(session, rows).items()
+    }
+    return [_job(row, results, places) for row in rows]
+
+
+def event_report(row: EventRow) -> EventReport:
+    """One event."""
+    data = row.data if row.level is None else {"level": row.level, **row.data}
+    return EventReport(seq=row.seq, time=row.time, type=row.type, data=data)
+
+
+def checkpoint_report(row: FileRow) -> CheckpointReport:
+    """One file of a job."""
+    return CheckpointReport(
+        name=row.name,
+        role=row.role,
+        size=row.size,
+        sha256=row.sha256,
+        step=row.step,
+        epoch=row.epoch,
+        metrics=row.metrics,
+        created_at=row.created_at,
+    )
+
+
+def worker_report(session: Session, row: WorkerRow, lease_seconds: float) -> WorkerReport:
+    """One worker; it is lost when it has been silent for longer than a lease."""
+    silent_seconds = (now(session) - row.heartbeat_at).total_seconds()
+    devices = [str(device.get("name", device)) if isinstance(device, dict) else str(device) for device in row.devices]
+    return WorkerReport(
+        id=row.id,
+        name=f"{row.host}:{row.pid}",
+        state="lost" if silent_seconds > lease_seconds else "draining" if row.draining else "alive",
+        device=", ".join(devices) or "cpu",
+        slots=row.slots,
+        jobs=workers.jobs_of(session, row.id),
+        started_at=row.started_at,
+        seen_at=row.heartbeat_at,
+    )
+
+
+def _job(row: JobRow, results: dict[str, dict[str, Any]], places: dict[str, QueuePlace]) -> JobReport:
+    return JobReport(
+        id=row.id,
+        kind=row.kind,
+        name=row.name,
+        labels=row.labels,
+        priority=row.priority,
+        state=JobState(row.state),
+        phase=row.phase,
+        progress=row.progress,
+        dataset=row.dataset_id,
+        parent=row.parent_id,
+        relation=Relation(row.relation) if row.relation else None,
+        attempt=row.attempt,
+        resume=row.resume,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        error=Problem.model_validate(row.error) if row.error else None,
+        queue=places.get(row.id),
+        spec=row.spec,
+        result=results.get(row.id),
+    )
+
+
+def _results(session: Session, rows: Sequence[JobRow]) -> dict[str, dict[str, Any]]:
+    ids = [row.id for row in rows if row.started_at is not None]
+    if not ids:
+        return {}
+    query = select(ReportRow.job_id, ReportRow.data).where(ReportRow.job_id.in_(ids), ReportRow.name == "result")
+    return dict(session.execute(query).all())

@@ -1,0 +1,53 @@
+"""The queue: how many jobs wait, in which order, and for what."""
+
+from service.jobs import queue
+from service.states import JobState
+from service.store import jobs, workers
+from tests.service.conftest import Harness
+
+
+def register_worker(harness: Harness) -> None:
+    """A worker with one slot."""
+    with harness.store.begin() as session:
+        workers.register(session, "w1", host="h", pid=1, slots=1, devices=[])
+
+
+def test_queue_is_ordered_by_priority_then_age_and_tells_what_each_job_waits_for(harness: Harness) -> None:
+    register_worker(harness)
+    low, first = harness.submit(priority=-1), harness.submit(name="first")
+    urgent = harness.submit("sanity", priority=5)
+    blocked = harness.submit(priority=9, needs=[low])
+    with harness.store.read() as session:
+        assert [(job.job, job.position, job.reason) for job in queue.waiting(session, 10)] == [
+            (blocked, 1, f"waits for the train job {low} (queued)"),
+            (urgent, 2, "waits for a free worker; 1 ahead"),
+            (first, 3, "waits for a free worker; 2 ahead"),
+            (low, 4, "waits for a free worker; 3 ahead"),
+        ]
+        assert [(job.name, job.kind) for job in queue.waiting(session, 3)][1:] == [(None, "sanity"), ("first", "train")]
+        assert queue.count(session) == 4
+
+
+def test_jobs_that_run_or_have_ended_have_no_place(harness: Harness) -> None:
+    running, ended, waiting = harness.submit(), harness.submit(), harness.submit()
+    harness.claim(running)
+    harness.end(harness.claim(ended))
+    with harness.store.read() as session:
+        rows = [jobs.get(session, job_id) for job_id in (running, ended, waiting)]
+        assert list(queue.places(session, rows)) == [waiting]
+        assert queue.count(session) == 1
+
+
+def test_jobs_are_told_when_no_worker_is_running(harness: Harness) -> None:
+    harness.submit()
+    with harness.store.read() as session:
+        assert [job.reason for job in queue.waiting(session, 10)] == ["waits for a worker: none is running"]
+
+
+def test_every_state_is_counted(harness: Harness) -> None:
+    harness.submit()
+    harness.end(harness.claim(harness.submit()), JobState.FAILED)
+    with harness.store.read() as session:
+        counts = queue.count_by_state(session)
+    assert {state: count for state, count in counts.items() if count} == {JobState.QUEUED: 1, JobState.FAILED: 1}
+    assert set(counts) == set(JobState)
