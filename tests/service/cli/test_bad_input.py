@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests.service.cli.service_process import ServiceProcess
-from worker.engine.models import zoo
+from worker.engine.models import torchvision_models
 
 ABSENT = "018f0000-0000-7000-8000-000000000000"
 TRAIN: dict[str, Any] = {"kind": "train", "dataset": "digits", "epochs": 1}
@@ -33,7 +33,7 @@ def service() -> Iterator[ServiceProcess]:
     """A service whose data root holds bad weights."""
     with tempfile.TemporaryDirectory(prefix="tw-") as folder:
         root = Path(folder)
-        save_file(zoo.build("squeezenet1_1").state_dict(), root / "squeezenet.safetensors")
+        save_file(torchvision_models.build("squeezenet1_1").state_dict(), root / "squeezenet.safetensors")
         torch.save({"conv1.0.weight": Bomb(root / "boom")}, root / "bomb.pth")
         with ServiceProcess(root, data_roots=str(root)) as running:
             yield running

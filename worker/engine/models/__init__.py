@@ -11,7 +11,7 @@ from service.reports.result import Parameters
 from service.specs.model import CnnSpec, MlpSpec, ModelSpec, TorchvisionSpec
 from worker.engine.models.cnn import build_cnn
 from worker.engine.models.mlp import build_mlp
-from worker.engine.models.staged import Staged
+from worker.engine.models.stages import Staged
 
 
 def input_elements(spec: ModelSpec, shape: Sequence[int]) -> int:

@@ -12,8 +12,8 @@ from service.resolution.resolve import BACKBONE_SHARE, layer_decay
 from service.specs.model import TorchvisionSpec
 from service.specs.optimizer import OptimizerSpec
 from service.specs.part import FromJob
-from worker.engine.models import weights, zoo
-from worker.engine.models.staged import Stage, Staged, Step
+from worker.engine.models import pretrained, torchvision_models
+from worker.engine.models.stages import Stage, Staged, Step
 
 FIXED_SIZE: tuple[str, ...] = ("vit", "maxvit")
 """Architectures whose layers are made for one image size."""
@@ -59,17 +59,17 @@ def build_transfer(
     known = _known(spec.arch)
     size = input_size(spec, known, shape)
     try:
-        network = zoo.build(spec.arch, size[0])
+        network = torchvision_models.build(spec.arch, size[0])
     except (ValueError, AssertionError) as error:
         raise DataError(f"{spec.arch} does not take images of {size[0]} pixels: {error}") from error
     if shape[2] not in (1, 3):
-        zoo.widen_input(network, shape[2])
-    zoo.replace_head(network, spec.arch, classes, spec.dropout)
-    body = zoo.stages(network, spec.arch)
+        torchvision_models.widen_input(network, shape[2])
+    torchvision_models.replace_head(network, spec.arch, classes, spec.dropout)
+    body = torchvision_models.stages(network, spec.arch)
     model = TransferNetwork(network, [_input(shape, size), *body], spec)
-    start = weights.read(spec, file)
+    start = pretrained.read(spec, file)
     if start is not None:
-        model.notes += [weights.load(model, start, spec)]
+        model.notes += [pretrained.load(model, start, spec)]
         # A job's weights may well come from images of this very size.
         model.notes += [] if isinstance(spec.weights, FromJob) else _small(known, size)
     return model

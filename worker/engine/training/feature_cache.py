@@ -16,7 +16,7 @@ from service.events import Event, Log, Phase
 from service.specs.model import TorchvisionSpec
 from worker.engine.data.batches import Batch, Batches, BatchSource
 from worker.engine.data.feature_store import CachedBatches, PassingBatches, Room, Shelf, View
-from worker.engine.models.staged import Staged
+from worker.engine.models.stages import Staged
 from worker.engine.runtime import compiling
 from worker.engine.training.optimizers import Ema
 from worker.engine.training.preserve import PassState

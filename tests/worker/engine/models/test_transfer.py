@@ -13,8 +13,8 @@ from service.reports.result import TrainResult
 from service.specs.model import TorchvisionSpec
 from service.specs.optimizer import OptimizerSpec
 from tests.worker.engine.runs import events_of, only, reports_of, spec_of, train
-from worker.engine.models import zoo
-from worker.engine.models.staged import Staged
+from worker.engine.models import torchvision_models
+from worker.engine.models.stages import Staged
 from worker.engine.models.transfer import TransferNetwork, build_transfer
 from worker.engine.training.optimizers import parameter_groups
 
@@ -26,7 +26,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A full weights file of the smallest architecture."""
     torch.manual_seed(7)
     path = tmp_path_factory.mktemp("weights") / "small.safetensors"
-    save_file(zoo.build(SMALL).state_dict(), path)
+    save_file(torchvision_models.build(SMALL).state_dict(), path)
     return path
 
 
@@ -105,9 +105,9 @@ def test_backbone_gets_a_tenth_unless_it_is_random(weights: Path) -> None:
 
 def test_layer_decay_falls_stage_by_stage_toward_the_image() -> None:
     spec = model_spec(arch="vit_b_32", weights="IMAGENET1K_V1")
-    network = zoo.skeleton("vit_b_32")
-    zoo.replace_head(network, "vit_b_32", 10, 0.3)
-    model = TransferNetwork(network, zoo.stages(network, "vit_b_32"), spec)
+    network = torchvision_models.skeleton("vit_b_32")
+    torchvision_models.replace_head(network, "vit_b_32", 10, 0.3)
+    model = TransferNetwork(network, torchvision_models.stages(network, "vit_b_32"), spec)
     rates = [rate for rate, _ in model.lr_groups(1e-4, OptimizerSpec(backbone_lr=1e-5))]
     assert rates == pytest.approx([1e-4, *(1e-5 * 0.75**depth for depth in range(13))])
     even = [rate for rate, _ in model.lr_groups(1e-4, OptimizerSpec(backbone_lr=1e-5, layer_decay=1.0))]

@@ -15,7 +15,7 @@ from tests.worker.engine.runs import StopAt, ended_by, epochs_of, last_state, on
 from worker.engine.context import RunContext
 from worker.engine.data.feature_store import CachedBatches, Room
 from worker.engine.data.packed import PackedDataset
-from worker.engine.models import zoo
+from worker.engine.models import torchvision_models
 from worker.engine.training import feature_cache
 from worker.engine.training.setup import build_run
 from worker.engine.training.state import TrainingState
@@ -29,7 +29,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A full weights file of the smallest architecture."""
     torch.manual_seed(7)
     path = tmp_path_factory.mktemp("weights") / "small.safetensors"
-    save_file(zoo.build(SMALL).state_dict(), path)
+    save_file(torchvision_models.build(SMALL).state_dict(), path)
     return path
 
 

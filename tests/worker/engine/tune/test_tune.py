@@ -27,7 +27,7 @@ from tests.worker.engine.searches import (
     study_url,
     tune,
 )
-from worker.engine.models import zoo
+from worker.engine.models import torchvision_models
 from worker.engine.tune import report
 
 
@@ -257,7 +257,7 @@ def test_best_trial_that_was_trained_elsewhere_is_trained_again(few_digits: Path
 
 
 def test_pretrained_trials_share_the_frozen_prefix(few_digits: Path, tmp_path: Path) -> None:
-    save_file(zoo.build(SMALL).state_dict(), tmp_path / "w.safetensors")
+    save_file(torchvision_models.build(SMALL).state_dict(), tmp_path / "w.safetensors")
     model = {"family": "torchvision", "arch": SMALL, "mode": "feature_extraction", "weights": {"path": "w"}}
     spec = make_spec(train={"model": model}, n_trials=3, pruner="none")
     seen: list[int] = []

@@ -13,8 +13,8 @@ from torch import Tensor
 from service.catalog import architectures
 from service.errors import WeightsError
 from service.specs.model import TorchvisionSpec
-from worker.engine.models import zoo
-from worker.engine.models.staged import Staged
+from worker.engine.models import torchvision_models
+from worker.engine.models.stages import Staged
 from worker.engine.models.weight_files import StartWeights, read_file, read_official
 from worker.engine.runtime.torchvision_shim import torchvision
 
@@ -42,7 +42,7 @@ def read(spec: TorchvisionSpec, file: Path | None) -> StartWeights | None:
 @torch.no_grad()
 def load(model: Staged, start: StartWeights, spec: TorchvisionSpec) -> str:
     """Copies what matches into the model and says what that was; raises WeightsError when the backbone does not fit."""
-    head = zoo.family(spec.arch).head
+    head = torchvision_models.family(spec.arch).head
     if start.arch not in (None, spec.arch):
         raise WeightsError(f"{start.source} holds weights of `{start.arch}`, and the spec asks for `{spec.arch}`")
     own = model.state_dict()
@@ -122,11 +122,11 @@ def identify(tensors: Mapping[str, Tensor]) -> str | None:
     """The architecture whose names and shapes these are, if one agrees well."""
     size = sum(tensor.numel() for tensor in tensors.values())
     best, best_share = None, SURE
-    for name in zoo.names():
+    for name in torchvision_models.names():
         known = architectures.architecture(name)
         if known is None or not 0.8 * known.backbone_parameters <= size <= 1.3 * known.parameters:
             continue
-        shapes = {key: tensor.shape for key, tensor in zoo.skeleton(name).state_dict().items()}
+        shapes = {key: tensor.shape for key, tensor in torchvision_models.skeleton(name).state_dict().items()}
         agreeing = sum(shapes.get(key) == tensor.shape for key, tensor in tensors.items())
         share = agreeing / max(len(tensors), len(shapes))
         if share > best_share:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from worker.engine.models.staged import Stage, Step, modules
+from worker.engine.models.stages import Stage, Step, modules
 from worker.engine.runtime.torchvision_shim import torchvision
 
 HEAD_DEVIATION = 0.01

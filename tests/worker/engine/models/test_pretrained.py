@@ -18,7 +18,7 @@ from service.specs.model import TorchvisionSpec
 from tests.worker.engine.conftest import pack
 from tests.worker.engine.pretrained import squeezenet_weights
 from tests.worker.engine.runs import only, reports_of, spec_of, train
-from worker.engine.models import zoo
+from worker.engine.models import torchvision_models
 from worker.engine.models.transfer import TransferNetwork, build_transfer
 
 SMALL = "shufflenet_v2_x0_5"
@@ -29,7 +29,7 @@ FASHION = Path("/usr/share/datasets/fashion-mnist")
 def full() -> dict[str, Tensor]:
     """The state dict of the smallest architecture with its 1,000-class head."""
     torch.manual_seed(3)
-    return dict(zoo.build(SMALL).state_dict())
+    return dict(torchvision_models.build(SMALL).state_dict())
 
 
 def build(file: Path | None, classes: int = 10, channels: int = 1, **fields: object) -> TransferNetwork:
@@ -78,7 +78,7 @@ def test_state_dicts_as_scripts_save_them(
 
 
 def test_file_of_another_architecture_names_both(tmp_path: Path) -> None:
-    save_file(zoo.build("shufflenet_v2_x1_0").state_dict(), tmp_path / "other.safetensors")
+    save_file(torchvision_models.build("shufflenet_v2_x1_0").state_dict(), tmp_path / "other.safetensors")
     with pytest.raises(
         WeightsError, match="holds weights of `shufflenet_v2_x1_0`, and the spec asks for `shufflenet_v2_x0_5`"
     ):
@@ -86,7 +86,7 @@ def test_file_of_another_architecture_names_both(tmp_path: Path) -> None:
 
 
 def test_deeper_network_of_the_same_family_is_not_taken_in_part(tmp_path: Path) -> None:
-    save_file(zoo.build("resnet34").state_dict(), tmp_path / "deep.safetensors")
+    save_file(torchvision_models.build("resnet34").state_dict(), tmp_path / "deep.safetensors")
     with pytest.raises(WeightsError, match=r"`resnet34`, and the spec asks for `resnet18`: 120 of its 120 .*layer1\.2"):
         build(tmp_path / "deep.safetensors", arch="resnet18")
 
@@ -105,7 +105,11 @@ def test_incomplete_backbone_is_refused(full: dict[str, Tensor], tmp_path: Path)
 
 
 def test_hidden_layers_beside_the_head_may_be_missing_when_they_train(tmp_path: Path) -> None:
-    state = {n: t for n, t in zoo.build("mobilenet_v3_small").state_dict().items() if n.startswith("features.")}
+    state = {
+        n: t
+        for n, t in torchvision_models.build("mobilenet_v3_small").state_dict().items()
+        if n.startswith("features.")
+    }
     save_file(state, tmp_path / "features.safetensors")
     model = build(tmp_path / "features.safetensors", arch="mobilenet_v3_small", mode="partial")
     assert "not in the file, so random: classifier.0.bias, classifier.0.weight" in model.notes[0]
@@ -171,7 +175,7 @@ def test_a_suffix_makes_no_weights_file(tmp_path: Path, content: bytes) -> None:
 
 
 def test_weights_that_are_not_finite_are_refused_by_name(tmp_path: Path) -> None:
-    broken = zoo.build(SMALL).state_dict()
+    broken = torchvision_models.build(SMALL).state_dict()
     broken["conv5.0.weight"][0, 0, 0, 0] = torch.nan
     save_file(broken, tmp_path / "nan.safetensors")
     with pytest.raises(WeightsError, match=r"NaN or infinite in conv5\.0\.weight"):
@@ -193,7 +197,7 @@ def test_damaged_files_are_refused_in_words(tmp_path: Path, kind: str) -> None:
 
 def test_positions_of_a_vit_are_resized_for_other_images(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    save_file(zoo.build("vit_b_32").state_dict(), tmp_path / "vit.safetensors")
+    save_file(torchvision_models.build("vit_b_32").state_dict(), tmp_path / "vit.safetensors")
     model = build(tmp_path / "vit.safetensors", arch="vit_b_32", image_size=288)
     assert model.get_parameter("encoder.pos_embedding").shape == (1, 82, 768)
     assert "tensors of vit_b_32 matched" in model.notes[0]
@@ -206,7 +210,7 @@ def test_weights_of_three_channels_fit_four(full: dict[str, Tensor], tmp_path: P
 
 
 def test_old_names_of_densenet_are_understood(tmp_path: Path) -> None:
-    state = zoo.build("densenet121").state_dict()
+    state = torchvision_models.build("densenet121").state_dict()
     old = {n.replace("norm1.", "norm.1.").replace("conv2.", "conv.2."): t for n, t in state.items()}
     assert set(old) != set(state)
     torch.save(old, tmp_path / "old.pth")
@@ -268,7 +272,7 @@ def test_real_pretrained_features_beat_random_ones_by_15_points(
     torch.manual_seed(0)
     files = {
         "real": squeezenet_weights(pytestconfig.cache.mkdir("pretrained")),
-        "random": zoo.build("squeezenet1_1").state_dict(),
+        "random": torchvision_models.build("squeezenet1_1").state_dict(),
     }
     accuracy: dict[str, float] = {}
     for name, state in files.items():

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from service.catalog import architectures
-from worker.engine.models import zoo
-from worker.engine.models.staged import Staged
+from worker.engine.models import torchvision_models
+from worker.engine.models.stages import Staged
 
 LAST_STAGES = {
     "alexnet": ["features.6"],
@@ -59,15 +59,15 @@ COMPOSED = [
 
 
 def test_catalog_names_every_architecture_of_torchvision() -> None:
-    assert sorted(each.name for each in architectures.ARCHITECTURES) == zoo.names()
+    assert sorted(each.name for each in architectures.ARCHITECTURES) == torchvision_models.names()
 
 
 @pytest.mark.parametrize("arch", LAST_STAGES)
 def test_skeleton_agrees_with_the_catalog_and_has_its_last_stage(arch: str) -> None:
-    known, network = architectures.architecture(arch), zoo.skeleton(arch)
+    known, network = architectures.architecture(arch), torchvision_models.skeleton(arch)
     assert known is not None
-    stages = zoo.stages(network, arch)
-    head = network.get_submodule(zoo.family(arch).head)
+    stages = torchvision_models.stages(network, arch)
+    head = network.get_submodule(torchvision_models.family(arch).head)
     total = sum(parameter.numel() for parameter in network.parameters())
     assert total - sum(parameter.numel() for parameter in head.parameters()) == known.backbone_parameters
     assert [stage.name for stage in stages if stage.is_last] == LAST_STAGES[arch]
@@ -75,19 +75,19 @@ def test_skeleton_agrees_with_the_catalog_and_has_its_last_stage(arch: str) -> N
     assert staged == {id(parameter) for parameter in network.parameters()}
 
 
-@pytest.mark.parametrize("arch", zoo.names())
+@pytest.mark.parametrize("arch", torchvision_models.names())
 def test_every_architecture_has_a_family(arch: str) -> None:
-    assert arch.startswith(zoo.family(arch).prefixes)
+    assert arch.startswith(torchvision_models.family(arch).prefixes)
 
 
 @pytest.mark.parametrize("arch", COMPOSED)
 def test_stages_compute_what_torchvision_computes(arch: str) -> None:
     torch.manual_seed(0)
-    network = zoo.build(arch).eval()
+    network = torchvision_models.build(arch).eval()
     if arch in ("googlenet", "inception_v3"):
         network.transform_input = True  # type: ignore[assignment]  # what torchvision does with official weights
     images_BCHW = torch.rand(2, 3, SIZES.get(arch, 64), SIZES.get(arch, 64))
-    staged = Staged(network, zoo.stages(network, arch)).eval()
+    staged = Staged(network, torchvision_models.stages(network, arch)).eval()
     with torch.no_grad():
         expected, logits = network(images_BCHW), staged(images_BCHW)
     torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-5 * max(1.0, float(expected.abs().max())))
@@ -96,9 +96,9 @@ def test_stages_compute_what_torchvision_computes(arch: str) -> None:
 
 def test_squeezenet_features_are_pooled_before_the_new_head() -> None:
     torch.manual_seed(0)
-    network = zoo.build("squeezenet1_1")
-    zoo.replace_head(network, "squeezenet1_1", 7, 0.3)
-    staged = Staged(network, zoo.stages(network, "squeezenet1_1")).eval()
+    network = torchvision_models.build("squeezenet1_1")
+    torchvision_models.replace_head(network, "squeezenet1_1", 7, 0.3)
+    staged = Staged(network, torchvision_models.stages(network, "squeezenet1_1")).eval()
     images_BCHW = torch.rand(2, 3, 64, 64)
     features = network.get_submodule("features")(images_BCHW).mean((2, 3))
     torch.testing.assert_close(staged(images_BCHW), network.get_submodule("classifier.1")(features))
@@ -108,23 +108,27 @@ def test_squeezenet_features_are_pooled_before_the_new_head() -> None:
     "arch", ["resnet18", "vgg11", "mobilenet_v3_small", "vit_b_32", "convnext_tiny", "densenet121"]
 )
 def test_new_head_is_one_dropout_and_one_linear(arch: str) -> None:
-    network, known = zoo.skeleton(arch), architectures.architecture(arch)
-    zoo.replace_head(network, arch, 7, 0.3)
-    head = network.get_submodule(zoo.family(arch).head)
+    network, known = torchvision_models.skeleton(arch), architectures.architecture(arch)
+    torchvision_models.replace_head(network, arch, 7, 0.3)
+    head = network.get_submodule(torchvision_models.family(arch).head)
     assert isinstance(head, nn.Sequential)
     dropout, linear = head
     assert isinstance(dropout, nn.Dropout)
     assert isinstance(linear, nn.Linear)
     assert known is not None
     assert (dropout.p, linear.in_features, linear.out_features) == (0.3, known.features, 7)
-    beside = list(network.get_submodule(zoo.family(arch).head.rpartition(".")[0]).children()) if "." in arch else []
+    beside = (
+        list(network.get_submodule(torchvision_models.family(arch).head.rpartition(".")[0]).children())
+        if "." in arch
+        else []
+    )
     assert not any(isinstance(module, nn.Dropout) for module in beside[-2:-1])
 
 
 def test_first_loss_is_that_of_guessing() -> None:
     torch.manual_seed(0)
-    network = zoo.build("mobilenet_v3_small").eval()
-    zoo.replace_head(network, "mobilenet_v3_small", 10, 0.3)
+    network = torchvision_models.build("mobilenet_v3_small").eval()
+    torchvision_models.replace_head(network, "mobilenet_v3_small", 10, 0.3)
     loss = nn.functional.cross_entropy(network(torch.randn(16, 3, 32, 32)), torch.arange(16) % 10)
     assert float(loss.detach()) == pytest.approx(math.log(10), abs=0.3)
 
@@ -132,9 +136,9 @@ def test_first_loss_is_that_of_guessing() -> None:
 @pytest.mark.parametrize("arch", ["resnet18", "vit_b_32", "squeezenet1_1"])
 def test_first_convolution_is_widened_by_the_mean_of_its_filters(arch: str) -> None:
     torch.manual_seed(0)
-    network = zoo.build(arch)
+    network = torchvision_models.build(arch)
     before = next(module for module in network.modules() if isinstance(module, nn.Conv2d))
-    zoo.widen_input(network, 5)
+    torchvision_models.widen_input(network, 5)
     after = next(module for module in network.modules() if isinstance(module, nn.Conv2d))
     grey_B1HW = torch.rand(2, 1, 64, 64)
     torch.testing.assert_close(
