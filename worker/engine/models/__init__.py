@@ -11,11 +11,11 @@ from service.reports.result import Parameters
 from service.specs.model import CnnSpec, MlpSpec, ModelSpec, TorchvisionSpec
 from worker.engine.models.cnn import build_cnn
 from worker.engine.models.mlp import build_mlp
-from worker.engine.models.stages import Staged
+from worker.engine.models.stages import StagedNetwork
 
 
 def input_elements(spec: ModelSpec, shape: Sequence[int]) -> int:
-    """Numbers of one sample as the layers see it, enlarged images included."""
+    """How many numbers one sample has where it enters the layers, after images are enlarged."""
     if not isinstance(spec, TorchvisionSpec) or len(shape) != 3:
         return math.prod(shape)
     from worker.engine.models import transfer
@@ -42,13 +42,13 @@ def build(spec: ModelSpec, shape: Sequence[int], classes: int, weights: Path | N
 
 
 def notes(model: nn.Module) -> list[str]:
-    """What there is to say about how the network came to be: which start weights matched, for instance."""
-    return list(model.notes) if isinstance(model, Staged) else []
+    """Sentences for people about how the network was built: which pretrained weights matched, for instance."""
+    return list(model.notes) if isinstance(model, StagedNetwork) else []
 
 
 def begin_epoch(model: nn.Module, epoch: int) -> None:
     """Puts the network into train mode for epoch `epoch` (from 1); a staged one also chooses what trains in it."""
-    if isinstance(model, Staged):
+    if isinstance(model, StagedNetwork):
         model.begin_epoch(epoch)
     model.train()
 

@@ -30,7 +30,7 @@ def rates(dropout: float | Sequence[float], layers: int) -> list[float]:
 def hidden_stack(
     features: int, widths: Sequence[int], *, dropout: float | Sequence[float], batch_norm: bool, activation: Activation
 ) -> list[nn.Module]:
-    """Linear, BatchNorm, activation, Dropout for each width (the chapter's order)."""
+    """Linear, BatchNorm, activation, Dropout for each width."""
     layers: list[nn.Module] = []
     for width, rate in zip(widths, rates(dropout, len(widths)), strict=True):
         layers.append(nn.Linear(features, width, bias=not batch_norm))

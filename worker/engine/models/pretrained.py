@@ -1,7 +1,7 @@
-"""Start weights put into a network by name. Everything but the head must fit exactly, or they are of another network.
+"""Pretrained weights, copied into a network by name. All but the head must fit, or they belong to another network.
 
-What may differ: the head (absent, or for other classes), counters and tables that are no parameters, the training-time
-helpers of GoogLeNet and Inception, positions of a ViT for another image size, and the number of input channels.
+What may differ: the head (absent, or for other classes), counters and tables that are no parameters, the auxiliary
+classifiers of GoogLeNet and Inception, positions of a ViT for another image size, and the number of input channels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,15 +13,15 @@ from torch import Tensor
 from service.catalog import architectures
 from service.errors import WeightsError
 from service.specs.model import TorchvisionSpec
-from worker.engine.models import torchvision_models
-from worker.engine.models.stages import Staged
+from worker.engine.models import torchvision_models, torchvision_stages
+from worker.engine.models.stages import StagedNetwork
 from worker.engine.models.weight_files import StartWeights, read_file, read_official
 from worker.engine.runtime.torchvision_shim import torchvision
 
 _interpolate = torchvision.models.vision_transformer.interpolate_embeddings
 POSITIONS = "encoder.pos_embedding"
 UNIMPORTANT: tuple[str, ...] = ("num_batches_tracked", "relative_position_index", "relative_coords_table")
-HELPERS: tuple[str, ...] = ("aux1.", "aux2.", "AuxLogits.")
+AUXILIARY: tuple[str, ...] = ("aux1.", "aux2.", "AuxLogits.")
 LISTED = 8
 """Names that a message lists."""
 SURE = 0.9
@@ -40,33 +40,33 @@ def read(spec: TorchvisionSpec, file: Path | None) -> StartWeights | None:
 
 
 @torch.no_grad()
-def load(model: Staged, start: StartWeights, spec: TorchvisionSpec) -> str:
+def load(model: StagedNetwork, start: StartWeights, spec: TorchvisionSpec) -> str:
     """Copies what matches into the model and says what that was; raises WeightsError when the backbone does not fit."""
-    head = torchvision_models.family(spec.arch).head
+    head = torchvision_stages.family(spec.arch).head
     if start.arch not in (None, spec.arch):
         raise WeightsError(f"{start.source} holds weights of `{start.arch}`, and the spec asks for `{spec.arch}`")
     own = model.state_dict()
     given = {name: _adapted(name, tensor, own, spec) for name, tensor in start.tensors.items()}
-    wanted = [name for name in own if not _in(head, name)]
-    matched = [name for name in wanted if name in given and given[name].shape == own[name].shape]
+    expected = [name for name in own if not _in(head, name)]
+    matched = [name for name in expected if name in given and given[name].shape == own[name].shape]
     unused = [name for name in given if name not in own and not _in(head, name)]
-    missing = sorted(set(wanted) - set(matched))
-    anew = [name for name in missing if _may_start_anew(name, given, spec, head)]
-    faults = [name for name in missing if name not in anew and not name.endswith(UNIMPORTANT)]
-    faults += [name for name in unused if not name.startswith(HELPERS) and not name.endswith(UNIMPORTANT)]
+    missing = sorted(set(expected) - set(matched))
+    random = [name for name in missing if _may_be_random(name, given, spec, head)]
+    faults = [name for name in missing if name not in random and not name.endswith(UNIMPORTANT)]
+    faults += [name for name in unused if not name.startswith(AUXILIARY) and not name.endswith(UNIMPORTANT)]
     if faults:
-        raise WeightsError(_misfit(start, spec, len(matched), len(wanted), faults))
+        raise WeightsError(_misfit(start, spec, len(matched), len(expected), faults))
     if broken := [name for name in matched if not bool(torch.isfinite(given[name]).all())]:
         raise WeightsError(f"{start.source} holds numbers that are NaN or infinite in {_list(broken)}")
     for name in matched:
         own[name].copy_(given[name])
-    said = [
-        f"start weights {start.source}: {len(matched)} of {len(wanted)} tensors of {spec.arch} matched",
+    sentences = [
+        f"start weights {start.source}: {len(matched)} of {len(expected)} tensors of {spec.arch} matched",
         _load_head(own, given, head),
     ]
-    said += [f"not in the file, so random: {_list(anew)}"] if anew else []
-    said += [f"in the file and not used: {_list(unused)}"] if unused else []
-    return "; ".join(said)
+    sentences += [f"not in the file, so random: {_list(random)}"] if random else []
+    sentences += [f"in the file and not used: {_list(unused)}"] if unused else []
+    return "; ".join(sentences)
 
 
 def _in(head: str, name: str) -> bool:
@@ -81,14 +81,14 @@ def _adapted(name: str, tensor: Tensor, own: Mapping[str, Tensor], spec: Torchvi
         side = round((own[name].shape[1] - 1) ** 0.5)
         resized: Tensor = _interpolate(side, 1, {POSITIONS: tensor.clone()})[POSITIONS]
         return resized
-    wanted, found = list(own[name].shape), list(tensor.shape)
-    is_first_convolution = len(found) == 4 and found[1] == 3 and wanted[1] not in (1, 3)
-    if is_first_convolution and found[:1] + found[2:] == wanted[:1] + wanted[2:]:
-        return tensor.mean(1, keepdim=True).expand(wanted) * (3 / wanted[1])
+    ours, theirs = list(own[name].shape), list(tensor.shape)
+    is_first_convolution = len(theirs) == 4 and theirs[1] == 3 and ours[1] not in (1, 3)
+    if is_first_convolution and theirs[:1] + theirs[2:] == ours[:1] + ours[2:]:
+        return tensor.mean(1, keepdim=True).expand(ours) * (3 / ours[1])
     return tensor
 
 
-def _may_start_anew(name: str, given: Mapping[str, Tensor], spec: TorchvisionSpec, head: str) -> bool:
+def _may_be_random(name: str, given: Mapping[str, Tensor], spec: TorchvisionSpec, head: str) -> bool:
     """Hidden layers beside the head (VGG, AlexNet, MobileNetV3) may be left out of a headless file if they train."""
     beside_head = "." in head and name.startswith(head.rpartition(".")[0] + ".")
     return beside_head and name not in given and spec.mode != "feature_extraction"
@@ -109,12 +109,12 @@ def _load_head(own: Mapping[str, Tensor], given: Mapping[str, Tensor], head: str
     return f"the head for {len(mine)} classes was taken too"
 
 
-def _misfit(start: StartWeights, spec: TorchvisionSpec, matched: int, wanted: int, faults: Sequence[str]) -> str:
+def _misfit(start: StartWeights, spec: TorchvisionSpec, matched: int, expected: int, faults: Sequence[str]) -> str:
     other = identify(start.tensors)
     what = f"holds weights of `{other}`" if other and other != spec.arch else "does not fit"
     return (
-        f"{start.source} {what}, and the spec asks for `{spec.arch}`: {matched} of its {wanted} tensors match by name "
-        f"and shape; missing, unexpected or of another shape: {_list(faults)}"
+        f"{start.source} {what}, and the spec asks for `{spec.arch}`: {matched} of its {expected} tensors match by "
+        f"name and shape; missing, unexpected or of another shape: {_list(faults)}"
     )
 
 

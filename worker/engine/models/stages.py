@@ -1,7 +1,7 @@
-"""A network as a row of stages: it can be cut in two, frozen up to a stage, and rated stage by stage.
+"""A network as a sequence of stages: it can be cut in two, frozen up to a stage, and trained at a rate for each stage.
 
-Images are images_BCHW; what goes from stage to stage is whatever the architecture's layers hand on. The parts keep the
-names that they have in torchvision, so a state dict of the whole network, or of a part, is one of torchvision's.
+Images are images_BCHW; between stages goes whatever the architecture's layers put out. Modules keep the names that they
+have in torchvision, so the state dict of the whole network, or of a part, fits torchvision's.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,18 +11,18 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 
-class Step(NamedTuple):
-    """One call on the way; `owns` names the modules and parameters that it uses, dotted."""
+class Operation(NamedTuple):
+    """One call in the forward pass, and the dotted names of the modules and parameters that it uses."""
 
     call: Callable[[nn.Module, Tensor], Tensor]
     owns: tuple[str, ...] = ()
 
 
 class Stage(NamedTuple):
-    """Steps that are frozen, trained and rated together."""
+    """Operations that are frozen and trained together, at one learning rate."""
 
     name: str
-    steps: tuple[Step, ...]
+    operations: tuple[Operation, ...]
     is_last: bool = False
     """Whether `partial` trains it: it belongs to the last stage before the head."""
 
@@ -33,69 +33,71 @@ def run_module(name: str, network: nn.Module, x: Tensor) -> Tensor:
     return output
 
 
-def modules(*names: str) -> tuple[Step, ...]:
-    """A step for each module, in this order."""
-    return tuple(Step(partial(run_module, name), (name,)) for name in names)
+def modules(*names: str) -> tuple[Operation, ...]:
+    """One operation for each module, in this order."""
+    return tuple(Operation(partial(run_module, name), (name,)) for name in names)
 
 
-class Staged(nn.Module):
-    """Runs its stages in order. The first `frozen` ones do not train and are always in eval mode, so that what they put
-    out depends on their input alone: no dropout, no stochastic depth, no new BatchNorm statistics.
+class StagedNetwork(nn.Module):
+    """Runs its stages in order. The first `frozen` ones do not train and are always in eval mode, so that their output
+    depends on their input alone: no dropout, no stochastic depth, no new BatchNorm statistics.
     """
 
     def __init__(self, source: nn.Module, stages: Sequence[Stage], *, frozen: int = 0, head_epochs: int = 0) -> None:
         super().__init__()
-        self.plan = tuple(stages)
+        self.stages = tuple(stages)
         self.frozen, self.frozen_always, self.head_epochs = frozen, frozen, head_epochs
         self.notes: list[str] = []
-        """What there is to say about how the network came to be, for people."""
-        for stage in self.plan:
+        """Sentences for people about how the network was built: which pretrained weights matched, for instance."""
+        for stage in self.stages:
             for name in _owned(stage):
                 _mount(self, source, name)
         self.freeze(frozen)
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (or the cached output of the stage before) to logits_BK (or to the next stage's input)."""
-        for stage in self.plan:
-            for step in stage.steps:
-                x = step.call(self, x)
+        for stage in self.stages:
+            for operation in stage.operations:
+                x = operation.call(self, x)
         return x
 
     def freeze(self, stages: int) -> None:
         """Freezes the first `stages` stages and lets the others train."""
         self.frozen = stages
-        for number, stage in enumerate(self.plan):
+        for number, stage in enumerate(self.stages):
             for parameter in self.parameters_of(stage):
                 parameter.requires_grad_(number >= stages)
         self.train(self.training)
 
     def begin_epoch(self, epoch: int) -> None:
-        """In the first `head_epochs` epochs (from 1) the head trains alone (LP-FT), then the chosen stages join."""
-        wanted = len(self.plan) - 1 if epoch <= self.head_epochs else self.frozen_always
-        if wanted != self.frozen:
-            self.freeze(wanted)
+        """In the first `head_epochs` epochs (from 1) the head trains alone, then the chosen stages join: linear
+        probing, then fine-tuning (arXiv 2202.10054).
+        """
+        frozen = len(self.stages) - 1 if epoch <= self.head_epochs else self.frozen_always
+        if frozen != self.frozen:
+            self.freeze(frozen)
 
-    def train(self, mode: bool = True) -> "Staged":
+    def train(self, mode: bool = True) -> "StagedNetwork":
         """As for every module, but what is frozen stays in eval mode."""
         super().train(mode)
-        for stage in self.plan[: self.frozen]:
+        for stage in self.stages[: self.frozen]:
             for part in _parts(self, stage):
                 if isinstance(part, nn.Module):
                     part.eval()
         return self
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """As for every module; what is frozen throughout may be absent, and what other stages hold is passed over:
-        a run that trains on cached activations and one that does not can go on from each other's checkpoints.
+        """As for every module, but stages that are frozen throughout may be absent, and what this network lacks is
+        ignored: a run on cached features and one without the cache can resume from each other's checkpoints.
         """
         own = self.state_dict()
-        fixed = tuple(name for stage in self.plan[: self.frozen_always] for name in _owned(stage))
-        wanted = {
+        fixed = tuple(name for stage in self.stages[: self.frozen_always] for name in _owned(stage))
+        accepted = {
             name: state_dict.get(name, tensor)
             for name, tensor in own.items()
             if name in state_dict or any(name == part or name.startswith(f"{part}.") for part in fixed)
         }
-        return super().load_state_dict(wanted, strict, assign)
+        return super().load_state_dict(accepted, strict, assign)
 
     def parameters_of(self, stage: Stage) -> Iterator[nn.Parameter]:
         """The parameters of one stage."""
@@ -105,17 +107,17 @@ class Staged(nn.Module):
             else:
                 yield part
 
-    def cut(self) -> tuple["Staged", "Staged"]:
+    def cut(self) -> tuple["StagedNetwork", "StagedNetwork"]:
         """The stages that are frozen throughout, and the others; both share this network's parameters."""
-        place = self.frozen_always
+        first = self.frozen_always
         return (
-            Staged(self, self.plan[:place], frozen=place),
-            Staged(self, self.plan[place:], head_epochs=self.head_epochs),
+            StagedNetwork(self, self.stages[:first], frozen=first),
+            StagedNetwork(self, self.stages[first:], head_epochs=self.head_epochs),
         )
 
 
 def _owned(stage: Stage) -> list[str]:
-    return list(dict.fromkeys(name for step in stage.steps for name in step.owns))
+    return list(dict.fromkeys(name for operation in stage.operations for name in operation.owns))
 
 
 def _parts(network: nn.Module, stage: Stage) -> Iterator[nn.Module | nn.Parameter]:

@@ -1,4 +1,4 @@
-"""Transfer learning: a torchvision network with a new head, frozen and rated as the spec says."""
+"""Transfer learning: a torchvision network with a new head, frozen and with learning rates as the spec says."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -12,8 +12,8 @@ from service.resolution.resolve import BACKBONE_SHARE, layer_decay
 from service.specs.model import TorchvisionSpec
 from service.specs.optimizer import OptimizerSpec
 from service.specs.part import FromJob
-from worker.engine.models import pretrained, torchvision_models
-from worker.engine.models.stages import Stage, Staged, Step
+from worker.engine.models import pretrained, torchvision_models, torchvision_stages
+from worker.engine.models.stages import Operation, Stage, StagedNetwork
 
 FIXED_SIZE: tuple[str, ...] = ("vit", "maxvit")
 """Architectures whose layers are made for one image size."""
@@ -21,7 +21,7 @@ SMALL_SHARE = 0.4
 """Pretrained filters see little in images below this share of the size they were trained at."""
 
 
-class TransferNetwork(Staged):
+class TransferNetwork(StagedNetwork):
     """A network from images_BCHW of the dataset's own size to logits_BK."""
 
     def __init__(self, network: nn.Module, stages: Sequence[Stage], spec: TorchvisionSpec) -> None:
@@ -35,7 +35,7 @@ class TransferNetwork(Staged):
         share = BACKBONE_SHARE if self.spec.weights is not None else 1.0
         rate = optimizer.backbone_lr or lr * share
         decay = layer_decay(self.spec) if optimizer.layer_decay is None else optimizer.layer_decay
-        *body, head = self.plan
+        *body, head = self.stages
         groups = [(lr, list(self.parameters_of(head)))]
         for stage in reversed(body):
             parameters = list(self.parameters_of(stage))
@@ -50,7 +50,7 @@ class TransferNetwork(Staged):
 def build_transfer(
     spec: TorchvisionSpec, shape: Sequence[int], classes: int, file: Path | None = None
 ) -> TransferNetwork:
-    """The spec's network for images of `shape` (height, width, channels), with its start weights.
+    """The spec's network for images of `shape` (height, width, channels), with its pretrained weights.
 
     Raises DataError when the images do not fit, WeightsError when the weights do not.
     """
@@ -65,11 +65,11 @@ def build_transfer(
     if shape[2] not in (1, 3):
         torchvision_models.widen_input(network, shape[2])
     torchvision_models.replace_head(network, spec.arch, classes, spec.dropout)
-    body = torchvision_models.stages(network, spec.arch)
+    body = torchvision_stages.stages(network, spec.arch)
     model = TransferNetwork(network, [_input(shape, size), *body], spec)
-    start = pretrained.read(spec, file)
-    if start is not None:
-        model.notes += [pretrained.load(model, start, spec)]
+    weights = pretrained.read(spec, file)
+    if weights is not None:
+        model.notes += [pretrained.load(model, weights, spec)]
         # A job's weights may well come from images of this very size.
         model.notes += [] if isinstance(spec.weights, FromJob) else _small(known, size)
     return model
@@ -84,7 +84,7 @@ def _known(arch: str) -> architectures.Architecture:
 
 
 def input_size(spec: TorchvisionSpec, known: architectures.Architecture, shape: Sequence[int]) -> tuple[int, int]:
-    """Height and width that the layers see: the spec's, else the images' own, enlarged to the least that works."""
+    """Height and width of the images that enter the layers: the spec's, else their own, enlarged where too small."""
     if spec.image_size is not None:
         return spec.image_size, spec.image_size
     if spec.arch.startswith(FIXED_SIZE):
@@ -95,7 +95,7 @@ def input_size(spec: TorchvisionSpec, known: architectures.Architecture, shape: 
 
 
 def input_elements(spec: TorchvisionSpec, shape: Sequence[int]) -> int:
-    """Numbers of one image as the layers see it."""
+    """How many numbers one image has where it enters the layers."""
     height, width = input_size(spec, _known(spec.arch), shape)
     return height * width * max(3, shape[2])
 
@@ -119,10 +119,10 @@ def _small(known: architectures.Architecture, size: tuple[int, int]) -> list[str
 
 
 def _input(shape: Sequence[int], size: tuple[int, int]) -> Stage:
-    """From the dataset's images to the first layer's: resized on the device, grey repeated to three channels."""
-    steps = [] if tuple(shape[:2]) == size else [Step(partial(_resize, size))]
-    steps += [Step(_repeat_grey)] if shape[2] == 1 else []
-    return Stage("input", tuple(steps))
+    """From the dataset's images to the first layer's: resized on the device, gray repeated to three channels."""
+    operations = [] if tuple(shape[:2]) == size else [Operation(partial(_resize, size))]
+    operations += [Operation(_repeat_gray)] if shape[2] == 1 else []
+    return Stage("input", tuple(operations))
 
 
 def _resize(size: tuple[int, int], _: nn.Module, images_BCHW: Tensor) -> Tensor:
@@ -135,5 +135,5 @@ def _resize(size: tuple[int, int], _: nn.Module, images_BCHW: Tensor) -> Tensor:
     return images_BCHW[:, :, top : top + size[0], left : left + size[1]]
 
 
-def _repeat_grey(_: nn.Module, images_BCHW: Tensor) -> Tensor:
+def _repeat_gray(_: nn.Module, images_BCHW: Tensor) -> Tensor:
     return images_BCHW.expand(-1, 3, -1, -1)

@@ -16,7 +16,7 @@ from service.events import Event, Log, Phase
 from service.specs.model import TorchvisionSpec
 from worker.engine.data.batches import Batch, Batches, BatchSource
 from worker.engine.data.feature_store import CachedBatches, PassingBatches, Room, Shelf, View
-from worker.engine.models.stages import Staged
+from worker.engine.models.stages import StagedNetwork
 from worker.engine.runtime import compiling
 from worker.engine.training.optimizers import Ema
 from worker.engine.training.preserve import PassState
@@ -34,7 +34,7 @@ def cache(run: TrainingState, room: Room | None = None) -> Iterator[Event]:
     spec, model, train, val = run.spec.model, run.model, run.splits.train, run.splits.val
     if not isinstance(spec, TorchvisionSpec) or not spec.cache_frozen:
         return
-    if not isinstance(model, Staged) or model.frozen_always == 0:
+    if not isinstance(model, StagedNetwork) or model.frozen_always == 0:
         return
     assert isinstance(train, Batches)
     assert isinstance(val, Batches)
@@ -52,7 +52,7 @@ def cache(run: TrainingState, room: Room | None = None) -> Iterator[Event]:
     if seen and held:
         count = f"{views} views of {train.samples:,}" if views > 1 else f"{train.samples:,}"
         yield Log(
-            f"{len(stages.plan)} frozen stages ran once for {count} training images; the rest trains on the cache"
+            f"{len(stages.stages)} frozen stages ran once for {count} training images; the rest trains on the cache"
         )
         plain = None if train.augmenter else seen[0]
         _train_the_rest(run, rest, filler.activations, plain)
@@ -64,7 +64,7 @@ def cache(run: TrainingState, room: Room | None = None) -> Iterator[Event]:
 class Filler:
     """Sends images through the frozen stages and keeps what comes out."""
 
-    def __init__(self, run: TrainingState, stages: Staged, room: Room) -> None:
+    def __init__(self, run: TrainingState, stages: StagedNetwork, room: Room) -> None:
         self.run, self.stages, self.room = run, stages.eval(), room
         self._said = time.monotonic()
 
@@ -136,7 +136,9 @@ class Filler:
             yield Batch(images.source.plain(rest_B), images.labels_N[rest_B], rest_B)
 
 
-def _train_the_rest(run: TrainingState, rest: Staged, prefix: Callable[[Tensor], Tensor], plain: View | None) -> None:
+def _train_the_rest(
+    run: TrainingState, rest: StagedNetwork, prefix: Callable[[Tensor], Tensor], plain: View | None
+) -> None:
     """Puts the rest of the network in the whole one's place; the optimizer has the same parameters already.
 
     `plain` holds the training images' activations where none is augmented.

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from service.catalog import architectures
-from worker.engine.models import torchvision_models
-from worker.engine.models.stages import Staged
+from worker.engine.models import torchvision_models, torchvision_stages
+from worker.engine.models.stages import StagedNetwork
 
 LAST_STAGES = {
     "alexnet": ["features.6"],
@@ -66,18 +66,18 @@ def test_catalog_names_every_architecture_of_torchvision() -> None:
 def test_skeleton_agrees_with_the_catalog_and_has_its_last_stage(arch: str) -> None:
     known, network = architectures.architecture(arch), torchvision_models.skeleton(arch)
     assert known is not None
-    stages = torchvision_models.stages(network, arch)
-    head = network.get_submodule(torchvision_models.family(arch).head)
+    stages = torchvision_stages.stages(network, arch)
+    head = network.get_submodule(torchvision_stages.family(arch).head)
     total = sum(parameter.numel() for parameter in network.parameters())
     assert total - sum(parameter.numel() for parameter in head.parameters()) == known.backbone_parameters
     assert [stage.name for stage in stages if stage.is_last] == LAST_STAGES[arch]
-    staged = {id(parameter) for stage in stages for parameter in Staged(network, stages).parameters_of(stage)}
+    staged = {id(parameter) for stage in stages for parameter in StagedNetwork(network, stages).parameters_of(stage)}
     assert staged == {id(parameter) for parameter in network.parameters()}
 
 
 @pytest.mark.parametrize("arch", torchvision_models.names())
 def test_every_architecture_has_a_family(arch: str) -> None:
-    assert arch.startswith(torchvision_models.family(arch).prefixes)
+    assert arch.startswith(torchvision_stages.family(arch).prefixes)
 
 
 @pytest.mark.parametrize("arch", COMPOSED)
@@ -87,7 +87,7 @@ def test_stages_compute_what_torchvision_computes(arch: str) -> None:
     if arch in ("googlenet", "inception_v3"):
         network.transform_input = True  # type: ignore[assignment]  # what torchvision does with official weights
     images_BCHW = torch.rand(2, 3, SIZES.get(arch, 64), SIZES.get(arch, 64))
-    staged = Staged(network, torchvision_models.stages(network, arch)).eval()
+    staged = StagedNetwork(network, torchvision_stages.stages(network, arch)).eval()
     with torch.no_grad():
         expected, logits = network(images_BCHW), staged(images_BCHW)
     torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-5 * max(1.0, float(expected.abs().max())))
@@ -98,7 +98,7 @@ def test_squeezenet_features_are_pooled_before_the_new_head() -> None:
     torch.manual_seed(0)
     network = torchvision_models.build("squeezenet1_1")
     torchvision_models.replace_head(network, "squeezenet1_1", 7, 0.3)
-    staged = Staged(network, torchvision_models.stages(network, "squeezenet1_1")).eval()
+    staged = StagedNetwork(network, torchvision_stages.stages(network, "squeezenet1_1")).eval()
     images_BCHW = torch.rand(2, 3, 64, 64)
     features = network.get_submodule("features")(images_BCHW).mean((2, 3))
     torch.testing.assert_close(staged(images_BCHW), network.get_submodule("classifier.1")(features))
@@ -110,7 +110,7 @@ def test_squeezenet_features_are_pooled_before_the_new_head() -> None:
 def test_new_head_is_one_dropout_and_one_linear(arch: str) -> None:
     network, known = torchvision_models.skeleton(arch), architectures.architecture(arch)
     torchvision_models.replace_head(network, arch, 7, 0.3)
-    head = network.get_submodule(torchvision_models.family(arch).head)
+    head = network.get_submodule(torchvision_stages.family(arch).head)
     assert isinstance(head, nn.Sequential)
     dropout, linear = head
     assert isinstance(dropout, nn.Dropout)
@@ -118,7 +118,7 @@ def test_new_head_is_one_dropout_and_one_linear(arch: str) -> None:
     assert known is not None
     assert (dropout.p, linear.in_features, linear.out_features) == (0.3, known.features, 7)
     beside = (
-        list(network.get_submodule(torchvision_models.family(arch).head.rpartition(".")[0]).children())
+        list(network.get_submodule(torchvision_stages.family(arch).head.rpartition(".")[0]).children())
         if "." in arch
         else []
     )

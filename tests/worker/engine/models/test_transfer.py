@@ -13,8 +13,8 @@ from service.reports.result import TrainResult
 from service.specs.model import TorchvisionSpec
 from service.specs.optimizer import OptimizerSpec
 from tests.worker.engine.runs import events_of, only, reports_of, spec_of, train
-from worker.engine.models import torchvision_models
-from worker.engine.models.stages import Staged
+from worker.engine.models import torchvision_models, torchvision_stages
+from worker.engine.models.stages import StagedNetwork
 from worker.engine.models.transfer import TransferNetwork, build_transfer
 from worker.engine.training.optimizers import parameter_groups
 
@@ -40,7 +40,7 @@ def trainable(model: nn.Module) -> set[str]:
     return {name.split(".")[0] for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
-def frozen_state(model: Staged) -> dict[str, torch.Tensor]:
+def frozen_state(model: StagedNetwork) -> dict[str, torch.Tensor]:
     """Weights and BatchNorm statistics that must not move."""
     own = {name for name in model.state_dict() if name.split(".")[0] not in trainable(model)}
     return {name: tensor.clone() for name, tensor in model.state_dict().items() if name in own}
@@ -107,7 +107,7 @@ def test_layer_decay_falls_stage_by_stage_toward_the_image() -> None:
     spec = model_spec(arch="vit_b_32", weights="IMAGENET1K_V1")
     network = torchvision_models.skeleton("vit_b_32")
     torchvision_models.replace_head(network, "vit_b_32", 10, 0.3)
-    model = TransferNetwork(network, torchvision_models.stages(network, "vit_b_32"), spec)
+    model = TransferNetwork(network, torchvision_stages.stages(network, "vit_b_32"), spec)
     rates = [rate for rate, _ in model.lr_groups(1e-4, OptimizerSpec(backbone_lr=1e-5))]
     assert rates == pytest.approx([1e-4, *(1e-5 * 0.75**depth for depth in range(13))])
     even = [rate for rate, _ in model.lr_groups(1e-4, OptimizerSpec(backbone_lr=1e-5, layer_decay=1.0))]
@@ -165,9 +165,9 @@ def test_images_reach_the_layers_in_a_size_that_works(
     arch: str, shape: list[int], image_size: int | None, seen: tuple[int, int]
 ) -> None:
     model = build_transfer(model_spec(arch=arch, weights=None, image_size=image_size), shape, 3).eval()
-    (stage, *_), x = model.plan, torch.rand(1, shape[2], *shape[:2])
-    for step in stage.steps:
-        x = step.call(model, x)
+    (stage, *_), x = model.stages, torch.rand(1, shape[2], *shape[:2])
+    for operation in stage.operations:
+        x = operation.call(model, x)
     assert x.shape == (1, 3, *seen)
     assert model(torch.rand(2, shape[2], *shape[:2])).shape == (2, 3)
 
@@ -177,8 +177,8 @@ def test_resizing_keeps_the_centre_and_the_proportions() -> None:
     images_BCHW = torch.zeros(1, 3, 16, 32)
     images_BCHW[..., 8:24] = 1.0
     x = images_BCHW
-    for step in model.plan[0].steps:
-        x = step.call(model, x)
+    for operation in model.stages[0].operations:
+        x = operation.call(model, x)
     assert torch.equal(x, torch.ones(1, 3, 16, 16))
 
 
