@@ -9,8 +9,8 @@ from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
 from service.api.auth import MAY_READ, MAY_TRAIN
+from service.api.dataset_bodies import DatasetBody, RawFile, ReceivedFile
 from service.api.deps import Cursor, Limit, Services, ServicesDep
-from service.api.http.dataset_bodies import DatasetBody, RawFile, ReceivedFile
 from service.api.idempotency import Created, IdempotencyKey, create_once
 from service.datasets import imports, samples
 from service.datasets.reports import dataset_report
