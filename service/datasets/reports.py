@@ -28,3 +28,8 @@ def dataset_report(session: Session, row: DatasetRow) -> DatasetReport:
         created_at=row.created_at,
         error=Problem.model_validate(job.error) if job and job.error else None,
     )
+
+
+def created_dataset(session: Session, row: DatasetRow) -> tuple[DatasetReport, list[str]]:
+    """The report of a dataset that was just created, and the id of its import job, which can start now."""
+    return dataset_report(session, row), [row.job_id]

@@ -1,19 +1,16 @@
 """Import, list, look at and delete datasets."""
 
-from collections.abc import Callable
 from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Response
-from pydantic import BaseModel
-from sqlalchemy.orm import Session
 
 from service.api.auth import MAY_READ, MAY_TRAIN
 from service.api.dataset_bodies import DatasetBody, RawFile, ReceivedFile
 from service.api.deps import Cursor, Limit, Services, ServicesDep
-from service.api.idempotency import Created, IdempotencyKey, create_once
+from service.api.idempotency import IdempotencyKey, create_once
 from service.datasets import imports, samples
-from service.datasets.reports import dataset_report
+from service.datasets.reports import created_dataset, dataset_report
 from service.datasets.uploads import Uploads
 from service.reports.dataset import DatasetReport, Profile
 from service.reports.page import Page
@@ -60,7 +57,12 @@ def create_dataset(body: DatasetBody, services: ServicesDep, idempotency_key: Id
     """Imports a dataset in the background: a known or an operator's source as JSON, a file as a multipart form."""
     if isinstance(body, ReceivedFile):
         return _import_file(services, body, idempotency_key)
-    return _once(services, idempotency_key, body, lambda session: imports.create(session, body.name, body.source).id)
+    return create_once(
+        services,
+        idempotency_key,
+        body,
+        lambda session: created_dataset(session, imports.create(session, body.name, body.source)),
+    )
 
 
 @router.put("/{dataset}", status_code=202, response_model=DatasetReport, openapi_extra=RAW_BODY, dependencies=MAY_TRAIN)
@@ -118,14 +120,9 @@ def _import_file(services: Services, body: ReceivedFile, key: str | None) -> Res
         imports.check_name(services.store, fields.name)
     with Uploads(services.store).stored(body.path) as stored:
         request = f"{fields.model_dump_json()} {stored.sha256}"
-        return _once(services, key, request, lambda session: imports.create_from_file(session, fields, stored.key).id)
-
-
-def _once(services: Services, key: str | None, request: BaseModel | str, create: Callable[[Session], str]) -> Response:
-    """Answers with the dataset whose id `create` returns."""
-
-    def created(session: Session) -> Created:
-        report = dataset_report(session, datasets.get(session, create(session)))
-        return report, [report.job]
-
-    return create_once(services, key, request, created)
+        return create_once(
+            services,
+            key,
+            request,
+            lambda session: created_dataset(session, imports.create_from_file(session, fields, stored.key)),
+        )
