@@ -81,12 +81,24 @@ class JobRow(Base):
     resume: Mapped[str | None] = mapped_column(String(12))
     error: Mapped[dict[str, Any] | None]
     next_seq: Mapped[int] = mapped_column(Integer, default=1)
+    owner: Mapped[str | None] = mapped_column(String(200))
+    """Name of the key that submitted it; None is the administrator's."""
+    limits: Mapped[dict[str, Any] | None]
+    """What a resume set in place of the spec's `limits`."""
+    running_seconds: Mapped[float] = mapped_column(Float, default=0.0, server_default="0")
+    """Of all attempts that have ended."""
+    held_until: Mapped[datetime | None]
+    """A queued job is not claimed before then: what it needs (a disk, a database) was not to be had."""
+    hold_reason: Mapped[str | None] = mapped_column(String(300))
+    holds: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    """Times in a row that it was held; the wait grows with them."""
 
     __table_args__ = (
         Index("jobs_by_state", "state", "id"),
         Index("jobs_by_kind", "kind", "id"),
         Index("jobs_by_dataset", "dataset_id", "id"),
         Index("jobs_by_parent", "parent_id", "id"),
+        Index("jobs_by_owner", "owner", "id"),
         Index("jobs_waiting", "state", "priority", "id"),
     )
 
@@ -216,6 +228,8 @@ class DatasetRow(Base):
     hash: Mapped[str | None] = mapped_column(String(64))
     profile: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime]
+    owner: Mapped[str | None] = mapped_column(String(200))
+    """Name of the key that imported it; None is the administrator's."""
 
 
 class FindingRow(Base):
@@ -250,6 +264,7 @@ class WorkerRow(Base):
     started_at: Mapped[datetime]
     heartbeat_at: Mapped[datetime]
     draining: Mapped[bool] = mapped_column(Boolean, default=False)
+    version: Mapped[str | None] = mapped_column(String(40))
 
 
 class KeyRow(Base):
@@ -264,12 +279,39 @@ class KeyRow(Base):
     created_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
 
+    __table_args__ = (Index("keys_by_name", "name", unique=True),)
+
+
+class SessionRow(Base):
+    """A browser's session, opened with an API key; only the SHA-256 of its id is stored."""
+
+    __tablename__ = "sessions"
+
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    key_id: Mapped[str] = mapped_column(String(8))
+    """The key that opened it, and whose end is its end; `admin` is the operator's first key."""
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+
+
+class ThrottleRow(Base):
+    """Failures of one subject (an address, a key's id), shared by every API process."""
+
+    __tablename__ = "throttles"
+
+    subject: Mapped[str] = mapped_column(String(100), primary_key=True)
+    failures: Mapped[int] = mapped_column(Integer)
+    until: Mapped[datetime]
+    """Requests before then are refused."""
+
 
 class IdempotencyRow(Base):
     """The first answer to a POST with an `Idempotency-Key`."""
 
     __tablename__ = "idempotency"
 
+    owner: Mapped[str] = mapped_column(String(200), primary_key=True)
+    """Name of the key that asked; empty without keys."""
     key: Mapped[str] = mapped_column(String(300), primary_key=True)
     body_sha256: Mapped[str] = mapped_column(String(64))
     status: Mapped[int] = mapped_column(Integer)
