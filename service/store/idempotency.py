@@ -14,9 +14,9 @@ from service.store.tables import IdempotencyRow
 KEPT = timedelta(days=1)
 
 
-def recall(session: Session, key: str, body: bytes) -> IdempotencyRow | None:
+def recall(session: Session, owner: str, key: str, body: bytes) -> IdempotencyRow | None:
     """The first answer to this key; InvalidRequestError when the body is another one. Call it where you write."""
-    row = session.get(IdempotencyRow, key)
+    row = session.get(IdempotencyRow, (owner, key))
     if row is None:
         return None
     if row.body_sha256 != hashlib.sha256(body).hexdigest():
@@ -25,13 +25,19 @@ def recall(session: Session, key: str, body: bytes) -> IdempotencyRow | None:
 
 
 def remember(
-    session: Session, key: str, body: bytes, status: int, answer: dict[str, Any], headers: dict[str, str]
+    session: Session, owner: str, key: str, body: bytes, status: int, answer: dict[str, Any], headers: dict[str, str]
 ) -> None:
     """Keeps an answer; in the same transaction as what it reports, so that both or neither exist."""
     digest = hashlib.sha256(body).hexdigest()
     session.add(
         IdempotencyRow(
-            key=key, body_sha256=digest, status=status, answer=answer, headers=dict(headers), created_at=now(session)
+            owner=owner,
+            key=key,
+            body_sha256=digest,
+            status=status,
+            answer=answer,
+            headers=dict(headers),
+            created_at=now(session),
         )
     )
     session.flush()

@@ -57,20 +57,20 @@ def test_keys_are_listed_by_age(store: Store) -> None:
 
 def test_first_answer_is_given_again(store: Store) -> None:
     with store.begin() as session:
-        assert idempotency.recall(session, "key", b"body") is None
-        idempotency.remember(session, "key", b"body", 202, {"id": "1"}, {"Location": "/v1/jobs/1"})
+        assert idempotency.recall(session, "alice", "key", b"body") is None
+        idempotency.remember(session, "alice", "key", b"body", 202, {"id": "1"}, {"Location": "/v1/jobs/1"})
     with store.begin() as session:
-        row = idempotency.recall(session, "key", b"body")
+        row = idempotency.recall(session, "alice", "key", b"body")
         assert row is not None
         assert (row.status, row.answer, row.headers) == (202, {"id": "1"}, {"Location": "/v1/jobs/1"})
         with pytest.raises(InvalidRequestError, match="another body"):
-            idempotency.recall(session, "key", b"other body")
+            idempotency.recall(session, "alice", "key", b"other body")
 
 
 def test_answers_are_forgotten_after_a_day(store: Store) -> None:
     with store.begin() as session:
         for key in ("old", "new"):
-            idempotency.remember(session, key, b"", 200, {}, {})
+            idempotency.remember(session, "alice", key, b"", 200, {}, {})
         session.get_one(IdempotencyRow, "old").created_at = now(session) - timedelta(hours=25)
     with store.begin() as session:
         idempotency.forget_old(session)
