@@ -1,4 +1,4 @@
-"""Owners of jobs and datasets, limits that a resume set, holds, sessions of browsers, throttles, versions of workers."""
+"""Owners of jobs and datasets, limits set by a resume, holds, browser sessions, throttles, versions of workers."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -71,7 +71,7 @@ def test_answers_are_forgotten_after_a_day(store: Store) -> None:
     with store.begin() as session:
         for key in ("old", "new"):
             idempotency.remember(session, "alice", key, b"", 200, {}, {})
-        session.get_one(IdempotencyRow, "old").created_at = now(session) - timedelta(hours=25)
+        session.get_one(IdempotencyRow, ("alice", "old")).created_at = now(session) - timedelta(hours=25)
     with store.begin() as session:
         idempotency.forget_old(session)
     with store.read() as session:
