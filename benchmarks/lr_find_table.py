@@ -19,7 +19,7 @@ from benchmarks.diagnosis.data import prepare
 from service.errors import DivergedError
 from service.events import EpochRecord, Reported
 from service.reports.result import LrCurve
-from service.specs import STORED_SPEC
+from service.resolution.defaults import filled
 from service.specs.lr_find import LrFindSpec
 from service.specs.train import TrainSpec
 from worker.engine import models, run
@@ -112,8 +112,7 @@ def ours(case: Case, rule: str) -> LrCurve:
 
 def peers(case: Case) -> Iterator[lr_peers.Peer]:
     """The peers on the same start weights, samples and optimizer."""
-    spec = STORED_SPEC.validate_python({"kind": "lr-find", **case.fields()})
-    assert isinstance(spec, LrFindSpec)
+    spec = filled(LrFindSpec.model_validate({"kind": "lr-find", **case.fields()}))
     setup.start(spec, case.context)
     dataset = setup.open_dataset(case.context)
     model = setup.build_model(spec, dataset, precision.Precision(torch.device("cpu")), case.context)

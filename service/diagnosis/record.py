@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 
 from service.reports.dataset import Profile
 from service.reports.result import CheckupReport
-from service.specs.optimizer import OptimizerSpec
+from service.resolution.defaults import usual_lr
 from service.specs.train import TrainSpec
 from service.states import StopReason
-
-DEFAULT_LR = {"sgd": 1e-2, "adam": 1e-3, "adamw": 1e-3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +89,12 @@ class RunRecord:
         if isinstance(value, int | float):
             return float(value)
         used = self.points("lr/group0").finite()
-        return max(used) if used else default_lr(self.spec.optimizer)
+        return max(used) if used else self.usual_lr
+
+    @property
+    def usual_lr(self) -> float:
+        """The usual learning rate of the run's optimizer on its network."""
+        return usual_lr(self.spec.optimizer, self.spec.model)
 
     @property
     def steps(self) -> int:
@@ -132,11 +135,6 @@ class RunRecord:
         """Standard error of a val accuracy (binomial); 2 points when the split's size is unknown."""
         count = self.samples("val")
         return math.sqrt(max(accuracy * (1 - accuracy), 0.25 / count) / count) if count else 0.02
-
-
-def default_lr(optimizer: OptimizerSpec) -> float:
-    """The usual learning rate of an optimizer."""
-    return DEFAULT_LR[optimizer.name]
 
 
 def median(values: list[float]) -> float | None:

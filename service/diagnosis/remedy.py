@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from service.catalog.hyperparameters import OPTIMIZERS
 from service.diagnosis import thresholds as t
-from service.diagnosis.record import RunRecord, default_lr, median
-from service.resolution.resolve import lowered_lr
+from service.diagnosis.record import RunRecord, median
+from service.resolution.defaults import lowered_lr
 from service.specs.augmentation import Affine, operations
 from service.specs.model import CnnSpec, MlpSpec, TorchvisionSpec
 
@@ -15,18 +16,18 @@ SLIGHT = Affine(op="affine", degrees=5, translate=(0.05, 0.05), shear=0)
 
 def lower_lr(record: RunRecord, divisor: float) -> Patch:
     """The learning rate divided, see `lowered_lr`."""
-    return {"optimizer.lr": lowered_lr(record.spec.optimizer, record.lr, divisor)}
+    return {"optimizer.lr": lowered_lr(record.spec, record.lr, divisor)}
 
 
 def higher_lr(record: RunRecord, factor: float = 10.0) -> Patch:
     """The learning rate times `factor`, at most the usual one (unless it is there already)."""
-    usual = default_lr(record.spec.optimizer)
+    usual = record.usual_lr
     return {"optimizer.lr": _rounded(min(factor * record.lr, max(usual, 10 * record.lr)))}
 
 
 def default_lr_patch(record: RunRecord) -> Patch:
     """The usual learning rate, for one that is more than ten times higher."""
-    usual = default_lr(record.spec.optimizer)
+    usual = record.usual_lr
     return {"optimizer.lr": usual} if record.lr > 10 * usual else {}
 
 
@@ -103,7 +104,7 @@ def unrestrained(record: RunRecord) -> Patch:
     if dropout(record) > t.USUAL_DROPOUT:
         patch["model.dropout"] = 0.2
     if (spec.optimizer.weight_decay or 0.0) > t.LARGEST_WEIGHT_DECAY:
-        patch["optimizer.weight_decay"] = t.USUAL_WEIGHT_DECAY[spec.optimizer.name]
+        patch["optimizer.weight_decay"] = OPTIMIZERS[spec.optimizer.name].weight_decay
     if operations(spec.augment) not in ((), (SLIGHT,), operations("light")):
         patch["augment"] = "none"
     if isinstance(spec.model, TorchvisionSpec) and spec.model.mode != "full":

@@ -100,7 +100,6 @@ LR_GONE_TARGET: Final = 0.9
 USUAL_DROPOUT: Final = 0.5
 LARGEST_WEIGHT_DECAY: Final = 0.2
 SMALL_WIDTH: Final = 32
-USUAL_WEIGHT_DECAY: Final = {"sgd": 1e-4, "adam": 1e-4, "adamw": 1e-2}
 
 # What remedies aim at
 LEAST_DROPOUT: Final = 0.2

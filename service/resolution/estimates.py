@@ -6,6 +6,7 @@ from itertools import pairwise
 from math import ceil, prod
 
 from service.catalog import architectures
+from service.catalog.hyperparameters import BATCH_SIZE, OPTIMIZERS
 from service.reports.dataset import DatasetMeta
 from service.reports.resolution import Estimates
 from service.reports.result import Parameters
@@ -27,7 +28,6 @@ CPU_STEP_SECONDS = 8e-4
 GPU_STEP_SECONDS = 1.5e-3
 # Python, torch and the buffers of its allocator.
 PROCESS_BYTES = 400 * 2**20
-OPTIMIZER_COPIES: dict[str, int] = {"sgd": 1, "adam": 2, "adamw": 2}
 # Of a network's parameters, roughly what its last stage holds.
 LAST_STAGE_SHARE = 0.6
 
@@ -45,7 +45,7 @@ def estimate(spec: AnyJobSpec, part: TrainingPart, data: DatasetMeta) -> Estimat
     sizes = parameters(part.model, data.shape, len(data.classes))
     cost = sample_cost(part.model, data.shape, len(data.classes))
     batch, steps = _batch(part), _steps(spec, part, data.counts.get("train", 0))
-    states = (2 + OPTIMIZER_COPIES[part.optimizer.name]) * sizes.trainable + sizes.total
+    states = (2 + OPTIMIZERS[part.optimizer.name].states) * sizes.trainable + sizes.total
     sample_bytes = prod(data.shape) * (1 if data.modality == "image" else FLOAT_BYTES)
     resident = sum(data.counts.values()) * sample_bytes
     memory = PROCESS_BYTES + FLOAT_BYTES * (states + 2 * batch * cost.activations) + resident
@@ -148,7 +148,7 @@ def _batch(part: TrainingPart) -> int:
     size = getattr(part, "batch_size", None)
     if isinstance(part, BatchSizeSpec):
         return max(part.candidates)
-    return size if isinstance(size, int) else 64
+    return size if isinstance(size, int) else BATCH_SIZE
 
 
 def _steps(spec: AnyJobSpec, part: TrainingPart, samples: int) -> int:

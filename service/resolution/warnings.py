@@ -1,19 +1,18 @@
-"""Advice on a spec that is valid but unusual: the chapter's ranges and common errors, as warnings."""
+"""Advice on a spec that is valid but unusual: values outside of their usual ranges, and common errors."""
 
 from collections.abc import Callable, Iterable, Iterator
 
-from service.catalog import transfer_modes
+from service.catalog import pretraining
+from service.catalog.hyperparameters import BATCH_SIZE, DROPOUT_RANGE, OPTIMIZERS
 from service.reports.dataset import DatasetMeta
 from service.reports.finding import Finding
 from service.reports.resolution import Advice
+from service.resolution.defaults import usual_lr_range
 from service.specs.augmentation import operations
 from service.specs.model import CnnSpec, MlpSpec, TorchvisionSpec
 from service.specs.train import TrainFields
 from service.specs.training import AugmentedPart, TrainingPart
 
-# The chapter's usual ranges of weight decay.
-USUAL_DECAY: dict[str, tuple[float, float]] = {"sgd": (1e-4, 5e-4), "adam": (1e-4, 1e-3), "adamw": (1e-2, 1e-1)}
-USUAL_LR: dict[str, tuple[float, float]] = {"sgd": (1e-4, 0.5), "adam": (1e-6, 2e-2), "adamw": (1e-6, 2e-2)}
 SATURATING: tuple[str, ...] = ("sigmoid", "tanh")
 
 
@@ -41,19 +40,19 @@ def advise_on_data(findings: Iterable[Finding], prefix: str = "") -> list[Advice
 
 
 def _learning_rate(part: TrainingPart, _: DatasetMeta | None) -> Iterator[Advice]:
-    low, high = USUAL_LR[part.optimizer.name]
+    low, high = usual_lr_range(part.optimizer, part.model)
     lr = part.optimizer.lr
     if isinstance(lr, float) and not low <= lr <= high:
         word = "high: the loss may jump or become NaN" if lr > high else "low: the loss may hardly move"
         yield Advice(
             code="lr-unusual",
             pointer="/optimizer/lr",
-            detail=f"{lr:g} is {word}. Usual for {part.optimizer.name}: {low:g} to {high:g}; an lr-find job tells",
+            detail=f"{lr:g} is {word}. Usual for {part.optimizer.name} here: {low:g} to {high:g}; an lr-find job tells",
         )
 
 
 def _weight_decay(part: TrainingPart, _: DatasetMeta | None) -> Iterator[Advice]:
-    low, high = USUAL_DECAY[part.optimizer.name]
+    low, high = OPTIMIZERS[part.optimizer.name].weight_decay_range
     decay = part.optimizer.weight_decay
     if decay and not low <= decay <= high:
         yield Advice(
@@ -101,12 +100,13 @@ def _reproducibility(part: TrainingPart, _: DatasetMeta | None) -> Iterator[Advi
 
 
 def _dropout(part: TrainingPart, _: DatasetMeta | None) -> Iterator[Advice]:
+    low, high = DROPOUT_RANGE
     rates = part.model.dropout if isinstance(part.model.dropout, list) else [part.model.dropout]
     if max(rates, default=0) > 0.6:
         yield Advice(
             code="dropout-high",
             pointer="/model/dropout",
-            detail=f"{max(rates):g} of the units dropped; 0.2 to 0.5 is usual",
+            detail=f"{max(rates):g} of the units dropped; {low:g} to {high:g} is usual",
         )
 
 
@@ -136,7 +136,8 @@ def _batch(part: TrainingPart, data: DatasetMeta | None) -> Iterator[Advice]:
         yield Advice(
             code="batch-large",
             pointer="/batch_size",
-            detail=f"{size} of {samples} training samples a step leave few steps an epoch; 32 or 64 is a good start",
+            detail=f"{size} of {samples} training samples a step leave few steps an epoch; {BATCH_SIZE // 2} or "
+            f"{BATCH_SIZE} is a good start",
         )
     if size < 4 and getattr(part.model, "batch_norm", True):
         yield Advice(
@@ -183,8 +184,8 @@ def _transfer(part: TrainingPart, data: DatasetMeta | None) -> Iterator[Advice]:
     if data is None or not isinstance(part.model, TorchvisionSpec) or part.model.weights is None:
         return
     samples = data.counts.get("train", 0)
-    advice = transfer_modes.recommended_mode(samples)
-    order = [each.mode for each in transfer_modes.MODE_ADVICE]
+    advice = pretraining.recommended_mode(samples)
+    order = [each.mode for each in pretraining.MODE_ADVICE]
     if order.index(part.model.mode) > order.index(advice.mode):
         yield Advice(
             code="transfer-mode",

@@ -4,6 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from service.catalog.hyperparameters import BATCH_SIZE
 from service.specs.train import BatchSize
 from service.specs.training import AugmentedPart
 
@@ -12,7 +13,7 @@ class LrFindSpec(AugmentedPart):
     """Raises the learning rate exponentially and reads the best one off the loss curve; the model is left as it was."""
 
     kind: Literal["lr-find"]
-    batch_size: BatchSize = 64
+    batch_size: BatchSize = BATCH_SIZE
     lr_min: float = Field(default=1e-7, gt=0)
     lr_max: float = Field(default=1.0, gt=0, le=100)
     num_steps: int = Field(default=100, ge=20, le=10_000)

@@ -4,19 +4,27 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from service.catalog.hyperparameters import OPTIMIZERS, TRANSFORMER_SHARE, OptimizerName
 from service.specs.part import FromJob, Part
 
 LearningRate = Annotated[float, Field(gt=0, le=100)]
+_USUAL = OPTIMIZERS.items()
+LR_WORDS = (
+    f"Null: {', '.join(f'{usual.lr:g} for {name}' for name, usual in _USUAL)}; {TRANSFORMER_SHARE:g} of that for "
+    "transformers. See `backbone_lr` too."
+)
+WEIGHT_DECAY_WORDS = (
+    f"Null: {', '.join(f'{usual.weight_decay:g} for {name}' for name, usual in _USUAL)}. "
+    f"Usual: {', '.join('{} {:g}..{:g}'.format(name, *usual.weight_decay_range) for name, usual in _USUAL)}."
+)
 
 
 class OptimizerSpec(Part):
     """Optimizer; what is null takes the usual value for the optimizer's name."""
 
-    name: Literal["sgd", "adam", "adamw"] = "adamw"
-    lr: LearningRate | FromJob | None = None
-    """Null: 1e-2 for sgd, 1e-3 for adam and adamw; a tenth of that for transformers. See `backbone_lr` too."""
-    weight_decay: float | None = Field(default=None, ge=0, le=10)
-    """Null: 1e-4 for sgd and adam, 1e-2 for adamw. Usual: adam 1e-4..1e-3, adamw 1e-2..1e-1, sgd 1e-4..5e-4."""
+    name: OptimizerName = "adamw"
+    lr: LearningRate | FromJob | None = Field(default=None, description=LR_WORDS)
+    weight_decay: float | None = Field(default=None, ge=0, le=10, description=WEIGHT_DECAY_WORDS)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     """Of sgd; adam and adamw use it as their first beta."""
     nesterov: bool = False

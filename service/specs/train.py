@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from service.catalog.hyperparameters import BATCH_SIZE
 from service.specs.optimizer import CosineSchedule, EmaSpec, ScheduleSpec
 from service.specs.part import FromJob, Part
 from service.specs.training import AugmentedPart
@@ -40,7 +41,7 @@ class TrainFields(AugmentedPart):
     """Everything a training needs but its kind."""
 
     epochs: int = Field(default=20, ge=1, le=100_000)
-    batch_size: BatchSize | FromJob | Literal["auto"] = 64
+    batch_size: BatchSize | FromJob | Literal["auto"] = BATCH_SIZE
     """Images per optimizer step; `auto` finds the largest sensible one first (32 or 64 is a good start)."""
     accumulate: int = Field(default=1, ge=1, le=1024)
     """Micro-batches whose gradients are added up for one optimizer step of `batch_size * accumulate` images."""

@@ -9,6 +9,7 @@ from typing import assert_never
 
 from service.errors import DataError
 from service.events import Event
+from service.resolution.defaults import filled
 from service.specs import AnyEngineSpec
 from service.specs.batch_size import BatchSizeSpec
 from service.specs.lr_find import LrFindSpec
@@ -22,9 +23,13 @@ TOO_FEW_SAMPLES = "Expected more than 1 value per channel"
 
 
 def run(spec: AnyEngineSpec, context: RunContext) -> Iterator[Event]:
-    """Runs one job and yields what happens; the last event is `Stopped` unless a RunError is raised."""
+    """Runs one job and yields what happens; the last event is `Stopped` unless a RunError is raised.
+
+    What the spec leaves open is filled as at submission, from the values that stand there now (a learning rate may have
+    come from another job).
+    """
     try:
-        yield from _run(spec, context)
+        yield from _run(filled(spec), context)
     except ValueError as error:
         if TOO_FEW_SAMPLES not in str(error):
             raise

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from fastapi import APIRouter
 
 from service.api.auth import MAY_READ
-from service.catalog import architectures, datasets, transfer_modes
+from service.catalog import architectures, datasets, pretraining
 from service.reports.operations import (
     ArchitectureReport,
     ArchitecturesReport,
@@ -36,9 +36,7 @@ def list_architectures() -> ArchitecturesReport:
         )
         for each in architectures.ARCHITECTURES
     ]
-    return ArchitecturesReport(
-        data=data, modes=[ModeAdviceReport(**asdict(each)) for each in transfer_modes.MODE_ADVICE]
-    )
+    return ArchitecturesReport(data=data, modes=[ModeAdviceReport(**asdict(each)) for each in pretraining.MODE_ADVICE])
 
 
 @router.get("/known-datasets")

@@ -5,10 +5,9 @@ from service.diagnosis.record import RunRecord
 from service.diagnosis.rule import Rule
 from service.reports.dataset import DatasetMeta
 from service.reports.finding import Finding, Remedy
+from service.resolution.defaults import normalisation
 from service.specs.model import TorchvisionSpec
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 CONSTANT = 1e-6
 
 
@@ -52,24 +51,11 @@ def received(meta: DatasetMeta, normalize: str) -> tuple[list[float], list[float
 
     A feature that never varies says nothing about scale and counts as 0 and 1.
     """
-    mean, std = list(meta.mean), list(meta.std)
-    if normalize == "dataset":
-        return [0.0] * len(mean), [1.0] * len(mean)
-    if normalize == "imagenet":
-        shift, scale = _imagenet(len(mean))
-        mean = [(m - a) / b for m, a, b in zip(mean, shift, scale, strict=True)]
-        std = [s / b for s, b in zip(std, scale, strict=True)]
-    varies = [s > CONSTANT for s in meta.std]
-    return (
-        [m if v else 0.0 for m, v in zip(mean, varies, strict=True)],
-        [s if v else 1.0 for s, v in zip(std, varies, strict=True)],
-    )
-
-
-def _imagenet(channels: int) -> tuple[list[float], list[float]]:
-    if channels == 3:
-        return list(IMAGENET_MEAN), list(IMAGENET_STD)
-    return [sum(IMAGENET_MEAN) / 3] * channels, [sum(IMAGENET_STD) / 3] * channels
+    pairs = [
+        ((mean - shift) / scale, std / scale) if std > CONSTANT else (0.0, 1.0)
+        for mean, std, shift, scale in zip(meta.mean, meta.std, *normalisation(meta, normalize), strict=True)
+    ]
+    return [mean for mean, _ in pairs], [std for _, std in pairs]
 
 
 def _is_off(mean: float, std: float) -> bool:

@@ -1,7 +1,7 @@
 """D12: both losses stand still and high: the model cannot, or may not, fit the data."""
 
 from service.diagnosis import thresholds as t
-from service.diagnosis.record import RunRecord, default_lr
+from service.diagnosis.record import RunRecord
 from service.diagnosis.remedy import Patch, capacity, default_lr_patch, higher_lr, lr_is_gone, unrestrained
 from service.diagnosis.rule import Rule
 from service.diagnosis.statistics import over_chance, slope
@@ -67,7 +67,7 @@ def _cause(record: RunRecord, patch: Patch) -> str:
         return "The schedule took the learning rate to practically 0 in most epochs, and nothing is learned at 0."
     if patch and patch == default_lr_patch(record):
         return (
-            f"The learning rate, {record.lr:.3g}, is far above the usual {default_lr(record.spec.optimizer):.3g} of "
+            f"The learning rate, {record.lr:.3g}, is far above the usual {record.usual_lr:.3g} of "
             f"{record.spec.optimizer.name}: its steps are so large that they leap over what they look for."
         )
     return (
@@ -95,7 +95,7 @@ def _patch(record: RunRecord) -> Patch:
     """Takes away what holds the model back, or steps that are far too large; when nothing does, gives it capacity, or a
     higher rate and more time.
     """
-    more = capacity(record) if record.lr >= default_lr(record.spec.optimizer) else {}
+    more = capacity(record) if record.lr >= record.usual_lr else {}
     return (
         unrestrained(record)
         or default_lr_patch(record)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from service.catalog import transfer_modes
+from service.catalog import pretraining
 from service.errors import SpecError
 from service.reports.dataset import DatasetMeta
 from service.resolution.estimates import parameters
@@ -161,5 +161,5 @@ def test_estimates_need_the_dataset() -> None:
 
 
 def test_recommended_mode_follows_the_data() -> None:
-    modes = [transfer_modes.recommended_mode(n).mode for n in (50, 999, 1000, 9999, 10_000, 10**6)]
+    modes = [pretraining.recommended_mode(n).mode for n in (50, 999, 1000, 9999, 10_000, 10**6)]
     assert modes == ["feature_extraction", "feature_extraction", "partial", "partial", "full", "full"]

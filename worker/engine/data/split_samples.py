@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from service.reports.dataset import DatasetMeta
+from service.resolution.defaults import normalisation
 from worker.engine.data.packed import PackedDataset
 from worker.engine.runtime.memory import free_memory
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 RESIDENT_SHARE = 0.5
 """Share of the device's free memory that all resident splits may take together."""
 FLOAT_CACHE_BYTES = 512 * 2**20
@@ -33,15 +33,8 @@ class Normalisation:
 
     @classmethod
     def of(cls, meta: DatasetMeta, normalize: str) -> "Normalisation":
-        """The spec's choice for this dataset; a constant channel is only centred."""
-        channels = meta.shape[-1]
-        if normalize == "none":
-            return cls((0.0,) * channels, (1.0,) * channels)
-        if normalize == "imagenet" and channels == 3:
-            return cls(IMAGENET_MEAN, IMAGENET_STD)
-        if normalize == "imagenet" and meta.modality == "image":
-            return cls((sum(IMAGENET_MEAN) / 3,) * channels, (sum(IMAGENET_STD) / 3,) * channels)
-        return cls(tuple(meta.mean), tuple(std if std > 1e-8 else 1.0 for std in meta.std))
+        """The spec's choice for this dataset."""
+        return cls(*normalisation(meta, normalize))
 
 
 class Source:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Generator, Iterator
 
+from service.catalog.hyperparameters import BATCH_SIZE, BATCH_SIZES
 from service.events import Event, Log, Phase, Progress, Reported, Stopped
 from service.reports.result import BatchSizeReport, BatchSizeRow
 from service.specs.batch_size import BatchSizeSpec
@@ -15,10 +16,6 @@ from worker.engine.kinds.batch_search import Finder, usable
 from worker.engine.training import checkpoints
 from worker.engine.training.optimizers import base_lr
 from worker.engine.training.setup import open_dataset
-
-AUTO_CANDIDATES = (256, 128, 64, 32)
-AUTO_BASE = 64
-"""The batch size that a spec's learning rate is taken to belong to when its own is `auto`."""
 
 
 def run_batch_size(spec: BatchSizeSpec, context: RunContext) -> Iterator[Event]:
@@ -46,13 +43,13 @@ def choose_batch_size(spec: TrainSpec, context: RunContext) -> Generator[Event, 
         return spec.model_copy(update={"batch_size": int(checkpoints.load(context.resume_from)["batch_size"])})
     yield Phase("searching")
     finder = Finder(spec, context, None, _samples(context))
-    yield from finder.downward(usable(AUTO_CANDIDATES, finder.samples, sensible=True), all_of_them=False)
+    yield from finder.downward(usable(BATCH_SIZES, finder.samples, sensible=True), all_of_them=False)
     if finder.stopped:
         return spec
     size, lr = finder.largest, base_lr(spec.optimizer)
-    scaled, rule = scaled_lr(spec.optimizer, AUTO_BASE, size)
-    advice = "" if size == AUTO_BASE else f"; a lr of {lr:.3g} that suited {AUTO_BASE} scales to {scaled:.3g} ({rule})"
-    yield Log(f"batch_size auto: {size}{advice}")
+    scaled, rule = scaled_lr(spec.optimizer, BATCH_SIZE, size)
+    suited = f"a lr of {lr:.3g} that suited {BATCH_SIZE} scales to {scaled:.3g} ({rule})"
+    yield Log(f"batch_size auto: {size}" + (f"; {suited}" if size != BATCH_SIZE else ""))
     return spec.model_copy(update={"batch_size": size})
 
 

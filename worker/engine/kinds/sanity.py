@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from service.events import Event, Log, Phase, Progress, Reported, StepRecord, Stopped
+from service.resolution.defaults import usual_lr
 from service.specs.optimizer import OptimizerSpec
 from service.specs.sanity import SanitySpec
 from service.states import StopReason
@@ -25,7 +26,7 @@ from worker.engine.training import preserve
 from worker.engine.training.checkup import check_up
 from worker.engine.training.evaluate import evaluation_mode
 from worker.engine.training.optimizer_step import OptimizerStep
-from worker.engine.training.optimizers import DEFAULT_LR, base_lr, build_optimizer
+from worker.engine.training.optimizers import base_lr, build_optimizer
 from worker.engine.training.setup import build_model, open_dataset, plain_batches, start
 
 EVAL_EVERY = 5
@@ -50,7 +51,7 @@ def run_sanity(spec: SanitySpec, context: RunContext) -> Iterator[Event]:
     yield Reported("checkup", checkup)
     yield Phase("training")
     attempts: list[Attempt] = []
-    for lr in rates(spec.optimizer):
+    for lr in rates(spec):
         seeding.seed_everything(spec.seed, deterministic=spec.deterministic)
         if attempts:
             yield Log(f"trying again with lr {lr:.2e}")
@@ -65,9 +66,9 @@ def run_sanity(spec: SanitySpec, context: RunContext) -> Iterator[Event]:
     yield Stopped(stopped or StopReason.COMPLETED)
 
 
-def rates(optimizer: OptimizerSpec) -> list[float]:
+def rates(spec: SanitySpec) -> list[float]:
     """The learning rates to try: the spec's first."""
-    lr, usual = base_lr(optimizer), DEFAULT_LR[optimizer.name]
+    lr, usual = base_lr(spec.optimizer), usual_lr(spec.optimizer, spec.model)
     is_far = not 1 / FAR < lr / usual < FAR
     return [lr, *(lr * factor for factor in RETRY_FACTORS), *([usual] if is_far else [])]
 

@@ -12,6 +12,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from service.catalog.pretraining import IMAGENET_MEAN, IMAGENET_STD
 from worker.engine.models.stages import Operation, Stage, modules
 
 
@@ -60,7 +61,7 @@ def _from_imagenet_scale(_: nn.Module, x: Tensor) -> Tensor:
     """From ImageNet's mean and deviation to -1..1, the scale of torchvision's GoogLeNet and Inception weights."""
     if x.shape[1] != 3:
         return x
-    std, mean = x.new_tensor([0.229, 0.224, 0.225]), x.new_tensor([0.485, 0.456, 0.406])
+    std, mean = x.new_tensor(IMAGENET_STD), x.new_tensor(IMAGENET_MEAN)
     return x * (std / 0.5).view(3, 1, 1) + ((mean - 0.5) / 0.5).view(3, 1, 1)
 
 

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from service.catalog import architectures
 from service.errors import DataError
-from service.resolution.resolve import BACKBONE_SHARE, layer_decay
 from service.specs.model import TorchvisionSpec
 from service.specs.optimizer import OptimizerSpec
 from service.specs.part import FromJob
@@ -32,9 +31,7 @@ class TransferNetwork(StagedNetwork):
         """Learning rate and parameters of each group, the head first. The head's rate is `lr`, the last stage's
         `backbone_lr`; each stage before has `layer_decay` times the rate of the one after it.
         """
-        share = BACKBONE_SHARE if self.spec.weights is not None else 1.0
-        rate = optimizer.backbone_lr or lr * share
-        decay = layer_decay(self.spec) if optimizer.layer_decay is None else optimizer.layer_decay
+        rate, decay = optimizer.backbone_lr or lr, optimizer.layer_decay or 1.0
         *body, head = self.stages
         groups = [(lr, list(self.parameters_of(head)))]
         for stage in reversed(body):

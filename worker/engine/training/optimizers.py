@@ -6,6 +6,7 @@ from typing import Any, assert_never
 import torch
 from torch import nn
 
+from service.resolution.defaults import better
 from service.specs.optimizer import (
     ConstantSchedule,
     CosineSchedule,
@@ -16,18 +17,14 @@ from service.specs.optimizer import (
     ScheduleSpec,
     StepSchedule,
 )
-from service.specs.part import FromJob
 from service.specs.train import EarlyStoppingSpec
-
-DEFAULT_LR = {"sgd": 1e-2, "adam": 1e-3, "adamw": 1e-3}
-DEFAULT_WEIGHT_DECAY = {"sgd": 1e-4, "adam": 1e-4, "adamw": 1e-2}
 
 
 def base_lr(spec: OptimizerSpec) -> float:
-    """The spec's learning rate, or the usual one for the optimizer's name."""
-    if isinstance(spec.lr, FromJob):
-        raise TypeError("optimizer.lr still refers to another job; it is bound before a run starts")
-    return DEFAULT_LR[spec.name] if spec.lr is None else spec.lr
+    """The learning rate as a number: `from_job` is bound by the worker, null filled by the engine, before this."""
+    if isinstance(spec.lr, float):
+        return spec.lr
+    raise TypeError(f"optimizer.lr {spec.lr!r} is not bound to a number")
 
 
 def parameter_groups(model: nn.Module, spec: OptimizerSpec) -> list[dict[str, Any]]:
@@ -37,7 +34,7 @@ def parameter_groups(model: nn.Module, spec: OptimizerSpec) -> list[dict[str, An
     group. 1-D parameters (biases, norms) get no weight decay.
     """
     lr = base_lr(spec)
-    decay = DEFAULT_WEIGHT_DECAY[spec.name] if spec.weight_decay is None else spec.weight_decay
+    decay = spec.weight_decay or 0.0
     named = getattr(model, "lr_groups", None)
     rated: list[tuple[float, list[nn.Parameter]]] = (
         [(rate, list(parameters)) for rate, parameters in named(lr, spec)]
@@ -146,8 +143,7 @@ class EarlyStopping:
     def __init__(self, spec: EarlyStoppingSpec | None) -> None:
         self.spec = spec
         self.metric = spec.metric if spec else "val/loss"
-        mode = (spec.mode if spec else None) or ("max" if self.metric.endswith("accuracy") else "min")
-        self.sign = 1.0 if mode == "min" else -1.0
+        self.sign = -1.0 if spec and better(spec) == "max" else 1.0
         self.best, self.bad_epochs, self.best_seen = math.inf, 0, math.inf
 
     def epoch_ended(self, value: float) -> bool:

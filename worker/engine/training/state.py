@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from service.events import Progress
 from service.reports.dataset import DatasetMeta
 from service.reports.result import Parameters
-from service.resolution.resolve import lowered_lr
+from service.resolution.defaults import lowered_lr
 from service.specs.train import TrainSpec
 from service.states import StopReason
 from worker.engine.context import RunContext
@@ -141,7 +141,7 @@ class TrainingState:
     @property
     def calmer_lr(self) -> float:
         """The spec's learning rate for another try after this one diverged."""
-        return lowered_lr(self.spec.optimizer, base_lr(self.spec.optimizer), 10)
+        return lowered_lr(self.spec, base_lr(self.spec.optimizer), 10)
 
     def progress(self) -> Progress:
         """How far the run is."""

@@ -11,8 +11,8 @@ from typing import assert_never
 
 from optuna.trial import Trial
 
+from service.resolution.defaults import filled
 from service.resolution.patches import get_path
-from service.resolution.resolve import fill_training
 from service.specs.train import TrainFields
 from service.specs.tune import (
     CategoricalDimension,
@@ -66,7 +66,7 @@ def first_parameters(spec: SearchFields) -> list[dict[str, Scalar]]:
     """
     if spec.sampler == "grid":
         return _grid_points(spec)
-    base = dict(_base(fill_training(spec.train), spec.search_space))
+    base = dict(_base(filled(spec.train), spec.search_space))
     trials = [base]
     if isinstance(spec.lr_find, float) and "optimizer.lr" in spec.search_space:
         dimension = spec.search_space["optimizer.lr"]

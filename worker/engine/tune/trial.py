@@ -9,8 +9,8 @@ from optuna.trial import Trial, TrialState
 
 from service.errors import DataError, DivergedError, RunError, SpecError, WeightsError
 from service.events import EpochRecord, Event, Log, Phase, StepRecord
+from service.resolution.defaults import filled
 from service.resolution.patches import patched_spec
-from service.resolution.resolve import fill_training
 from service.resolution.validation import Limits, refuse
 from service.specs.train import CheckpointSpec, TrainFields, TrainSpec
 from service.specs.tune import SearchFields
@@ -54,14 +54,14 @@ def trial_spec(spec: SearchFields, values: Mapping[str, object], seed: int | Non
     """The `train` spec of a trial. It records only what decides over the trial: no diagnosis, no probes, no resume
     state. Raises SpecError when the values do not go together.
     """
-    filled = fill_training(train_spec(patched_spec(spec.train, values)))
+    complete = filled(train_spec(patched_spec(spec.train, values)))
     changes = {
         "diagnose": False,
         "gradients": None,
         "checkpoint": CheckpointSpec(every_seconds=NO_CHECKPOINT_SECONDS),
-        "seed": filled.seed if seed is None else seed,
+        "seed": complete.seed if seed is None else seed,
     }
-    return filled.model_copy(update=changes)
+    return complete.model_copy(update=changes)
 
 
 def run_trial(

@@ -26,7 +26,6 @@ from tests.worker.engine.conftest import pack
 from tests.worker.engine.runs import StopAt, ended_by, last_state, only, reports_of
 from worker.engine import run
 from worker.engine.context import RunContext
-from worker.engine.kinds import batch_size
 from worker.engine.kinds.batch_probe import CONTEXT, Measurement, measure
 from worker.engine.kinds.batch_search import Finder, is_sensible, rounded, usable
 from worker.engine.kinds.batch_size import scaled_lr, training_spec
@@ -231,7 +230,3 @@ class TestAuto:
         events = runs.train(digits, tmp_path, runs.spec_of(batch_size="auto"), stop=StopAt(1, StopReason.CANCELLED))
         assert events[-1] == Stopped(StopReason.CANCELLED)
         assert runs.steps_of(events) == {}
-
-
-def test_auto_candidates_are_the_usual_ones() -> None:
-    assert batch_size.AUTO_CANDIDATES == (256, 128, 64, 32)

@@ -14,6 +14,7 @@ from torch import nn
 
 from service.events import EpochRecord, Event, StepRecord
 from service.reports.result import LrCurve
+from service.resolution.defaults import filled
 from service.specs.lr_find import LrFindSpec
 from service.states import StopReason
 from tests.worker.engine import runs
@@ -54,7 +55,7 @@ class Bench:
 
     @classmethod
     def of(cls, data: Path, **fields: Any) -> "Bench":
-        spec = spec_of(**fields)
+        spec = filled(spec_of(**fields))
         context = RunContext(scratch=data, dataset=data)
         setup.start(spec, context)
         dataset = setup.open_dataset(context)

@@ -78,8 +78,8 @@ def test_the_learning_rate_is_blamed_first(lr: float, word: str, better: float, 
 
 
 def test_a_far_off_rate_is_also_tried_with_the_usual_one() -> None:
-    assert rates(spec_of(optimizer={"name": "sgd", "lr": 0.05}).optimizer) == pytest.approx([0.05, 0.005, 0.5])
-    assert rates(spec_of(optimizer={"name": "sgd", "lr": 50}).optimizer) == pytest.approx([50, 5, 500, 0.01])
+    assert rates(spec_of(optimizer={"name": "sgd", "lr": 0.05})) == pytest.approx([0.05, 0.005, 0.5])
+    assert rates(spec_of(optimizer={"name": "sgd", "lr": 50})) == pytest.approx([50, 5, 500, 0.01])
 
 
 def test_contradicting_labels_are_named(tmp_path: Path) -> None:

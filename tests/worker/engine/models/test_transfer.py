@@ -10,6 +10,7 @@ from torch import nn
 from service.errors import DataError
 from service.events import EpochRecord, FileSaved
 from service.reports.result import TrainResult
+from service.resolution.defaults import filled_optimizer
 from service.specs.model import TorchvisionSpec
 from service.specs.optimizer import OptimizerSpec
 from tests.worker.engine.runs import events_of, only, reports_of, spec_of, train
@@ -96,11 +97,16 @@ def test_backbone_and_head_have_their_own_rates(weights: Path) -> None:
     assert groups[1]["weight_decay"] == groups[3]["weight_decay"] == 0.0
 
 
+def rated(model: TransferNetwork, **fields: float) -> OptimizerSpec:
+    """The optimizer as a run has it, with what is usual for the network."""
+    return filled_optimizer(OptimizerSpec.model_validate(fields), model.spec)
+
+
 def test_backbone_gets_a_tenth_unless_it_is_random(weights: Path) -> None:
     pretrained = build_transfer(model_spec(), [8, 8, 1], 10, weights)
     anew = build_transfer(model_spec(weights=None), [8, 8, 1], 10)
-    assert [rate for rate, _ in pretrained.lr_groups(1e-3, OptimizerSpec())] == pytest.approx([1e-3, 1e-4])
-    assert [rate for rate, _ in anew.lr_groups(1e-3, OptimizerSpec())] == [1e-3, 1e-3]
+    assert [rate for rate, _ in pretrained.lr_groups(1e-3, rated(pretrained))] == pytest.approx([1e-3, 1e-4])
+    assert [rate for rate, _ in anew.lr_groups(1e-3, rated(anew))] == [1e-3, 1e-3]
 
 
 def test_layer_decay_falls_stage_by_stage_toward_the_image() -> None:
@@ -108,11 +114,11 @@ def test_layer_decay_falls_stage_by_stage_toward_the_image() -> None:
     network = torchvision_models.skeleton("vit_b_32")
     torchvision_models.replace_head(network, "vit_b_32", 10, 0.3)
     model = TransferNetwork(network, torchvision_stages.stages(network, "vit_b_32"), spec)
-    rates = [rate for rate, _ in model.lr_groups(1e-4, OptimizerSpec(backbone_lr=1e-5))]
+    rates = [rate for rate, _ in model.lr_groups(1e-4, rated(model, backbone_lr=1e-5))]
     assert rates == pytest.approx([1e-4, *(1e-5 * 0.75**depth for depth in range(13))])
-    even = [rate for rate, _ in model.lr_groups(1e-4, OptimizerSpec(backbone_lr=1e-5, layer_decay=1.0))]
+    even = [rate for rate, _ in model.lr_groups(1e-4, rated(model, backbone_lr=1e-5, layer_decay=1.0))]
     assert even == [1e-4, 1e-5]
-    owned = [id(p) for _, parameters in model.lr_groups(1e-4, OptimizerSpec()) for p in parameters]
+    owned = [id(p) for _, parameters in model.lr_groups(1e-4, rated(model)) for p in parameters]
     assert sorted(owned) == sorted(id(p) for p in model.parameters())
 
 

@@ -10,6 +10,8 @@ from pydantic import TypeAdapter
 from torch import nn
 from torch.optim import lr_scheduler
 
+from service.resolution.defaults import filled_optimizer
+from service.specs.model import MlpSpec
 from service.specs.optimizer import EmaSpec, OptimizerSpec, ScheduleSpec
 from service.specs.train import EarlyStoppingSpec
 from worker.engine.training.optimizers import EarlyStopping, Ema, Schedule, build_optimizer
@@ -132,14 +134,15 @@ def test_optimizer_equals_torch_without_decay_of_biases_and_norms(spec: dict[str
 
 def test_null_takes_the_usual_value_for_the_optimizer() -> None:
     for name, lr, decay in (("sgd", 1e-2, 1e-4), ("adam", 1e-3, 1e-4), ("adamw", 1e-3, 1e-2)):
-        matrices, vectors = build_optimizer(network(), OptimizerSpec.model_validate({"name": name})).param_groups
+        spec = filled_optimizer(OptimizerSpec.model_validate({"name": name}), MlpSpec())
+        matrices, vectors = build_optimizer(network(), spec).param_groups
         assert (matrices["lr"], matrices["weight_decay"], vectors["weight_decay"]) == (lr, decay, 0.0)
 
 
 def test_frozen_parameters_are_left_out() -> None:
     model = network()
     model[0].requires_grad_(False)
-    groups = build_optimizer(model, OptimizerSpec()).param_groups
+    groups = build_optimizer(model, OptimizerSpec(lr=1e-3)).param_groups
     assert sum(len(group["params"]) for group in groups) == 4
 
 
