@@ -12,6 +12,7 @@ from benchmarks.diagnosis.runs import Setup, execute
 from service.diagnosis.fourteen import FOURTEEN
 from service.diagnosis.rules import d16_suspicious_val
 from service.events import Event, StepRecord
+from service.resolution.defaults import filled
 from service.resolution.warnings import advise
 from service.specs.train import TrainSpec
 from worker.engine import run
@@ -34,7 +35,7 @@ def context(tmp_path: Path) -> RunContext:
 
 
 def spec(**fields: Any) -> TrainSpec:
-    return TrainSpec.model_validate({"kind": "train", "dataset": "digits"} | SMALL | fields)
+    return filled(TrainSpec.model_validate({"kind": "train", "dataset": "digits"} | SMALL | fields))
 
 
 @pytest.fixture

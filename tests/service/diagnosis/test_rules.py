@@ -7,6 +7,7 @@ import pytest
 
 from service.diagnosis.record import RunRecord
 from service.diagnosis.registry import RULES
+from service.diagnosis.remedy import lower_lr
 from service.diagnosis.rules import (
     d01_nonfinite,
     d02_input_scale,
@@ -22,6 +23,8 @@ from service.diagnosis.rules import (
     d12_underfit_plateau,
 )
 from service.diagnosis.statistics import decimal
+from service.resolution.defaults import filled
+from service.specs.train import TrainSpec
 from service.states import StopReason
 from tests.service.diagnosis.curves import CHANCE, FLAT, MEMORISED, MEMORISED_ACCURACY, RISING, STEADY_ACCURACY, Make
 
@@ -327,6 +330,18 @@ def test_a_plateau_of_far_too_large_steps_is_no_lack_of_capacity(make_record: Ma
     assert "far above the usual 0.001 of adamw" in finding.explanation
     assert finding.remedy.patch == {"optimizer.lr": 1e-3}
     assert "a lower learning rate" in finding.remedy.text
+
+
+def test_the_usual_rate_in_words_and_remedies_is_the_one_that_a_spec_resolves_to(make_record: Make) -> None:
+    spec = {"model": {"family": "torchvision", "arch": "vit_b_16"}, "optimizer": {"lr": 3}}
+    train, accuracy = [9e5, 8e4, *[2.4] * 8], [0.1, 0.12, *[0.14] * 8]
+    record = make_record(train=train, val=train, train_accuracy=accuracy, val_accuracy=accuracy, spec=spec)
+    epochs = tuple(dataclasses.replace(epoch, lr=3.0) for epoch in record.epochs)
+    finding = d12_underfit_plateau.judge(dataclasses.replace(record, epochs=epochs))
+    assert finding is not None
+    assert "far above the usual 0.0001 of adamw" in finding.explanation
+    resolved = filled(TrainSpec.model_validate({"kind": "train", "dataset": "digits", "model": spec["model"]}))
+    assert finding.remedy.patch == {"optimizer.lr": resolved.optimizer.lr} == lower_lr(record, 10)
 
 
 def test_a_plateau_without_a_learning_rate_is_underfitting_even_when_it_is_not_low(make_record: Make) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from service.events import EpochRecord, Event, FileSaved, Reported, StepRecord, Stopped
+from service.resolution.defaults import filled
 from service.specs.train import TrainSpec
 from service.states import StopReason
 from worker.engine import run
@@ -15,9 +16,9 @@ Steps = dict[int, dict[str, float]]
 
 
 def spec_of(**fields: Any) -> TrainSpec:
-    """A `train` spec that is quick: three epochs of a small network, unless told otherwise."""
+    """A resolved `train` spec that is quick: three epochs of a small network, unless told otherwise."""
     quick = {"epochs": 3, "model": {"family": "mlp", "hidden": [32]}}
-    return TrainSpec.model_validate({"kind": "train", "dataset": "digits"} | quick | fields)
+    return filled(TrainSpec.model_validate({"kind": "train", "dataset": "digits"} | quick | fields))
 
 
 def train(data: Path, scratch: Path, spec: TrainSpec, **context: Any) -> list[Event]:

@@ -1,0 +1,28 @@
+"""What a job will cost before it runs."""
+
+from service.resolution.estimates import parameters
+from service.specs.model import CnnSpec, MlpSpec, ModelSpec, TorchvisionSpec
+from tests.service.resolution.digits import meta, resolved
+from worker.engine import models
+
+
+def test_parameters_are_counted_exactly() -> None:
+    ours: list[ModelSpec] = [
+        MlpSpec(),
+        MlpSpec(hidden=[], batch_norm=False),
+        MlpSpec(hidden=[32, 16, 8], batch_norm=False),
+        CnnSpec(),
+        CnnSpec(channels=[8, 16, 24, 32], convs_per_stage=2, kernel_size=5, hidden=[], batch_norm=False),
+    ]
+    for spec in ours:
+        built = models.build(spec, [12, 10, 3], 7)
+        assert parameters(spec, [12, 10, 3], 7).total == sum(p.numel() for p in built.parameters())
+    resnet = parameters(TorchvisionSpec(family="torchvision", arch="resnet18"), [224, 224, 3], 1000)
+    assert resnet.total == 11_689_512
+
+
+def test_estimates_need_the_dataset() -> None:
+    assert resolved().estimates is None
+    estimates = resolved(meta(), epochs=3).estimates
+    assert estimates is not None
+    assert estimates.steps == 3 * 23

@@ -1,0 +1,48 @@
+"""Advice on specs that are valid but unusual."""
+
+from typing import Any
+
+import pytest
+
+from service.resolution.resolve import Resolution
+from tests.service.resolution.digits import meta, resolved
+
+
+def codes(resolution: Resolution) -> set[str]:
+    return {advice.code for advice in resolution.warnings}
+
+
+def test_flips_are_doubted_for_grey_digits_only() -> None:
+    colour = meta().model_copy(update={"shape": [8, 8, 3]})
+    assert "augment-flips-digits" not in codes(resolved(colour, augment="light"))
+
+
+def test_a_default_spec_draws_no_advice() -> None:
+    assert codes(resolved(meta())) == set()
+
+
+@pytest.mark.parametrize(
+    ("spec", "code"),
+    [
+        ({"optimizer": {"name": "adamw", "weight_decay": 0.5}}, "weight-decay-unusual"),
+        ({"optimizer": {"lr": 1.5}}, "lr-unusual"),
+        ({"shuffle": False}, "no-shuffle"),
+        ({"preprocess": {"normalize": "none"}}, "not-normalised"),
+        ({"batch_size": 512}, "batch-large"),
+        ({"model": {"family": "mlp", "activation": "sigmoid"}}, "init-activation"),
+        ({"augment": "light"}, "augment-flips-digits"),
+        ({"precision": "fp16"}, "precision-on-cpu"),
+        ({"model": {"family": "torchvision", "weights": "IMAGENET1K_V1"}}, "transfer-mode"),
+    ],
+)
+def test_unusual_specs_draw_advice(spec: dict[str, Any], code: str) -> None:
+    assert code in codes(resolved(meta(), **spec))
+
+
+def test_a_rate_that_is_usual_elsewhere_is_high_for_a_transformer() -> None:
+    optimizer = {"name": "adamw", "lr": 5e-3}
+    assert "lr-unusual" not in codes(resolved(optimizer=optimizer))
+    advice = resolved(optimizer=optimizer, model={"family": "torchvision", "arch": "vit_b_16"}).warnings
+    assert [each.detail for each in advice if each.code == "lr-unusual"] == [
+        "0.005 is high: the loss may jump or become NaN. Usual for adamw here: 1e-07 to 0.002; an lr-find job tells"
+    ]
