@@ -9,7 +9,6 @@ from pathlib import Path
 
 import click
 import pytest
-import yaml
 
 from service.cli.main import main
 from service.diagnosis.judge import diagnose
@@ -17,7 +16,7 @@ from service.diagnosis.record import Epoch, RunRecord
 from service.diagnosis.registry import RULES
 from service.diagnosis.rule import Rule
 from service.settings import Settings
-from service.specs import JOB_SPEC, KINDS
+from service.specs import KINDS
 from service.specs.train import TrainSpec
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -176,9 +175,7 @@ def test_every_package_is_on_the_map() -> None:
                 assert f"`{folder.relative_to(ROOT)}/" in text, folder
 
 
-def test_example_specs_are_valid_and_documented() -> None:
+def test_examples_are_documented() -> None:
     text = read("docs/quickstart.md")
     for path in sorted((ROOT / "examples").iterdir()):
         assert f"examples/{path.name}" in text
-        if path.suffix in (".json", ".yaml"):
-            JOB_SPEC.validate_python(yaml.safe_load(path.read_text()))
