@@ -14,10 +14,10 @@ from service.specs.dataset import ImportOptions, ImportSpec
 from service.states import StopReason
 from worker.engine.context import RunContext
 from worker.engine.data.packed import write_packed
-from worker.importing.arrays.npy import keep_rows, open_rows
 from worker.importing.checks.dataset_view import Survey
 from worker.importing.checks.profile import draw_profile
 from worker.importing.duplicates import SIDE, Duplicates, find_duplicates, thumbnails
+from worker.importing.npy_rows import keep_rows, open_rows
 from worker.importing.raw_data import RawData
 from worker.importing.readers import read_source
 from worker.importing.splits import draw_splits

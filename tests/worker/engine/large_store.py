@@ -18,7 +18,7 @@ from tests.worker.engine.runs import only, reports_of
 from worker.engine import preload, run
 from worker.engine.context import RunContext
 from worker.engine.runtime.memory import status_bytes
-from worker.importing.arrays.npy import create_rows, open_rows
+from worker.importing.npy_rows import create_rows, open_rows
 
 __all__ = ["preload"]
 LIMIT_BYTES = 1_500_000_000

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
 from service.events import DatasetPacked, Event, FileSaved
 from service.reports.dataset import Profile
 from service.reports.finding import Finding
 from service.specs.dataset import ImportSpec
+from tests.service.pictures.drawings import encoded, picture
 from worker.engine.context import RunContext
 from worker.engine.data.packed import PackedDataset
 from worker.importing.pipeline import run_import as run_pipeline
@@ -53,19 +51,6 @@ def import_path(path: Path, **options: Any) -> Imported:
     """Imports a file or folder by its path."""
     scratch = path.parent / f"scratch-{path.name}-{len(list(path.parent.iterdir()))}"
     return run_import(scratch, {"kind": "path", "path": str(path), "options": options}, path.parent)
-
-
-def picture(seed: int, size: tuple[int, int] = (40, 40), mode: str = "RGB") -> Image.Image:
-    """A picture with a pattern of its own."""
-    coarse = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).convert(mode)
-
-
-def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
-    """The picture's file."""
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 def two_classes(count: int = 12) -> dict[str, bytes]:

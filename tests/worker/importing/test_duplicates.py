@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
-from tests.worker.importing.imports import picture
+from tests.service.pictures.drawings import picture
 from worker.importing.duplicates import (
     CROWD,
     MAX_DISTANCE,

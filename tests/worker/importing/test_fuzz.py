@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.errors import ImportRefusedError
-from tests.worker.importing.imports import encoded, picture, run_import, two_classes, write_tar, write_zip
+from tests.service.pictures.drawings import encoded, picture
+from tests.worker.importing.imports import run_import, two_classes, write_tar, write_zip
 from worker.importing.archives.tar_archive import list_tar
 from worker.importing.archives.zip_archive import list_zip
 from worker.importing.arrays.idx import read_idx

@@ -15,8 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.service.pictures.drawings import encoded, picture
 from tests.worker.importing.archives.test_archives import FILES, TARS, ZIPS
-from tests.worker.importing.imports import encoded, picture, write_tar, write_zip
+from tests.worker.importing.imports import write_tar, write_zip
 from tests.worker.importing.service import ImportService
 from tests.worker.importing.test_fuzz import ARCHIVES, CSV, NPZ, PICTURE, damaged, edits
 

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.io
 import torch
 
-from tests.worker.importing.imports import encoded, picture
+from tests.service.pictures.drawings import encoded, picture
 
 COUNT = itertools.count()
 

@@ -155,5 +155,7 @@ def is_clutter(name: str) -> bool:
 
 def printable(name: str) -> str:
     """The name as text that every store takes: bytes that are no UTF-8 and control characters as escapes."""
+    if name.isprintable():
+        return name
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from service.errors import ImportRefusedError
 from service.reports.finding import Finding
-from worker.importing.arrays.npy import create_rows, open_rows
 from worker.importing.checks.findings import finding
+from worker.importing.npy_rows import create_rows, open_rows
 
 Array = NDArray[Any]
 PIECE_BYTES = 2**24

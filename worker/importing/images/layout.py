@@ -3,14 +3,12 @@
 `class/...`, or `train|val|test/class/...`; one or more folders around everything are looked through.
 """
 
-from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from service.errors import ImportRefusedError
 from worker.importing.archives.listing import Listing, Member, printable
-from worker.importing.images.pool import Picture
 
 SPLIT_NAMES = {
     "train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "dev": 1, "test": 2, "testing": 2, "eval": 2,
@@ -22,6 +20,20 @@ OTHER_IMAGES = {".heic", ".heif", ".avif", ".svg", ".jp2", ".psd", ".ico", ".tga
 MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF")
 
 
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A file that is a sample, with its class and its split, where it has one."""
+
+    file: Member
+    label: str
+    split: int | None
+
+    @property
+    def name(self) -> str:
+        """The file's, in characters that every store takes."""
+        return printable(self.file.name)
+
+
 @dataclass
 class Arrangement:
     """The samples in the order of their names, and the names of the classes."""
@@ -29,7 +41,6 @@ class Arrangement:
     pictures: list[Picture]
     classes: list[str]
     has_splits: bool
-    seen: Counter[str] = field(default_factory=Counter)
 
 
 def arrange(listing: Listing) -> Arrangement:
@@ -46,7 +57,7 @@ def arrange(listing: Listing) -> Arrangement:
         elif not folders:
             listing.ignore(member.name, "not in the folder of a class")
         else:
-            pictures.append(_picture(member, printable(folders[0]), split))
+            pictures.append(Picture(member, printable(folders[0]), split))
     classes = sorted({picture.label for picture in pictures})
     if len(classes) < 2:
         raise ImportRefusedError("layout-no-classes", _advice(len(images), classes))
@@ -97,13 +108,6 @@ def _has_splits(paths: Iterable[list[str]]) -> bool:
     tops = {parts[0].lower() for parts in paths if len(parts) > 2}
     numbers = {SPLIT_NAMES[top] for top in tops if top in SPLIT_NAMES}
     return 0 in numbers and (len(numbers) > 1 or len(tops) == 1)
-
-
-def _picture(member: Member, label: str, split: int | None) -> Picture:
-    return Picture(
-        name=printable(member.name), label=label, split=split, path=member.path, start=member.start,
-        length=member.length, method=member.method, size=member.size, crc=member.crc,
-    )  # fmt: skip
 
 
 def _advice(images: int, classes: list[str]) -> str:

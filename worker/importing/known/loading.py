@@ -14,14 +14,14 @@ from service.events import Event, Log, Phase, Progress
 from service.specs.dataset import ImportOptions, TorchvisionSource
 from worker.engine.context import RunContext
 from worker.engine.runtime.torchvision_shim import impatience
-from worker.importing.archives.listing import printable
-from worker.importing.arrays.npy import create_rows, grow_rows, open_rows
+from worker.importing.archives.listing import Member, printable
 from worker.importing.images.folder import place
-from worker.importing.images.layout import Arrangement
+from worker.importing.images.layout import Arrangement, Picture
 from worker.importing.images.pictures import load_pictures
-from worker.importing.images.pool import Faulty, Picture
+from worker.importing.images.pool import Faulty
 from worker.importing.known.catalog import KNOWN, Part
 from worker.importing.known.reader import IN_MEMORY, Opened, merge, open_part
+from worker.importing.npy_rows import create_rows, grow_rows, open_rows
 from worker.importing.raw_data import RawData
 
 TELL_ROWS = 5000
@@ -120,7 +120,7 @@ def _decode(opened: Iterator[Opened], options: ImportOptions, context: RunContex
             if isinstance(real, Faulty):
                 missing.append({"file": shown, "reason": real.reason})
             else:
-                pictures.append(Picture(shown, label, each.part.split, str(real)))
+                pictures.append(Picture(Member(shown, str(real)), label, each.part.split))
     classes = merge(names, (picture.label for picture in pictures))
     has_splits = any(picture.split is not None for picture in pictures)
     if not pictures:

@@ -18,9 +18,9 @@ from service.events import Event, Progress
 from service.reports.finding import Finding
 from worker.importing.archives.listing import MAX_BYTES, printable
 from worker.importing.arrays.labels import number_labels
-from worker.importing.arrays.npy import create_rows, open_rows
 from worker.importing.checks.findings import finding
 from worker.importing.images.layout import SPLIT_NAMES
+from worker.importing.npy_rows import create_rows, open_rows
 from worker.importing.raw_data import RawData
 from worker.importing.tables.columns import MAX_CATEGORIES, NUMBERS, TEXT, Column, Feature, encode, number
 from worker.importing.tables.csv_file import Table, open_table

@@ -13,11 +13,10 @@ from pathlib import Path
 import pytest
 
 from service.errors import ImportRefusedError
+from tests.service.pictures.drawings import encoded, picture
 from tests.worker.importing.imports import (
-    encoded,
     import_path,
     link,
-    picture,
     run_import,
     two_classes,
     write_folder,

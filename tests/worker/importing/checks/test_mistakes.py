@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.worker.importing.imports import encoded, picture, two_classes
+from tests.service.pictures.drawings import encoded, picture
+from tests.worker.importing.imports import two_classes
 from tests.worker.importing.service import ImportService
 
 RNG = np.random.default_rng(0)

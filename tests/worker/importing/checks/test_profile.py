@@ -8,15 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.worker.importing.imports import (
-    Imported,
-    encoded,
-    import_path,
-    picture,
-    run_import,
-    two_classes,
-    write_folder,
-)
+from tests.service.pictures.drawings import encoded, picture
+from tests.worker.importing.imports import Imported, import_path, run_import, two_classes, write_folder
 
 SEVERE = ("warning", "critical")
 

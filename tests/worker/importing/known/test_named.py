@@ -15,8 +15,9 @@ import pytest
 from service.catalog import datasets
 from service.errors import ImportRefusedError
 from service.specs.dataset import DatasetRequest
+from tests.service.pictures.drawings import encoded, picture
 from tests.worker.importing import torchvision_files as files
-from tests.worker.importing.imports import Imported, encoded, picture, run_import
+from tests.worker.importing.imports import Imported, run_import
 from tests.worker.importing.service import ImportService
 from worker.engine.runtime.torchvision_shim import torchvision
 from worker.importing.known.catalog import KNOWN

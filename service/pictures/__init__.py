@@ -1,0 +1,70 @@
+"""One picture of unknown origin: guarded, decoded and brought to a size, for imports and predictions alike.
+
+Pillow is imported with the first picture: who may never see one does not wait for it.
+"""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+MAX_PIXELS = 200 * 10**6
+MAX_STREAMED_PIXELS = 10**9
+"""Of PNGs that are decoded a few rows at a time."""
+
+
+class PictureError(Exception):
+    """The picture cannot be used; the message says why."""
+
+
+class TooManyPixels(Exception):
+    """The picture has more pixels than the caller wants to hold at once."""
+
+
+class Facts(NamedTuple):
+    """What is known of a picture before it was changed."""
+
+    size: tuple[int, int]
+    """Width and height, the right way up."""
+    mode: str
+    """Pillow's name of what its numbers mean."""
+    format: str
+    frames: int
+    turned: bool
+    """Whether EXIF data asked for a turn."""
+
+
+class Shape(NamedTuple):
+    """What pictures are brought to; one channel is grey, three are red, green and blue."""
+
+    height: int
+    width: int
+    channels: int
+
+
+def read_header(data: bytes) -> Facts:
+    """What a picture says of itself, before its pixels are looked at; raises as `decode` does."""
+    from service.pictures import decoding
+
+    return decoding.read_header(data)
+
+
+def decode(data: bytes, shape: Shape, max_pixels: int | None = None) -> "tuple[Facts, Image.Image]":
+    """The picture as the middle of it fits the shape: upright, the first frame, transparency on white, 8 bits.
+
+    Raises PictureError, TooManyPixels where more than `max_pixels` would have to be held at once, and whatever Pillow
+    raises for files that are damaged: `reason` says it in words.
+    """
+    from service.pictures import decoding
+
+    return decoding.decode(data, shape, max_pixels)
+
+
+def reason(error: Exception) -> str:
+    """Why a picture cannot be used, by what decoding it raised."""
+    if isinstance(error, PictureError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "decoding it takes more memory than a picture may"
+    text = str(error).replace(repr(error), "").split("<_io")[0].strip() or type(error).__name__
+    return f"cannot be decoded: {text[:200]}"

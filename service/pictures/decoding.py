@@ -1,0 +1,83 @@
+"""Opens a picture with Pillow, looks at its header before its pixels, and decodes it."""
+
+import io
+from contextlib import suppress
+
+from PIL import Image, ImageOps
+
+from service.pictures import MAX_PIXELS, MAX_STREAMED_PIXELS, Facts, PictureError, Shape, TooManyPixels
+from service.pictures.pixels import fit, plain
+from service.pictures.png_rows import PngRows
+
+FORMATS = ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM"]
+ANIMATED = ("GIF", "WEBP", "PNG")
+FAST_PIXELS = 2**16
+"""PNGs with more pixels are decompressed by zlib-ng, which is several times as fast as the zlib that Pillow uses."""
+STREAM_PIXELS = 2**24
+"""PNGs with more pixels are decoded a few rows at a time."""
+Image.MAX_IMAGE_PIXELS = None  # the limits are ours, and looked at before anything is loaded
+
+
+def read_header(data: bytes) -> Facts:
+    """What a picture says of itself; raises PictureError when it could not be decoded for its size."""
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        facts = _facts(image)
+        _guard(image, data, Shape(1, 1, 3), None)
+        return _upright(facts, orientation(image))
+
+
+def decode(data: bytes, shape: Shape, max_pixels: int | None) -> tuple[Facts, Image.Image]:
+    """The picture as `L` or `RGB` of that shape, with what was known of it before."""
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        facts = _facts(image)
+        is_fast = _guard(image, data, shape, max_pixels)
+        source = load(image, data, fast=is_fast)
+        turned = orientation(image)
+        if isinstance(source, Image.Image):
+            source = plain(source if turned == 1 else ImageOps.exif_transpose(source))
+        packed = fit(source, shape.width, shape.height).convert("L" if shape.channels == 1 else "RGB")
+    return _upright(facts, turned), packed
+
+
+def _facts(image: Image.Image) -> Facts:
+    frames = getattr(image, "n_frames", 1) if image.format in ANIMATED else 1
+    return Facts(image.size, image.mode, str(image.format), frames, turned=False)
+
+
+def _upright(facts: Facts, turned: int) -> Facts:
+    return facts._replace(size=facts.size[::-1] if turned >= 5 else facts.size, turned=turned != 1)
+
+
+def _guard(image: Image.Image, data: bytes, shape: Shape, max_pixels: int | None) -> bool:
+    """Refuses what has too many pixels, of JPEGs after they were scaled down; whether zlib-ng may decompress it."""
+    size = image.size
+    image.draft("RGB" if image.mode == "RGB" else None, (2 * shape.width, 2 * shape.height))
+    pixels = image.width * image.height
+    is_fast = image.format == "PNG" and pixels > FAST_PIXELS and PngRows.can_read(data) and orientation(image) == 1
+    limit = MAX_STREAMED_PIXELS if is_fast else MAX_PIXELS
+    if pixels > limit:
+        raise PictureError(f"{size[0]} x {size[1]} pixels are more than {limit // 10**6} million")
+    if max_pixels is not None and pixels > (MAX_PIXELS if is_fast else max_pixels):
+        raise TooManyPixels
+    return is_fast
+
+
+def load(image: Image.Image, data: bytes, *, fast: bool) -> Image.Image | PngRows:
+    """The picture with its pixels, or their source where they are too many to have at once."""
+    if fast:
+        rows = PngRows(data)
+        if rows.width * rows.height > STREAM_PIXELS:
+            return rows
+        with suppress(Exception):  # what is wrong, and whether it can be used all the same, Pillow decides
+            return rows.crop((0, 0, *rows.size))
+    image.load()
+    return image
+
+
+def orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; 1 where there is none or it cannot be read (a PNG's may lie behind its pixels)."""
+    try:
+        turned = Image.Image.getexif(image).get(0x0112, 1)  # a PNG's own method would load its pixels
+    except Exception:  # noqa: BLE001  (broken EXIF data do not make a broken picture)
+        return 1
+    return turned if turned in range(1, 9) else 1
