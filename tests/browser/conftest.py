@@ -9,7 +9,7 @@ from service.settings import Settings
 from tests.browser.chromium import PATH, Chromium
 from tests.service.api.notifications import Notifications
 from tests.service.api.server import Server
-from tests.service.api.simulated_worker import SimulatedWorker
+from tests.service.simulated_worker import SimulatedWorker
 
 collect_ignore_glob = [] if PATH else ["test_*.py"]
 

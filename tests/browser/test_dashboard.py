@@ -9,7 +9,7 @@ from service.events import StepRecord
 from service.reports.result import Importances, LrCurve, LrPoint, Trial
 from tests.browser.chromium import Chromium
 from tests.service.api.server import Server
-from tests.service.api.simulated_worker import SimulatedWorker, epoch_record
+from tests.service.simulated_worker import SimulatedWorker, epoch_record
 
 LEAST = {"kind": "train", "name": "baseline", "dataset": "digits"}
 

@@ -12,6 +12,7 @@ from service.store import jobs, reports
 from service.store.jobs import Claim, Fence
 from service.store.session import Store
 from service.store.tables import JobRow
+from tests.service.simulated_worker import SimulatedWorker
 
 
 def spec(kind: str = "train", **fields: Any) -> AnyStoredSpec:
@@ -63,3 +64,9 @@ class Harness:
 def harness(store: Store) -> Harness:
     """A harness on a fresh database, on SQLite and on Postgres."""
     return Harness(store)
+
+
+@pytest.fixture
+def worker(store: Store) -> SimulatedWorker:
+    """A worker that trains nothing, beside whatever else uses the store."""
+    return SimulatedWorker(store)

@@ -17,7 +17,6 @@ from service.store.session import Store
 from service.store.tables import Base
 from tests.service.api.notifications import Notifications
 from tests.service.api.server import Server
-from tests.service.api.simulated_worker import SimulatedWorker
 
 QUEUE_LENGTH = 12
 LONG_SECONDS = 3600.0
@@ -91,9 +90,3 @@ def client_of(server: Server) -> httpx.Client:
 def store(server: Server) -> Store:
     """The store behind the API."""
     return server.store
-
-
-@pytest.fixture
-def worker(store: Store) -> SimulatedWorker:
-    """A worker beside the API."""
-    return SimulatedWorker(store)

@@ -16,7 +16,7 @@ from service.store import datasets, jobs
 from service.store.session import Store
 from service.sweeper import collect
 from tests.service.api.notifications import Notifications
-from tests.service.api.simulated_worker import SimulatedWorker
+from tests.service.simulated_worker import SimulatedWorker
 
 DIGITS = {"name": "digits", "source": {"kind": "builtin", "name": "digits"}}
 

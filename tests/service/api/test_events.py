@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import httpx
 
 from service.states import JobState
-from tests.service.api.simulated_worker import SimulatedWorker
+from tests.service.simulated_worker import SimulatedWorker
 
 LEAST = {"kind": "train", "dataset": "digits"}
 STREAM = {"accept": "text/event-stream"}

@@ -7,7 +7,7 @@ import httpx
 from service.events import EpochRecord, StepRecord
 from service.jobs import diagnose
 from service.store.jobs import Fence
-from tests.service.api.simulated_worker import SimulatedWorker
+from tests.service.simulated_worker import SimulatedWorker
 
 LEAST = {"kind": "train", "dataset": "digits", "early_stopping": None}
 

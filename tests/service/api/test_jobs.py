@@ -11,7 +11,7 @@ from service.specs.tune import TuneSpec
 from service.states import JobState
 from service.store import studies
 from tests.service.api.notifications import Notifications
-from tests.service.api.simulated_worker import SimulatedWorker
+from tests.service.simulated_worker import SimulatedWorker
 
 LEAST = {"kind": "train", "dataset": "digits"}
 

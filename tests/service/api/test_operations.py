@@ -13,7 +13,7 @@ from service.catalog.architectures import ARCHITECTURES
 from service.settings import Settings
 from service.store import workers
 from tests.service.api.server import Server
-from tests.service.api.simulated_worker import WORKER, SimulatedWorker
+from tests.service.simulated_worker import WORKER, SimulatedWorker
 
 LEAST = {"kind": "train", "dataset": "digits"}
 

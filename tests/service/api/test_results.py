@@ -10,7 +10,7 @@ from PIL import Image
 
 from service.events import StepRecord
 from service.reports.result import Importances, LrCurve, LrPoint, SanityReport, Trial
-from tests.service.api.simulated_worker import CLASSES, SimulatedWorker
+from tests.service.simulated_worker import CLASSES, SimulatedWorker
 
 LEAST = {"kind": "train", "dataset": "digits"}
 

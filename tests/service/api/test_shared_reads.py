@@ -11,7 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from service.api.middleware.shared_reads import SharedReads
 from tests.service.api.server import Server
-from tests.service.api.simulated_worker import SimulatedWorker
+from tests.service.simulated_worker import SimulatedWorker
 
 
 class Slow:

@@ -12,7 +12,7 @@ from service.cli.main import main
 from service.settings import Settings
 from tests.service.api.notifications import Notifications
 from tests.service.api.server import Server
-from tests.service.api.simulated_worker import SimulatedWorker
+from tests.service.simulated_worker import SimulatedWorker
 
 
 @pytest.fixture
