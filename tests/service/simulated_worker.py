@@ -1,6 +1,7 @@
 """Plays the worker: fills the store through its own functions, as a worker would."""
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ from service.store.session import Store
 from service.store.tables import DatasetRow
 
 CLASSES = [str(number) for number in range(10)]
+OVERFITTING = (1.5, 1.2, 1.0, 0.9, 0.95, 1.05, 1.2, 1.4, 1.6, 1.9, 2.2, 2.5, 2.8)
+HEALTHY = tuple(1.6 * 0.8**epoch + 0.05 for epoch in range(13))
+"""Val losses per epoch."""
 WORKER = "018f0000-0000-7000-8000-000000000001"
 
 
@@ -98,6 +102,28 @@ class SimulatedWorker:
         """A worker ends the job."""
         with self.store.begin() as session:
             completion.end(session, fence.job_id, state, fence=fence, stop_reason=StopReason.COMPLETED)
+
+    def record_losses(self, job_id: str, val_losses: Sequence[float], val_accuracy: float = 0.8) -> Fence:
+        """A training that goes on, whose clean train loss falls while its val loss goes as given."""
+        fence = self.claim(job_id).fence
+        for number, loss in enumerate(val_losses, 1):
+            train = 2.0 * 0.75**number
+            accuracy = 1 - 0.5 * 0.8**number
+            steps: list[StepRecord | EpochRecord] = [
+                StepRecord(step=step, epoch=number, values={"train/loss": train, "lr/group0": 1e-3})
+                for step in range(10 * number - 9, 10 * number + 1)
+            ]
+            epoch = EpochRecord(
+                epoch=number,
+                step=10 * number,
+                train={"loss": train, "accuracy": accuracy},
+                val={"loss": loss, "accuracy": val_accuracy},
+                lr=1e-3,
+                seconds=0.1,
+                probes={"clean_loss": train, "clean_accuracy": accuracy, "val_pipeline_loss": train},
+            )
+            self.record(fence, [*steps, epoch])
+        return fence
 
     def train(self, job_id: str, epochs: int = 3) -> Fence:
         """A whole training: numbers, reports and files."""

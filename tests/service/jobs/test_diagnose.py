@@ -1,208 +1,73 @@
-"""Findings of a job in the store: told once, told again when worse, withdrawn, judged anew, and what became of them."""
-
-import math
-from collections.abc import Sequence
+"""The findings of a stored job: told once, told again when they return, withdrawn, and judged anew when asked for."""
 
 import pytest
 
-from service.diagnosis import judge
-from service.diagnosis.record import RunRecord
-from service.events import EpochRecord, Event, Log, Reported, StepRecord, Stopped
-from service.jobs import completion, diagnose
-from service.jobs.follow_up import outcome_text
-from service.reports.result import Parameters, TrainResult
-from service.resolution.patches import patched_spec
-from service.specs import JOB_SPEC
-from service.specs.train import TrainSpec
-from service.states import JobState, Relation, StopReason
-from service.store import events, findings, jobs
-from service.store.jobs import Fence, Parent
+from service.errors import NotFoundError
+from service.jobs import diagnose
+from service.store import events
 from service.store.session import Store
-from worker.attempt.recorder import Recorder
-from worker.attempt.stop_on_finding import StopOnFinding
-
-STEPS = 20
-RESULT = TrainResult(
-    stop_reason=StopReason.FINDING,
-    epochs=1,
-    steps=20,
-    best_epoch=1,
-    best={},
-    test={},
-    parameters=Parameters(total=1, trainable=1),
-    seconds=1.0,
-    samples_per_second=1.0,
-    resume="exact",
-)
+from tests.service.conftest import Harness
+from tests.service.simulated_worker import HEALTHY, OVERFITTING, SimulatedWorker
 
 
-def submit(store: Store, **fields: object) -> str:
-    spec = JOB_SPEC.validate_python({"kind": "train", "dataset": "digits"} | fields)
-    with store.begin() as session:
-        return jobs.create(session, spec).id
-
-
-def claim(store: Store, job_id: str) -> Fence:
-    with store.begin() as session:
-        claimed = jobs.claim(session, job_id, "worker", 60)
-    assert claimed is not None
-    return claimed.fence
-
-
-def epoch(number: int, train: float, val: float, accuracy: tuple[float, float] = (0.9, 0.85)) -> list[Event]:
-    """Twenty steps and their epoch."""
-    first = STEPS * (number - 1) + 1
-    steps: list[Event] = [
-        StepRecord(
-            step, number, {"train/loss": train, "lr/group0": 1e-3, "grad_norm/total": 1.0, "grad/0.weight/norm": 0.5}
-        )
-        for step in range(first, first + STEPS)
-    ]
-    probes = {"clean_loss": train, "clean_accuracy": accuracy[0], "val_pipeline_loss": train}
-    numbers = {"loss": train, "accuracy": accuracy[0]}
-    return [
-        *steps,
-        EpochRecord(number, STEPS * number, numbers, {"loss": val, "accuracy": accuracy[1]}, 1e-3, 0.1, False, probes),
-    ]
-
-
-def record(recorder: Recorder, happened: Sequence[Event]) -> None:
-    for event in happened:
-        recorder.add(event)
-    recorder.flush()
-
-
-def told(store: Store, job_id: str) -> list[tuple[str, str]]:
+def changes(store: Store, job_id: str) -> list[tuple[str, str]]:
+    """Rule and change of each event about a finding, in order."""
     with store.read() as session:
-        page = events.after(session, job_id, 0, 1000)
-    return [(event.data["rule"], event.data["change"]) for event in page if event.type == "finding"]
+        rows = events.after(session, job_id, 0, type="finding")
+    return [(row.data["rule"], row.data["change"]) for row in rows]
 
 
-OVERFITTING = [(0.8, 0.9), (0.4, 0.7), (0.2, 0.62), (0.1, 0.66), (0.05, 0.72), (0.03, 0.78), (0.02, 0.85), (0.01, 0.95)]
+def test_findings_are_told_once_and_withdrawn(harness: Harness, worker: SimulatedWorker) -> None:
+    job_id = harness.submit(early_stopping=None)
+    worker.end(worker.record_losses(job_id, OVERFITTING))
+    with harness.store.begin() as session:
+        present = diagnose.report(session, job_id).data
+        assert diagnose.update(session, job_id, present) == present
+        assert diagnose.update(session, job_id, present) == []
+        assert diagnose.update(session, job_id, []) == []
+    rules = [finding.rule for finding in present]
+    assert changes(harness.store, job_id) == [(rule, "found") for rule in rules] + [(r, "withdrawn") for r in rules]
+    with harness.store.read() as session:
+        stored = diagnose.finding(session, job_id, rules[0])
+    assert [entry["change"] for entry in stored.history] == ["found", "withdrawn"]
 
 
-def test_findings_are_told_as_the_run_goes_and_once_each(store: Store) -> None:
-    job = submit(store, early_stopping=None)
-    recorder = Recorder(store, claim(store, job))
-    for number, (train, val) in enumerate(OVERFITTING, start=1):
-        record(recorder, epoch(number, train, val, (0.99, 0.8)))
-    assert told(store, job) == [("D5", "found"), ("D6", "found"), ("D5", "withdrawn")]
-    with store.read() as session:
-        report = diagnose.report(session, job)
-    assert report.verdict == "findings"
-    assert [(each.rule, each.active) for each in report.data] == [("D6", True), ("D5", False)]
-    assert report.data[0].history[0]["change"] == "found"
+def test_finding_that_returns_or_gets_worse_is_told_again(harness: Harness, worker: SimulatedWorker) -> None:
+    job_id = harness.submit(early_stopping=None)
+    worker.end(worker.record_losses(job_id, OVERFITTING))
+    with harness.store.begin() as session:
+        finding = diagnose.report(session, job_id).data[0]
+        mild = finding.model_copy(update={"confidence": finding.confidence - 0.2})
+        for present in ([mild], [], [mild], [mild], [finding]):
+            diagnose.update(session, job_id, present)
+    assert [change for _, change in changes(harness.store, job_id)] == ["found", "withdrawn", "returned", "worse"]
 
 
-def test_a_second_attempt_goes_on_from_what_the_first_recorded(store: Store) -> None:
-    job = submit(store, early_stopping=None)
-    recorder = Recorder(store, claim(store, job))
-    for number, (train, val) in enumerate(OVERFITTING[:6], start=1):
-        record(recorder, epoch(number, train, val, (0.99, 0.8)))
-    with store.begin() as session:
-        completion.requeue(session, recorder.fence, lost=True)
-    again = Recorder(store, claim(store, job))
-    for number, (train, val) in enumerate(OVERFITTING[6:], start=7):
-        record(again, epoch(number, train, val, (0.99, 0.8)))
-    assert told(store, job) == [("D5", "found"), ("D6", "found"), ("D5", "withdrawn")]
+def test_report_holds_what_is_found_now_and_what_was_withdrawn(harness: Harness, worker: SimulatedWorker) -> None:
+    overfitting, healthy = harness.submit(early_stopping=None), harness.submit(early_stopping=None)
+    worker.end(worker.record_losses(overfitting, OVERFITTING))
+    worker.end(worker.record_losses(healthy, HEALTHY))
+    with harness.store.begin() as session:
+        present = diagnose.report(session, overfitting).data
+        diagnose.update(session, healthy, present[:1])
+        report = diagnose.report(session, healthy)
+    assert all(finding.active for finding in present)
+    withdrawn = [finding for finding in report.data if not finding.active]
+    assert [finding.rule for finding in withdrawn] == [present[0].rule]
 
 
-def test_a_loss_that_is_not_a_number_is_told_without_an_epoch(store: Store) -> None:
-    job = submit(store)
-    record(
-        Recorder(store, claim(store, job)),
-        [StepRecord(1, 1, {"train/loss": 2.3}), StepRecord(2, 1, {"train/loss": math.nan})],
-    )
-    assert told(store, job) == [("D1", "found")]
+def test_only_trainings_are_judged(harness: Harness) -> None:
+    job_id = harness.submit("sanity")
+    with harness.store.read() as session:
+        report = diagnose.report(session, job_id)
+    assert (report.verdict, report.data) == ("not enough evidence", [])
+    assert "a `sanity` job says what it found in its result" in report.missing[0]
 
 
-def test_the_outcome_of_a_remedy_compares_the_two_jobs(store: Store) -> None:
-    job = submit(store, shuffle=False)
-    recorder = Recorder(store, claim(store, job))
-    for number in range(1, 4):
-        record(recorder, epoch(number, 1.0 / number, 1.0 / number, (0.9, 0.80)))
-    with store.begin() as session:
-        found = diagnose.finding(session, job, "C2")
-        child = jobs.create(
-            session, patched_spec(spec_of(store, job), found.remedy.patch), parent=Parent(job, Relation.FOLLOW_UP)
-        ).id
-        findings.link(session, job, found, child)
-    fence = claim(store, child)
-    recorder = Recorder(store, fence)
-    for number in range(1, 4):
-        record(recorder, epoch(number, 1.0 / number, 1.0 / number, (0.9, 0.88)))
-    record(recorder, [Stopped(StopReason.COMPLETED)])
-    with store.begin() as session:
-        completion.end(session, child, JobState.SUCCEEDED, fence=fence)
-    with store.read() as session:
-        outcome = diagnose.finding(session, job, "C2").outcome
-    assert outcome is not None
-    assert (outcome["helped"], outcome["finding_gone"]) == (True, True)
-    assert (outcome["best_val_accuracy_before"], outcome["best_val_accuracy_after"]) == (0.80, 0.88)
-
-
-def spec_of(store: Store, job_id: str) -> TrainSpec:
-    with store.read() as session:
-        return TrainSpec.model_validate(jobs.get(session, job_id).spec)
-
-
-def test_a_hopeless_run_is_asked_to_end_only_when_the_spec_says_so() -> None:
-    collapsed: list[Event] = []
-    for number in range(1, 5):
-        for event in epoch(number, 2.3, 2.3, (0.1, 0.1)):
-            alive = 0.5 if number == 1 else 0.0
-            silent = {"grad/0.weight/norm": alive, "grad/3.weight/norm": alive}
-            collapsed.append(
-                StepRecord(event.step, event.epoch, event.values | silent) if isinstance(event, StepRecord) else event
-            )
-    for on_finding, expected in (("stop", StopReason.FINDING), ("continue", None)):
-        stop = StopOnFinding(
-            TrainSpec.model_validate({"kind": "train", "dataset": "digits", "on_finding": on_finding}), lambda: None
-        )
-        forwarded = [sent for event in collapsed for sent in stop.forward(event)]
-        assert stop.reason() is expected
-        lines = [event.message.split(":")[0] for event in forwarded if isinstance(event, Log)]
-        assert lines == (["stopped by finding D10"] if expected else [])
-        assert [event for event in forwarded if not isinstance(event, Log)] == collapsed
-
-
-def test_the_result_of_a_stopped_run_names_the_finding() -> None:
-    spec = TrainSpec.model_validate({"kind": "train", "dataset": "digits", "on_finding": "stop"})
-    stop = StopOnFinding(spec, lambda: None)
-    number = EpochRecord(1, 20, {"loss": math.nan}, {"loss": 1.0}, 1e-3, 0.1, False)
-    assert len(list(stop.forward(number))) == 2
-    (told,) = stop.forward(Reported("result", RESULT))
-    assert isinstance(told, Reported)
-    assert isinstance(told.report, TrainResult)
-    assert told.report.notes[0].startswith("stopped by finding D1: ")
-
-
-def test_a_finding_that_comes_back_says_so(store: Store) -> None:
-    job = submit(store)
-    (finding,) = judge.diagnose(RunRecord(spec=spec_of(store, job).model_copy(update={"shuffle": False}))).findings
-    with store.begin() as session:
-        for found in ([finding], [], [finding], [finding]):
-            diagnose.update(session, job, found)
-    assert told(store, job) == [("C2", "found"), ("C2", "withdrawn"), ("C2", "returned")]
-
-
-@pytest.mark.parametrize(
-    ("state", "gone", "after", "words"),
-    [
-        (JobState.RUNNING, None, None, "is running; whether it helps is told when it has ended"),
-        (JobState.FAILED, True, 0.9, "ended as failed"),
-        (JobState.SUCCEEDED, True, 0.9, "It helped: D9 is no longer found, and the best validation accuracy rose by"),
-        (JobState.SUCCEEDED, True, 0.9, "rose by 10.0 points, from 80.0 to 90.0 %."),
-        (JobState.SUCCEEDED, True, 0.7, "It helped only in part"),
-        (JobState.SUCCEEDED, False, 0.8, "D9 is still found. The best validation accuracy stayed at 80.0 %."),
-    ],
-)
-def test_what_a_remedy_did_is_told_in_words(
-    state: JobState, gone: bool | None, after: float | None, words: str
-) -> None:
-    assert words in outcome_text("D9", state, gone, 0.8, after)
-
-
-def test_a_run_that_ended_no_epoch_is_compared_by_what_the_next_one_reached() -> None:
-    words = "It helped: D1 is no longer found, and validation accuracy reached 96.6 %."
-    assert outcome_text("D1", JobState.SUCCEEDED, True, None, 0.966) == words
+def test_finding_goes_by_its_id_or_its_rule(harness: Harness) -> None:
+    job_id = harness.submit(shuffle=False)
+    with harness.store.read() as session:
+        finding = diagnose.finding(session, job_id, "C2")
+        assert diagnose.finding(session, job_id, finding.id) == finding
+        with pytest.raises(NotFoundError, match="no finding `D1`"):
+            diagnose.finding(session, job_id, "D1")
