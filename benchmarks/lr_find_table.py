@@ -117,7 +117,7 @@ def peers(case: Case) -> Iterator[lr_peers.Peer]:
     dataset = setup.open_dataset(case.context)
     model = setup.build_model(spec, dataset, precision.Precision(torch.device("cpu")), case.context)
     source = setup.train_batches(spec, dataset, torch.device("cpu"), 64).source
-    data: tuple[Tensor, Tensor] = (source.plain(torch.arange(len(source.labels_N))), source.labels_N)
+    data: tuple[Tensor, Tensor] = (source.read(torch.arange(len(source.labels_N))), source.labels_N)
     assert models.count_parameters(model).trainable
     for find in (lr_peers.torch_lr_finder, lr_peers.fastai):
         yield find(copy.deepcopy(model), spec.optimizer, data, case.seed)

@@ -20,7 +20,7 @@ from torch import Tensor
 from service.specs.augmentation import AugmentOp
 from worker.engine.data.augmentation.augmenter import Augmenter, batches_at_once
 from worker.engine.data.packed import PackedDataset
-from worker.engine.data.split_samples import Normalisation, Source
+from worker.engine.data.split_samples import Normalisation, SplitSamples
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def shuffled(indices_N: NDArray[np.int64], seed: int, epoch: int) -> NDArray[np.
 
 
 class BatchSource(Protocol):
-    """One split, batch by batch: what a loop, an evaluation or a sweep needs to know of its data."""
+    """One split, batch by batch: all that a training loop, an evaluation or a sweep needs to know of its data."""
 
     device: torch.device
     samples: int
@@ -82,7 +82,7 @@ class Batches:
         self.normalisation = Normalisation.of(dataset.meta, normalize)
         random = augment if dataset.meta.modality == "image" else ()
         self.augmenter = Augmenter(random, len(dataset.meta.classes)) if random else None
-        self.source = Source.of(dataset, split, device, self.normalisation, cache=self.augmenter is None)
+        self.source = SplitSamples.of(dataset, split, device, self.normalisation, cache=self.augmenter is None)
         self.samples = len(self.source.indices_N)
 
     @property
@@ -111,14 +111,14 @@ class Batches:
         """The batches of epoch `number` (from 1), from batch `start_batch` on."""
         positions_N = torch.from_numpy(self.order(number)).to(self.device)
         batches = self._batches(positions_N, number, start_batch)
-        return batches if self.source.resident else read_ahead(batches)
+        return batches if self.source.is_resident else prefetch(batches)
 
     def _batches(self, positions_N: Tensor, epoch: int, start_batch: int) -> Iterator[Batch]:
         if self.augmenter is None:
             for index in range(start_batch, len(self)):
                 positions_B = positions_N[index * self.batch_size : (index + 1) * self.batch_size]
                 labels_B = self.labels_N.index_select(0, positions_B)
-                yield Batch(self.source.plain(positions_B), labels_B, positions_B)
+                yield Batch(self.source.read(positions_B), labels_B, positions_B)
             return
         group = batches_at_once(self.batch_size, self.source.elements, self.device.type)
         for first in range(start_batch - start_batch % group, len(self), group):
@@ -128,33 +128,33 @@ class Batches:
 
     def _augmented(self, augmenter: Augmenter, positions_M: Tensor, epoch: int, first: int) -> list[Batch]:
         """Several batches that were augmented at once, from batch `first` on."""
-        generator = torch.Generator().manual_seed(_mix(self.seed, epoch, first))
+        generator = torch.Generator().manual_seed(_combined_seed(self.seed, epoch, first))
         labels_M = self.labels_N.index_select(0, positions_M)
-        unit_MCHW = augmenter.images(self.source.rows(positions_M).float().div_(255), generator)
+        unit_MCHW = augmenter.images(self.source.read_stored(positions_M).float().div_(255), generator)
         images_MCHW = torch.addcmul(self.source.shift, unit_MCHW, self.source.unit_scale)
         images_MCHW, targets_MK = augmenter.mix(images_MCHW, labels_M, generator)
         soft = itertools.repeat(None) if targets_MK is None else torch.split(targets_MK, self.batch_size)
-        hard = (torch.split(each, self.batch_size) for each in (images_MCHW, labels_M, positions_M))
+        hard = (torch.split(x, self.batch_size) for x in (images_MCHW, labels_M, positions_M))
         return [Batch(*part) for part in zip(*hard, soft, strict=False)]
 
 
-def read_ahead(batches: Iterator[Batch], depth: int = 2) -> Iterator[Batch]:
+def prefetch(batches: Iterator[Batch], depth: int = 2) -> Iterator[Batch]:
     """The same batches, read and decoded by a thread while the one before is trained on (NumPy and torch release the
     interpreter for both).
     """
-    waiting: deque[Future[Batch | None]] = deque()
+    pending: deque[Future[Batch | None]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="batches") as reader:
         try:
-            waiting.extend(reader.submit(next, batches, None) for _ in range(depth))
-            while (batch := waiting.popleft().result()) is not None:
-                waiting.append(reader.submit(next, batches, None))
+            pending.extend(reader.submit(next, batches, None) for _ in range(depth))
+            while (batch := pending.popleft().result()) is not None:
+                pending.append(reader.submit(next, batches, None))
                 yield batch
         finally:
-            for future in waiting:
+            for future in pending:
                 future.cancel()
 
 
-def _mix(seed: int, epoch: int, index: int) -> int:
+def _combined_seed(seed: int, epoch: int, index: int) -> int:
     """One 63-bit seed out of three numbers (NumPy's SeedSequence)."""
     low, high = np.random.SeedSequence([seed, epoch, index]).generate_state(2, np.uint32)
     return int(low) | (int(high) & 0x7FFFFFFF) << 32

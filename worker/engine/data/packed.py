@@ -30,7 +30,7 @@ class PackedDataset:
     y: NDArray[np.int64]
     split: NDArray[np.uint8]
     shared: dict[tuple[object, ...], Any] = field(default_factory=dict, compare=False, repr=False)
-    """What was made of it for one run and serves the next in the same process: the trials of a search."""
+    """What runs in one process share, the trials of a search for instance: samples in memory, cached features."""
 
     @classmethod
     def open(cls, folder: Path) -> "PackedDataset":
@@ -45,7 +45,7 @@ class PackedDataset:
 
     @cached_property
     def x(self) -> NDArray[np.uint8] | NDArray[np.float32]:
-        """The samples as a memory map: for looking around, not for a job, whose memory may be limited."""
+        """The samples as a memory map: for exploring them, not for a job, whose memory may be limited."""
         return np.load(self.folder / "x.npy", mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
 
     def indices(self, split: str) -> NDArray[np.int64]:

@@ -1,7 +1,7 @@
 """Fixed-size rows in a file, read and written by position: bounded memory, nothing is mapped.
 
 A memory map counts against a limit of the address space, and what was touched of it against the process's resident
-memory; a read goes through the page cache, which is nobody's. Rows that lie side by side are read in one call.
+memory; page-cache reads are not charged to this process. Rows that lie side by side are read in one call.
 """
 
 import math
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from service.errors import DataError
 
-PIECE_BYTES = 2**24
-"""Read at once where a whole split is gone through."""
+READ_BYTES = 2**24
+"""Size of one read when a whole split is read."""
 MAX_BUFFERS = 1024
 """IOV_MAX of Linux: buffers that one call fills."""
 
@@ -50,9 +50,9 @@ class RowFile:
         return cls(path, shape, dtype, mode=os.O_RDWR)
 
     @property
-    def rows_a_piece(self) -> int:
-        """Rows that are read at once where a whole split is gone through."""
-        return max(PIECE_BYTES // max(self.row_bytes, 1), 1)
+    def rows_per_read(self) -> int:
+        """Rows of one read when a whole split is read."""
+        return max(READ_BYTES // max(self.row_bytes, 1), 1)
 
     def read(self, positions_B: NDArray[np.int64]) -> NDArray[Any]:
         """The rows at these positions, in their order; raises DataError when the file is shorter than it should be."""
@@ -61,29 +61,29 @@ class RowFile:
         runs = _runs(positions_B)
         if len(runs) > 1:  # the disk may fetch what follows while the first is read
             for _, first, count in runs:
-                os.posix_fadvise(self._file, self._place(first), count * self.row_bytes, os.POSIX_FADV_WILLNEED)
-        for wanted, first, _ in runs:
-            self._fill([buffers[each].data for each in wanted], self._place(first))
+                os.posix_fadvise(self._file, self._offset(first), count * self.row_bytes, os.POSIX_FADV_WILLNEED)
+        for places, first, _ in runs:
+            self._fill([buffers[place].data for place in places], self._offset(first))
         return rows
 
     def write(self, positions_B: NDArray[np.int64], rows: NDArray[Any]) -> None:
         """Puts the rows at these positions, one for each."""
         for position, row in zip(positions_B.tolist(), rows, strict=True):
             data = np.ascontiguousarray(row).data.cast("B")
-            place = self._place(position)
+            offset = self._offset(position)
             while data:
-                written = os.pwrite(self._file, data, place)
-                data, place = data[written:], place + written
+                written = os.pwrite(self._file, data, offset)
+                data, offset = data[written:], offset + written
 
-    def _place(self, position: int) -> int:
+    def _offset(self, position: int) -> int:
         return self.offset + position * self.row_bytes
 
-    def _fill(self, buffers: list[memoryview], place: int) -> None:
+    def _fill(self, buffers: list[memoryview], offset: int) -> None:
         while buffers:
-            count = os.preadv(self._file, buffers[:MAX_BUFFERS], place)
+            count = os.preadv(self._file, buffers[:MAX_BUFFERS], offset)
             if count == 0 and self.row_bytes:
                 raise DataError(f"{self.path.name} is shorter than its {self.shape[0]:,} rows")
-            place += count
+            offset += count
             while buffers and count >= len(buffers[0]):
                 count -= len(buffers.pop(0))
             if count:

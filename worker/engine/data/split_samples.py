@@ -19,8 +19,8 @@ RESIDENT_SHARE = 0.5
 """Share of the device's free memory that all resident splits may take together."""
 FLOAT_CACHE_BYTES = 512 * 2**20
 FLOAT_SHARE = 0.25
-"""A split whose normalised float32 form takes less than this, and than this share of its room, is kept in that form
-when nothing is augmented.
+"""A split whose normalised float32 form takes less than this, and than this share of its memory budget, is kept in that
+form when nothing is augmented.
 """
 
 
@@ -37,7 +37,7 @@ class Normalisation:
         return cls(*normalisation(meta, normalize))
 
 
-class Source:
+class SplitSamples:
     """One split's samples, resident on the device when they fit, else read from disk batch by batch."""
 
     def __init__(
@@ -49,35 +49,35 @@ class Source:
         self.is_image = dataset.meta.modality == "image"
         self.elements = math.prod(dataset.meta.shape)
         view = (1, -1, 1, 1) if self.is_image else (1, -1)
-        mean, std = (torch.tensor(each).view(view).to(device) for each in (normalisation.mean, normalisation.std))
+        mean, std = (torch.tensor(x).view(view).to(device) for x in (normalisation.mean, normalisation.std))
         self.unit_scale, self.shift = 1 / std, -mean / std
         self.scale = self.unit_scale / 255 if self.is_image else self.unit_scale
         """`x * scale + shift` normalises stored values, `unit * unit_scale + shift` images on the 0-1 scale."""
-        self.derived: dict[tuple[object, ...], Any] = {}
-        """Activations of frozen layers for these samples, by what they were made with."""
-        self.raw: Tensor | None = None
+        self.features: dict[tuple[object, ...], Any] = {}
+        """Cached features of frozen layers for these samples, by all that they depend on."""
+        self.stored: Tensor | None = None
         self.normalised: Tensor | None = None
-        room = _room(dataset, device)
+        budget = _memory_budget(dataset, device)
         floats = 4 * self.elements * len(self.indices_N)
-        if cache and floats <= min(FLOAT_CACHE_BYTES, FLOAT_SHARE * room):
+        if cache and floats <= min(FLOAT_CACHE_BYTES, FLOAT_SHARE * budget):
             self.normalised = self._gather(self.normalise)
-        elif self.file.row_bytes * len(self.indices_N) <= room:
-            self.raw = self._gather(lambda stored: stored)
+        elif self.file.row_bytes * len(self.indices_N) <= budget:
+            self.stored = self._gather(lambda stored: stored)
 
     @classmethod
     def of(
         cls, dataset: PackedDataset, split: str, device: torch.device, normalisation: Normalisation, *, cache: bool
-    ) -> "Source":
-        """The split's source; runs that share an opened dataset share it."""
+    ) -> "SplitSamples":
+        """The split's samples; runs that share an opened dataset share them."""
         key = ("source", split, str(device), normalisation, cache)
         if key not in dataset.shared:
             dataset.shared[key] = cls(dataset, split, device, normalisation, cache=cache)
-        found: Source = dataset.shared[key]
-        return found
+        samples: SplitSamples = dataset.shared[key]
+        return samples
 
     def _gather(self, prepare: Callable[[Tensor], Tensor]) -> Tensor:
         """The whole split on the device, read piece by piece."""
-        step, count = self.file.rows_a_piece, len(self.indices_N)
+        step, count = self.file.rows_per_read, len(self.indices_N)
         first = prepare(self._read(self.indices_N[:1]))
         whole = torch.empty((count, *first.shape[1:]), dtype=first.dtype, device=self.device)
         for start in range(0, count, step):
@@ -91,34 +91,34 @@ class Source:
 
     @property
     def resident_bytes(self) -> int:
-        """What it holds on the device."""
-        held = self.normalised if self.raw is None else self.raw
-        return 0 if held is None else held.nbytes
+        """Bytes that the samples take on the device."""
+        resident = self.normalised if self.stored is None else self.stored
+        return 0 if resident is None else resident.nbytes
 
     @property
-    def resident(self) -> bool:
+    def is_resident(self) -> bool:
         """Whether batches are taken from memory on the device."""
-        return self.raw is not None or self.normalised is not None
+        return self.stored is not None or self.normalised is not None
 
-    def rows(self, positions_B: Tensor) -> Tensor:
-        """Raw samples (uint8 images_BCHW or float32 features_BF) at positions within the split."""
-        if self.raw is not None:
-            return self.raw.index_select(0, positions_B)
+    def read_stored(self, positions_B: Tensor) -> Tensor:
+        """Samples as they are stored (uint8 images_BCHW or float32 features_BF) at positions within the split."""
+        if self.stored is not None:
+            return self.stored.index_select(0, positions_B)
         return self._read(self.indices_N[positions_B.cpu().numpy()])
 
-    def normalise(self, raw: Tensor) -> Tensor:
+    def normalise(self, stored: Tensor) -> Tensor:
         """Float32 samples out of stored values, contiguous."""
-        return raw.to(torch.float32, copy=True).mul_(self.scale).add_(self.shift)
+        return stored.to(torch.float32, copy=True).mul_(self.scale).add_(self.shift)
 
-    def plain(self, positions_B: Tensor) -> Tensor:
-        """Normalised samples, no random operation: what validation sees."""
+    def read(self, positions_B: Tensor) -> Tensor:
+        """Normalised samples without any random operation, as validation gets them."""
         if self.normalised is not None:
             return self.normalised.index_select(0, positions_B)
-        return self.normalise(self.rows(positions_B))
+        return self.normalise(self.read_stored(positions_B))
 
 
-def _room(dataset: PackedDataset, device: torch.device) -> float:
+def _memory_budget(dataset: PackedDataset, device: torch.device) -> float:
     """Bytes that one more resident split may take: all together get their share of what would be free without them."""
-    others = (each for each in dataset.shared.values() if isinstance(each, Source))
-    taken = sum(each.resident_bytes for each in others if each.device == device)
+    others = (other for other in dataset.shared.values() if isinstance(other, SplitSamples))
+    taken = sum(other.resident_bytes for other in others if other.device == device)
     return RESIDENT_SHARE * (free_memory(device) + taken) - taken

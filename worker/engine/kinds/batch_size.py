@@ -54,7 +54,7 @@ def choose_batch_size(spec: TrainSpec, context: RunContext) -> Generator[Event, 
 
 
 def training_spec(part: AugmentedPart) -> TrainSpec:
-    """The training that a `batch-size` spec asks about; a frozen prefix is not cached, which takes the most memory."""
+    """The training that a `batch-size` spec asks about, without a feature cache, which takes the most memory."""
     shared = {name: getattr(part, name) for name in AugmentedPart.model_fields}
     if getattr(part.model, "cache_frozen", False):
         shared["model"] = part.model.model_copy(update={"cache_frozen": False})

@@ -156,7 +156,7 @@ class _Probe:
         self.model, self.optimizer_step, self.seed = model, optimizer_step, seed
         chosen = np.sort(np.random.default_rng(seed).permutation(batches.samples)[:PROBE_SAMPLES])
         positions_B = torch.from_numpy(chosen).to(batches.device)
-        self.inputs, self.labels_B = batches.source.plain(positions_B), batches.labels_N[positions_B]
+        self.inputs, self.labels_B = batches.source.read(positions_B), batches.labels_N[positions_B]
         self.state = PassState(model, batches.device)
 
     @torch.no_grad()

@@ -77,7 +77,7 @@ def fixed_batch(source: Batches, count: int, seed: int) -> Batch:
     """`count` samples of the split, as evenly over the classes as the data allow."""
     chosen = stratified(source.labels_N.cpu().numpy(), count, seed)
     positions_B = torch.from_numpy(chosen).to(source.device)
-    return Batch(source.source.plain(positions_B), source.labels_N[positions_B], positions_B)
+    return Batch(source.source.read(positions_B), source.labels_N[positions_B], positions_B)
 
 
 def stratified(labels_N: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:

@@ -39,9 +39,9 @@ class Samples:
     def __iter__(self) -> Iterator[Tensor]:
         return map(self.prepare, self.positions_B.split(self.size))
 
-    def behind(self, prefix: Callable[[Tensor], Tensor]) -> "Samples":
-        """What a frozen prefix puts out for them, computed once."""
-        kept_N = torch.cat([prefix(inputs) for inputs in self])
+    def on_features(self, extract: Callable[[Tensor], Tensor]) -> "Samples":
+        """What frozen layers put out for them, computed once."""
+        kept_N = torch.cat([extract(inputs) for inputs in self])
         places_B = torch.arange(len(kept_N), device=kept_N.device)
         return Samples(places_B, lambda some_B: kept_N.index_select(0, some_B), self.size)
 
@@ -62,8 +62,8 @@ def build_probe(train: Batches, val: Batches, seed: int) -> Probe:
     chosen = np.sort(np.random.default_rng(seed).permutation(train.samples)[:count])
     positions_B = torch.from_numpy(chosen).to(train.device)
     source = train.source
-    through_train = Samples(positions_B, source.plain, val.batch_size)
-    through_val = Samples(positions_B, lambda some_B: val.source.normalise(source.rows(some_B)), val.batch_size)
+    through_train = Samples(positions_B, source.read, val.batch_size)
+    through_val = Samples(positions_B, lambda some_B: val.source.normalise(source.read_stored(some_B)), val.batch_size)
     same = all(torch.allclose(ours, theirs, atol=1e-5) for ours, theirs in zip(through_train, through_val, strict=True))
     return Probe(through_train, None if same else through_val, source.labels_N[positions_B])
 

@@ -73,7 +73,7 @@ class Saved:
 
 @dataclass
 class Splits:
-    """The data of a run; a cached frozen prefix puts its activations in their place."""
+    """The data of a run; with a feature cache they are features of frozen layers."""
 
     batch_size: int
     train: BatchSource
@@ -94,7 +94,7 @@ class TrainingState:
     normalisation: Normalisation
     precision: Precision
     sizes: Parameters
-    """Of the whole network, even where a cached frozen prefix is not part of `model`."""
+    """Of the whole network, even where `model` lacks frozen layers because their features are cached."""
 
     model: nn.Module
     before_step: PassState
@@ -104,7 +104,7 @@ class TrainingState:
     schedule: Schedule
     stopping: EarlyStopping
     whole: Callable[[Weights], Weights] = lambda weights: weights
-    """Turns the trained weights into those of the whole network (a cached frozen prefix is added here)."""
+    """Turns the trained weights into those of the whole network (adds frozen layers whose features are cached)."""
 
     epoch: int = 1
     batch: int = 0

@@ -101,7 +101,7 @@ class TestGeometry:
 
     def test_affine_parameters_are_distributed_as_torchvisions(self) -> None:
         op = Affine(op="affine", degrees=20, translate=(0.2, 0.1), scale=(0.7, 1.3), shear=10)
-        maps = geometry.draw_map(op, COUNT, SIZE, seeded())
+        maps = geometry.random_map(op, COUNT, SIZE, seeded())
         transform = transforms.RandomAffine(20, translate=(0.2, 0.1), scale=(0.7, 1.3), shear=10)
         drawn = [
             transform.get_params(transform.degrees, transform.translate, transform.scale, transform.shear, [16, 16])
@@ -117,7 +117,7 @@ class TestGeometry:
             assert distance(maps[:, row, column], their_maps[:, row, column]) < 1
 
     def test_rotation_angles_are_uniform(self) -> None:
-        maps = geometry.draw_map(Rotation(op="rotation", degrees=30), COUNT, SIZE, seeded())
+        maps = geometry.random_map(Rotation(op="rotation", degrees=30), COUNT, SIZE, seeded())
         angles = torch.atan2(maps[:, 0, 1], maps[:, 0, 0]).rad2deg()
         assert distance(angles, [transforms.RandomRotation.get_params([-30, 30]) for _ in range(COUNT)]) < 1
         torch.testing.assert_close(maps[:, :2, :2].det(), torch.ones(COUNT))
@@ -128,7 +128,7 @@ class TestGeometry:
     ) -> None:
         size = (32, 24)
         op = ResizedCrop(op="resized_crop", scale=scale, ratio=ratio)
-        maps = geometry.draw_map(op, COUNT, size, seeded())
+        maps = geometry.random_map(op, COUNT, size, seeded())
         height, width = maps[:, 1, 1] * size[0], maps[:, 0, 0] * size[1]
         top, left = maps[:, 1, 2] - (height - size[0]) / 2, maps[:, 0, 2] - (width - size[1]) / 2
         image = torch.zeros(3, *size)
@@ -175,7 +175,7 @@ class TestColour:
     @pytest.mark.parametrize("shift", [-0.5, -0.2, 0.0, 0.05, 0.4])
     def test_hue_is_torchvisions(self, shift: float) -> None:
         images = torch.rand(8, 3, 16, 16, generator=seeded())
-        images[0] = 0.5  # grey has no hue
+        images[0] = 0.5  # gray has no hue
         images[1, 0] = images[1, 1]  # two channels at the maximum
         ours = color.shift_hue(images, torch.full((8,), shift))
         torch.testing.assert_close(ours, functional.adjust_hue(images, shift), atol=1e-4, rtol=0)
@@ -198,7 +198,7 @@ class TestColour:
         assert distance(ours.amax((1, 2, 3)), theirs.amax((1, 2, 3))) < 1
         assert distance(ours.amin((1, 2, 3)), theirs.amin((1, 2, 3))) < 1
 
-    def test_grey_images_have_neither_saturation_nor_hue(self) -> None:
+    def test_gray_images_have_neither_saturation_nor_hue(self) -> None:
         images = pictures(8, channels=1)
         op = ColorJitter(op="color_jitter", brightness=0, contrast=0, saturation=1, hue=0.5)
         assert torch.equal(augmented((op, Grayscale(op="grayscale", p=1)), images), images)
@@ -278,7 +278,7 @@ class TestMixing:
         _, targets = mixing.mix((Mixup(op="mixup", alpha=1.0),), images, labels, 10, seeded())
         assert len(targets.amax(1).unique()) > 40
 
-    def test_mixup_beside_cutmix_is_drawn_for_each_sample(self) -> None:
+    def test_mixup_or_cutmix_is_chosen_for_each_sample(self) -> None:
         labels = torch.arange(COUNT) % 2
         images = labels.float().view(-1, 1, 1, 1).expand(-1, 1, 16, 16)
         ops = (Mixup(op="mixup", alpha=1.0), Cutmix(op="cutmix", p=0.0))

@@ -13,7 +13,7 @@ from torch import Tensor
 from service.specs.augmentation import PRESETS, AugmentOp
 from tests.worker.engine.conftest import pack
 from worker.engine.data import split_samples as module
-from worker.engine.data.batches import Batch, Batches, read_ahead
+from worker.engine.data.batches import Batch, Batches, prefetch
 from worker.engine.data.packed import PackedDataset
 
 CPU = torch.device("cpu")
@@ -42,7 +42,7 @@ def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
 
 def test_batches_hold_the_normalised_samples_wherever_they_lie(place: str, few_digits: Path) -> None:
     batches = batches_of(few_digits, shuffle=True, seed=3)
-    assert batches.source.resident == (place != "streamed")
+    assert batches.source.is_resident == (place != "streamed")
     inputs, labels_N, indices_N = everything(batches)
     dataset = PackedDataset.open(few_digits)
     chosen = dataset.indices("train")[indices_N.numpy()]
@@ -63,7 +63,7 @@ def _reference_sum(folder: Path) -> float:
     dataset = PackedDataset.open(folder)
     batches = Batches(dataset, "train", 64, CPU, shuffle=True, augment=PRESETS["strong"])
     raw = torch.from_numpy(dataset.x[dataset.indices("train")]).permute(0, 3, 1, 2).contiguous()
-    batches.source.raw = raw
+    batches.source.stored = raw
     return float(everything(batches)[0].double().sum())
 
 
@@ -127,8 +127,8 @@ def test_reading_ahead_keeps_order_and_leaves_no_thread_behind() -> None:
             yield Batch(torch.tensor([number]), torch.tensor([0]), torch.tensor([0]))
 
     before = threading.active_count()
-    assert [int(batch.inputs) for batch in read_ahead(numbers())] == list(range(20))
-    broken_off = read_ahead(numbers())
+    assert [int(batch.inputs) for batch in prefetch(numbers())] == list(range(20))
+    broken_off = prefetch(numbers())
     assert int(next(broken_off).inputs) == 0
     assert threading.active_count() == before + 1
     broken_off.close()  # type: ignore[attr-defined]
@@ -140,7 +140,7 @@ def test_fault_in_reading_reaches_the_one_who_reads() -> None:
         yield Batch(torch.tensor([1]), torch.tensor([0]), torch.tensor([0]))
         raise OSError("the disk is gone")
 
-    ahead = read_ahead(broken())
+    ahead = prefetch(broken())
     assert int(next(ahead).inputs) == 1
     with pytest.raises(OSError, match="disk is gone"):
         next(ahead)

@@ -17,7 +17,7 @@ from tests.worker.engine.runs import StopAt, ended_by, epochs_of, last_state, sp
 from worker.engine.data import split_samples
 from worker.engine.data.packed import PackedDataset
 from worker.engine.data.row_file import MAX_BUFFERS, RowFile
-from worker.engine.data.split_samples import Normalisation, Source
+from worker.engine.data.split_samples import Normalisation, SplitSamples
 
 
 def test_rows_come_as_asked_for_in_any_order_and_more_than_once(tmp_path: Path) -> None:
@@ -65,16 +65,16 @@ def test_streamed_run_is_bitwise_the_resident_one_and_resumes_exactly(
     assert epochs_of(rest)[-1] == epochs_of(resident)[-1]
 
 
-def test_splits_share_the_room_for_resident_samples(few_digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_splits_share_the_memory_for_resident_samples(few_digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = PackedDataset.open(few_digits)
-    splits: list[Source] = []
+    splits: list[SplitSamples] = []
     for name in ("train", "val"):
         free = 2 * 320 * 64 - sum(each.resident_bytes for each in splits)
         monkeypatch.setattr(split_samples, "free_memory", lambda device, free=free: free)
         plain = Normalisation.of(dataset.meta, "none")
-        splits.append(Source.of(dataset, name, torch.device("cpu"), plain, cache=True))
-    assert splits[0].resident_bytes == 300 * 64, "raw, for the normalised form would take all of the room"
-    assert not splits[1].resident
+        splits.append(SplitSamples.of(dataset, name, torch.device("cpu"), plain, cache=True))
+    assert splits[0].resident_bytes == 300 * 64, "as stored, for the normalised form would take the whole budget"
+    assert not splits[1].is_resident
 
 
 def test_store_of_4_gb_trains_whole_under_a_limit_of_1_5_gb(tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ def test_the_sweep_is_that_of_a_plain_loop(digits: Path) -> None:
     swept = list(Bench.of(digits, **fields).sweeper())
     bench = Bench.of(digits, **fields)
     chosen = np.sort(np.random.default_rng(bench.spec.seed).permutation(bench.batches.samples)[:64])
-    probe, answers = bench.batches.source.plain(torch.from_numpy(chosen)), bench.batches.labels_N[chosen]
+    probe, answers = bench.batches.source.read(torch.from_numpy(chosen)), bench.batches.labels_N[chosen]
     decays = [1e-4 if parameter.ndim > 1 else 0.0 for parameter in bench.model.parameters()]
     optimizer = torch.optim.Adam(
         [{"params": [p], "weight_decay": d} for p, d in zip(bench.model.parameters(), decays, strict=True)]

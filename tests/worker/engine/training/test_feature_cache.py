@@ -13,7 +13,7 @@ from service.specs.train import TrainSpec
 from service.states import StopReason
 from tests.worker.engine.runs import StopAt, ended_by, epochs_of, last_state, only, reports_of, spec_of, steps_of, train
 from worker.engine.context import RunContext
-from worker.engine.data.feature_store import CachedBatches, Room
+from worker.engine.data.feature_store import CachedBatches, FeatureStore
 from worker.engine.data.packed import PackedDataset
 from worker.engine.models import torchvision_models
 from worker.engine.training import feature_cache
@@ -53,9 +53,11 @@ def losses(events: list[Event]) -> list[float]:
     return [values["train/loss"] for values in steps_of(events).values()]
 
 
-def cached_run(data: Path, weights: Path, scratch: Path, spec: TrainSpec, room: Room | None = None) -> TrainingState:
+def cached_run(
+    data: Path, weights: Path, scratch: Path, spec: TrainSpec, store: FeatureStore | None = None
+) -> TrainingState:
     run = build_run(spec, RunContext(scratch=scratch, dataset=data, weights=weights))
-    list(feature_cache.cache(run, room))
+    list(feature_cache.cache(run, store))
     return run
 
 
@@ -131,7 +133,9 @@ def test_one_view_of_an_augmented_run_is_not_cached(few_digits: Path, weights: P
 
 def test_activations_that_exceed_memory_lie_in_a_file(few_digits: Path, weights: Path, tmp_path: Path) -> None:
     in_memory = cached_run(few_digits, weights, tmp_path, make_spec())
-    on_disk = cached_run(few_digits, weights, tmp_path, make_spec(), Room(torch.device("cpu"), tmp_path, 0, 2**30))
+    on_disk = cached_run(
+        few_digits, weights, tmp_path, make_spec(), FeatureStore(torch.device("cpu"), tmp_path, 0, 2**30)
+    )
     assert len(list(tmp_path.glob("*.bin"))) == 2
     for ours, theirs in zip(in_memory.splits.train.epoch(1), on_disk.splits.train.epoch(1), strict=True):
         assert torch.equal(ours.inputs, theirs.inputs)
@@ -139,7 +143,7 @@ def test_activations_that_exceed_memory_lie_in_a_file(few_digits: Path, weights:
 
 
 def test_activations_that_fit_nowhere_are_not_kept(few_digits: Path, weights: Path, tmp_path: Path) -> None:
-    run = cached_run(few_digits, weights, tmp_path, make_spec(), Room(torch.device("cpu"), tmp_path, 0, 1000))
+    run = cached_run(few_digits, weights, tmp_path, make_spec(), FeatureStore(torch.device("cpu"), tmp_path, 0, 1000))
     assert not isinstance(run.splits.train, CachedBatches)
     assert any("fit neither into memory nor onto the disk" in note for note in run.notes)
     assert list(tmp_path.glob("*.bin")) == []

@@ -37,7 +37,7 @@ def shares(model: nn.Module, *passes: Tensor) -> list[float]:
 @pytest.mark.parametrize(("samples", "expected"), [(100, 100), (1000, 256), (9600, 300), (60000, 512)])
 def test_a_probe_follows_the_training_set_within_limits(digits: Path, samples: int, expected: int) -> None:
     train, val = (Batches(PackedDataset.open(digits), split, 64, CPU.device) for split in ("train", "val"))
-    train.source.normalised = train.source.raw = None
+    train.source.normalised = train.source.stored = None
     train.samples, train.source.indices_N = samples, train.source.indices_N.repeat(samples)[:samples]
     train.source.labels_N = torch.zeros(samples, dtype=torch.int64)
     assert len(build_probe(train, val, 0).labels_B) == expected

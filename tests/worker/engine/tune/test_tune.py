@@ -256,7 +256,7 @@ def test_best_trial_that_was_trained_elsewhere_is_trained_again(few_digits: Path
     assert reports_of(again)["report:test"] == reports_of(done)["report:test"]
 
 
-def test_pretrained_trials_share_the_frozen_prefix(few_digits: Path, tmp_path: Path) -> None:
+def test_pretrained_trials_share_the_cached_features(few_digits: Path, tmp_path: Path) -> None:
     save_file(torchvision_models.build(SMALL).state_dict(), tmp_path / "w.safetensors")
     model = {"family": "torchvision", "arch": SMALL, "mode": "feature_extraction", "weights": {"path": "w"}}
     spec = make_spec(train={"model": model}, n_trials=3, pruner="none")

@@ -1,1 +1,1 @@
-"""Random operations on batches of images, drawn for each sample."""
+"""Random operations on batches of images, with random parameters of its own for each sample."""

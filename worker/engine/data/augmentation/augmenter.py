@@ -1,14 +1,14 @@
 """Random operations on batches of images, on the training device, with parameters of its own for each sample.
 
 The operations run in a fixed order, whatever their order in the list: geometry (in the list's order, one resampling),
-colour (in the list's order), then after normalisation erasing, and mixup or cutmix. All numbers come from the given
+color (in the list's order), then after normalisation erasing, and mixup or cutmix. All numbers come from the given
 host generator: the same generator gives the same images.
 """
 
 from torch import Generator, Tensor
 
 from service.specs.augmentation import AugmentOp, ColorJitter, Cutmix, Erasing, Grayscale, Mixup
-from worker.engine.data.augmentation.color import ColourOp, apply_colour
+from worker.engine.data.augmentation.color import ColorOp, apply_color
 from worker.engine.data.augmentation.geometry import GeometricOp, Geometry
 from worker.engine.data.augmentation.mixing import MixOp, erase, mix
 
@@ -22,13 +22,13 @@ class Augmenter:
     def __init__(self, ops: tuple[AugmentOp, ...], classes: int) -> None:
         self.classes = classes
         geometric: list[GeometricOp] = []
-        self.colour: list[ColourOp] = []
+        self.color: list[ColorOp] = []
         self.erasings: list[Erasing] = []
         mixing: list[MixOp] = []
         for op in ops:
             match op:
                 case ColorJitter() | Grayscale():
-                    self.colour.append(op)
+                    self.color.append(op)
                 case Erasing():
                     self.erasings.append(op)
                 case Mixup() | Cutmix():
@@ -39,11 +39,11 @@ class Augmenter:
         self.mixing = tuple(mixing)
 
     def images(self, unit_BCHW: Tensor, generator: Generator) -> Tensor:
-        """Geometry and colour of float images between 0 and 1; the given ones stay as they are."""
+        """Geometry and color of float images between 0 and 1; the given ones stay as they are."""
         if self.geometry:
             unit_BCHW = self.geometry(unit_BCHW, generator)
-        for op in self.colour:
-            unit_BCHW = apply_colour(op, unit_BCHW, generator)
+        for op in self.color:
+            unit_BCHW = apply_color(op, unit_BCHW, generator)
         return unit_BCHW
 
     def mix(self, images_BCHW: Tensor, labels_B: Tensor, generator: Generator) -> tuple[Tensor, Tensor | None]:

@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from service.specs.augmentation import Affine, Crop, HorizontalFlip, ResizedCrop, Rotation, VerticalFlip
-from worker.engine.data.augmentation.random_params import draw_boxes, uniform
+from worker.engine.data.augmentation.random_parameters import random_boxes, uniform
 
 GeometricOp = HorizontalFlip | VerticalFlip | Rotation | ResizedCrop | Affine | Crop
 WHOLE_PIXELS = (HorizontalFlip, VerticalFlip, Crop)
@@ -40,10 +40,10 @@ class Geometry:
 
 
 def compose(ops: tuple[GeometricOp, ...], count: int, size: tuple[int, int], generator: Generator) -> Tensor:
-    """maps_B33 of all operations, drawn for each sample; the first operation of the list is applied first."""
-    maps_B33 = draw_map(ops[0], count, size, generator)
+    """maps_B33 of all operations, random for each sample; the first operation of the list is applied first."""
+    maps_B33 = random_map(ops[0], count, size, generator)
     for op in ops[1:]:
-        maps_B33 = maps_B33 @ draw_map(op, count, size, generator)
+        maps_B33 = maps_B33 @ random_map(op, count, size, generator)
     return maps_B33
 
 
@@ -62,8 +62,8 @@ def sampling_grid(maps_B33: Tensor, height: int, width: int) -> Tensor:
     return grid_BHW2
 
 
-def draw_map(op: GeometricOp, count: int, size: tuple[int, int], generator: Generator) -> Tensor:
-    """maps_B33 of one operation, its parameters drawn for each sample."""
+def random_map(op: GeometricOp, count: int, size: tuple[int, int], generator: Generator) -> Tensor:
+    """maps_B33 of one operation, its parameters random for each sample."""
     match op:
         case HorizontalFlip(p=p):
             return _map(a=_sign(count, p, generator))
@@ -132,7 +132,7 @@ def affine_map(degrees_B: Tensor, shear_B: Tensor, zoom_B: Tensor, right_B: Tens
 
 def _resized_crop(op: ResizedCrop, count: int, size: tuple[int, int], generator: Generator) -> Tensor:
     height, width = size
-    boxes = draw_boxes(
+    boxes = random_boxes(
         count,
         size,
         op.scale,
@@ -142,8 +142,8 @@ def _resized_crop(op: ResizedCrop, count: int, size: tuple[int, int], generator:
     )
     other = _central_crop(op, size)
     top_B, left_B, high_B, wide_B = (
-        torch.where(boxes.found_B, drawn, fixed)
-        for drawn, fixed in zip((boxes.top_B, boxes.left_B, boxes.height_B, boxes.width_B), other, strict=True)
+        torch.where(boxes.valid_B, random, fixed)
+        for random, fixed in zip((boxes.top_B, boxes.left_B, boxes.height_B, boxes.width_B), other, strict=True)
     )
     return _map(
         a=wide_B / width,
@@ -154,7 +154,7 @@ def _resized_crop(op: ResizedCrop, count: int, size: tuple[int, int], generator:
 
 
 def _central_crop(op: ResizedCrop, size: tuple[int, int]) -> tuple[float, float, float, float]:
-    """Top, left, height, width of torchvision's way out when ten attempts found no box."""
+    """Top, left, height, width of the box that torchvision falls back on when ten attempts gave none."""
     height, width = size
     wide = min(width, round(height * max(op.ratio))) if width / height > max(op.ratio) else width
     high = min(height, round(width / min(op.ratio))) if width / height < min(op.ratio) else height

@@ -4,21 +4,21 @@ import torch
 from torch import Generator, Tensor, nn
 
 from service.specs.augmentation import Cutmix, Erasing, Mixup
-from worker.engine.data.augmentation.random_params import Boxes, chosen, draw_boxes, inside
+from worker.engine.data.augmentation.random_parameters import Boxes, inside, random_boxes, selected
 
 MixOp = Mixup | Cutmix
 
 
 def erase(op: Erasing, images_BCHW: Tensor, generator: Generator) -> Tensor:
-    """Sets a random box of some samples to zero, which is the mean colour; the given images stay as they are."""
+    """Sets a random box of some samples to zero, which is the mean color; the given images stay as they are."""
     size = (images_BCHW.shape[2], images_BCHW.shape[3])
-    which = chosen(len(images_BCHW), op.p, generator)
+    which = selected(len(images_BCHW), op.p, generator)
     # torchvision gives erasing's ratio as height over width, here it is the other way round
     ratio = (1 / op.ratio[1], 1 / op.ratio[0])
-    boxes = draw_boxes(
+    boxes = random_boxes(
         len(which), size, op.scale, ratio, lambda high, wide: (high < size[0]) & (wide < size[1]), generator
     )
-    mask_bHW = inside(boxes, size) & boxes.found_B[:, None, None]
+    mask_bHW = inside(boxes, size) & boxes.valid_B[:, None, None]
     device = images_BCHW.device
     which, mask_b1HW = which.to(device), mask_bHW[:, None].to(device)
     return images_BCHW.index_copy(0, which, images_BCHW.index_select(0, which).masked_fill_(mask_b1HW, 0))
@@ -29,7 +29,7 @@ def mix(
 ) -> tuple[Tensor, Tensor]:
     """Blends each sample with a random other one; returns images_BCHW and targets_BK.
 
-    With several operations each sample goes through one of them, drawn evenly (torchvision's RandomChoice), with that
+    With several operations each sample goes through one of them, chosen evenly (torchvision's RandomChoice), with that
     one's probability.
     """
     count, _, height, width = images_BCHW.shape
@@ -55,7 +55,7 @@ def mix(
 
 
 def beta(alpha: float, count: int, generator: Generator) -> Tensor:
-    """Draws from Beta(alpha, alpha) as the share of one of two gamma variates (float64: a small alpha underflows)."""
+    """Numbers of Beta(alpha, alpha), each the share of one of two gamma variates (float64: small alphas underflow)."""
     gammas_2B = torch._standard_gamma(torch.full((2, count), alpha, dtype=torch.float64), generator=generator)
     return (gammas_2B[0] / gammas_2B.sum(0)).nan_to_num(0.5).float()
 

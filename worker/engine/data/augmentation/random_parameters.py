@@ -1,4 +1,4 @@
-"""Random numbers of an augmentation: drawn on the host, so that it knows who was chosen without waiting for a GPU.
+"""Random parameters of augmentations, made on the host: it knows which samples change without waiting for a GPU.
 
 Shapes: B samples, T attempts.
 """
@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 ATTEMPTS = 10
-"""How often torchvision draws a box before it gives up."""
+"""How many random boxes torchvision tries before it gives up."""
 
 
 def uniform(shape: int | tuple[int, ...], low: float, high: float, generator: Generator) -> Tensor:
@@ -19,23 +19,23 @@ def uniform(shape: int | tuple[int, ...], low: float, high: float, generator: Ge
     return torch.rand(shape, generator=generator).mul_(high - low).add_(low)
 
 
-def chosen(count: int, p: float, generator: Generator) -> Tensor:
+def selected(count: int, p: float, generator: Generator) -> Tensor:
     """Positions of the samples that an operation of probability `p` is applied to."""
     return (torch.rand(count, generator=generator) < p).nonzero().flatten()
 
 
 @dataclass(frozen=True, slots=True)
 class Boxes:
-    """One box a sample in whole pixels; `found_B` is false where no attempt gave one."""
+    """One box a sample in whole pixels; `valid_B` is false where no attempt gave one."""
 
     top_B: Tensor
     left_B: Tensor
     height_B: Tensor
     width_B: Tensor
-    found_B: Tensor
+    valid_B: Tensor
 
 
-def draw_boxes(
+def random_boxes(
     count: int,
     size: tuple[int, int],
     scale: tuple[float, float],
