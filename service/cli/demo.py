@@ -12,26 +12,26 @@ from rich.console import Console
 
 from service.cli.client import Client
 from service.cli.watching import confusion_table, findings_lines, watch
-from service.embedded.embedded import Embedded, free_port
+from service.embedded.processes import EmbeddedService, free_port
 from service.settings import Settings
 
 
 def run_demo(home: Path | None) -> None:
     """Starts a service, imports `digits`, runs sanity, lr-find and train, prints what came out, stops everything."""
     console = Console()
-    _forget_settings()
+    _clear_settings()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends the demo ends all it started
     with tempfile.TemporaryDirectory(prefix="tw-", ignore_cleanup_errors=True) as temporary:
         settings = Settings(home=home or Path(temporary), port=free_port())
         with ExitStack() as stack:
             with console.status("starting broker, API and worker"):
-                service = stack.enter_context(Embedded(settings))
+                service = stack.enter_context(EmbeddedService(settings))
             _tell(console, f"the service is up: {service.url}\nhome:      {settings.home}")
             _show(console, stack.enter_context(Client(service.url)))
             _tell(console, "stopping broker, API and worker")
 
 
-def _forget_settings() -> None:
+def _clear_settings() -> None:
     """The demo is a service of its own: it must not meet the database, broker or keys that the environment names."""
     for name in [name for name in os.environ if name.startswith("TRAINWRIGHT_")]:
         del os.environ[name]

@@ -18,7 +18,7 @@ from typing import BinaryIO
 from pydantic import BaseModel, ConfigDict
 
 from service.datasets import imports
-from service.durable import write_durably
+from service.durable_files import write_durably
 from service.errors import ConflictError, FieldError, InvalidRequestError, NotFoundError, TooLargeError
 from service.reports.dataset import UploadReport
 from service.specs.dataset import UploadRequest

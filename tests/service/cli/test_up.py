@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from service.embedded.broker import MAX_SOCKET_PATH, broker_command
-from service.embedded.embedded import end
+from service.embedded.processes import terminate
 from tests.polling import eventually
 from tests.service.cli.service_process import ServiceProcess, command, environment
 from tests.worker.attempt.processes import ROOT, children_of, has_ended
@@ -53,7 +53,7 @@ def test_a_job_is_submitted_and_watched_to_its_end(service: ServiceProcess, tmp_
     second = run(service, "up", "--port", "0")
     assert second.returncode == 1
     assert f"a service is running on {service.home} already (process {service.process.pid})" in second.stdout
-    end(service.process, 60)
+    terminate(service.process, 60)
     assert service.process.returncode == 0
     assert not (service.home / "broker.sock").exists()
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.durable import sync
+from service.durable_files import sync
 from service.reports.dataset import SPLITS, DatasetMeta
 from worker.engine.data.row_file import RowFile
 

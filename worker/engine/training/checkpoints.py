@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from service.durable import write_durably
+from service.durable_files import write_durably
 
 
 def save(path: Path, state: dict[str, Any]) -> Path:

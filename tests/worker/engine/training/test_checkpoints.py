@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from service.durable import write_durably
+from service.durable_files import write_durably
 from tests.worker.engine.runs import StopAt, last_state, spec_of, train
 from worker.engine.runtime import seeding
 from worker.engine.training import checkpoints

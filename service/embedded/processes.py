@@ -1,6 +1,6 @@
-"""The embedded service: broker, API and one worker, started together under one HOME and ended together.
+"""The processes of an embedded service: broker, API and one worker, started and ended together under one HOME.
 
-Each part is a process of its own; one that dies is started again. A lock on HOME keeps a second service away.
+One that dies is started again. A lock on HOME keeps a second service away.
 """
 
 import fcntl
@@ -18,7 +18,7 @@ from typing import IO
 import click
 import httpx
 
-from service.embedded.broker import broker_answers, broker_command, end_stray_broker
+from service.embedded.broker import broker_command, end_stray_broker, has_started
 from service.embedded.watchdog import VARIABLE
 from service.settings import Settings
 from service.store import workers
@@ -30,8 +30,8 @@ RESTART_SECONDS = 1.0
 START_SECONDS = 120.0
 
 
-class Embedded:
-    """Starts, keeps alive and ends the parts; use it as a context manager."""
+class EmbeddedService:
+    """Starts, keeps alive and ends the processes; use it as a context manager."""
 
     def __init__(self, settings: Settings) -> None:
         port = settings.port or free_port()
@@ -47,8 +47,8 @@ class Embedded:
         host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
         return f"http://{host}:{self.settings.port}"
 
-    def __enter__(self) -> "Embedded":
-        self._take_home()
+    def __enter__(self) -> "EmbeddedService":
+        self._lock_home()
         try:
             wait_for_port(self.settings.host, self.settings.port)
             store = Store(self.settings)
@@ -67,7 +67,7 @@ class Embedded:
         for name in ("worker", "api", "broker"):
             part = self.parts.pop(name, None)
             if part is not None:
-                end(part, self.settings.grace_seconds + 10)
+                terminate(part, self.settings.grace_seconds + 10)
         if self._lock is not None:
             self._lock.close()
 
@@ -77,11 +77,11 @@ class Embedded:
             for name, part in list(self.parts.items()):
                 if part.poll() is not None and time.monotonic() - self._started[name] > RESTART_SECONDS:
                     logger.warning("%s ended with code %s; starting it again", name, part.returncode)
-                    end(part, 0)
+                    terminate(part, 0)
                     self._start(name)
             time.sleep(0.2)
 
-    def _take_home(self) -> None:
+    def _lock_home(self) -> None:
         home = self.settings.home
         home.mkdir(parents=True, exist_ok=True)
         self._lock = (home / "service.lock").open("a+")
@@ -106,9 +106,9 @@ class Embedded:
         }
 
     def _start(self, name: str) -> None:
-        """Starts a part; its standard input is a pipe from us, whose end tells it that we are gone."""
+        """Starts a process; its standard input is a pipe from this one, and it ends when the pipe does."""
         if name == "broker":
-            end_stray_broker(self.settings)
+            end_stray_broker(self.settings.home)
         with (self.settings.home / f"{name}.log").open("ab") as log:
             self.parts[name] = subprocess.Popen(
                 self._commands()[name],
@@ -116,14 +116,14 @@ class Embedded:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C reaches us alone; we end the parts in order
+                start_new_session=True,  # Ctrl-C reaches this process alone, which ends the others in order
             )
         self._started[name] = time.monotonic()
-        if name == "broker" and not broker_answers(self.settings, START_SECONDS):
+        if name == "broker" and not has_started(self.settings.home, START_SECONDS):
             raise click.ClickException(f"the broker does not start; see {self.settings.home}/broker.log")
 
     def _wait_until_ready(self) -> None:
-        """Until the API answers and the worker has registered; a part that dies first is told with its log's end."""
+        """Waits until the API answers and the worker has registered; raises with the log of one that dies first."""
         last = time.monotonic() + START_SECONDS
         while time.monotonic() < last:
             for name, part in self.parts.items():
@@ -152,8 +152,8 @@ class Embedded:
         return any(row.pid == self.parts["worker"].pid for row in alive)
 
 
-def end(process: "subprocess.Popen[bytes]", patience_seconds: float) -> None:
-    """Asks a process to end, and kills it when it does not within its time; nothing of its session stays behind."""
+def terminate(process: "subprocess.Popen[bytes]", patience_seconds: float) -> None:
+    """Asks a process to end, kills it when it does not in time, and then whatever else is in its session."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
         try:
@@ -176,7 +176,7 @@ def free_port() -> int:
 
 
 def wait_for_port(host: str, port: int) -> None:
-    """Until nothing listens on the port; the API of a service that crashed a moment ago may need one to end."""
+    """Waits until nothing listens on the port: the API of a service that has just crashed takes a moment to end."""
     for attempt in range(50):
         try:
             with socket.create_server((host, port)):
