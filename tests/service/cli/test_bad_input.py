@@ -61,7 +61,7 @@ def tune(train: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
         ),
         (tune(search_space={"optimizer.lr": LR | {"low": 1}}), "/search_space/optimizer.lr", "low must not be above"),
         (tune(search_space={"optimizer.lr": LR | {"low": 0, "log": True}}), "/search_space/optimizer.lr", "above 0"),
-        (tune(search_space={"optimzer.lr": LR}), "/search_space/optimzer.lr", "did you mean `optimizer`?"),
+        (tune(search_space={"optimzer.lr": LR}), "/search_space/optimzer.lr", "did you mean `optimizer.lr`?"),
         (
             tune(search_space={"batch_size": {"type": "categorical", "choices": [32, 10**6]}}),
             "/search_space/batch_size",
