@@ -32,8 +32,8 @@ def sweep(store: Store, notify: Callable[[Iterable[str]], object]) -> bool:
     """One sweep; returns False when another process swept within the last half period."""
     if not _my_turn(store):
         return False
-    free = _reclaim(store) + completion.update_all_dependents(store)
-    notify(dict.fromkeys(free + _unnotified(store)))
+    startable = _reclaim(store) + completion.update_all_dependents(store)
+    notify(dict.fromkeys(startable + _unnotified(store)))
     with store.begin() as session:
         idempotency.forget_old(session)
         workers.forget_lost(session)
@@ -58,17 +58,17 @@ def _my_turn(store: Store) -> bool:
 
 
 def _reclaim(store: Store) -> list[str]:
-    """Takes back attempts whose lease ran out; each in a transaction of its own."""
+    """Takes back attempts whose lease ran out, each in a transaction of its own; returns the ids of startable jobs."""
     with store.read() as session:
         expired = select(JobRow.id, JobRow.attempt, JobRow.worker_id).where(
             JobRow.state.in_([str(state) for state in OWNED]), JobRow.lease_until < now(session)
         )
         lost = [Fence(job_id, attempt, worker_id or "") for job_id, attempt, worker_id in session.execute(expired)]
-    free: list[str] = []
+    startable: list[str] = []
     for fence in lost:
         with store.begin() as session:
-            free += _give_back(session, fence, store.settings.max_attempts)
-    return free
+            startable += _give_back(session, fence, store.settings.max_attempts)
+    return startable
 
 
 def _give_back(session: Session, fence: Fence, max_attempts: int) -> list[str]:

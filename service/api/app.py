@@ -14,8 +14,8 @@ from service.api.auth import check_exposure
 from service.api.deps import Services
 from service.api.http import openapi, problems
 from service.api.http.sse import Tails
-from service.api.middleware.request_context import Envelope, RequestStatistics
-from service.api.middleware.request_guards import LOOPBACK, Guards
+from service.api.middleware.request_context import RequestContext, RequestStatistics
+from service.api.middleware.request_guards import LOOPBACK, RequestGuards
 from service.api.middleware.shared_reads import SharedReads
 from service.api.middleware.yaml_bodies import YamlBodies
 from service.api.routers import (
@@ -84,8 +84,8 @@ def create_app(settings: Settings, *, notify: Callable[[Iterable[str]], bool] | 
         generate_unique_id_function=openapi.operation_id,
         lifespan=_lifespan(services),
         middleware=[
-            Middleware(Envelope, statistics),
-            Middleware(Guards, hosts, settings.max_upload_bytes, settings.max_body_bytes),
+            Middleware(RequestContext, statistics),
+            Middleware(RequestGuards, hosts, settings.max_upload_bytes, settings.max_body_bytes),
             Middleware(SharedReads),
             Middleware(YamlBodies),
         ],

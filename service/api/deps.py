@@ -29,8 +29,8 @@ class Services:
 
 async def services(request: Request) -> Services:
     """The services of this app (`async`: a plain function would cost each request a hop to a thread)."""
-    found: Services = request.app.state.services
-    return found
+    parts: Services = request.app.state.services
+    return parts
 
 
 ServicesDep = Annotated[Services, Depends(services)]

@@ -14,7 +14,7 @@ from service.jobs.submit import Submission, submit, submitted_spec
 from service.reports.job import JobReport
 from service.resolution.patches import errors_in_patch, patched_spec
 from service.settings import Settings
-from service.specs.changes import JobChanges
+from service.specs.requests import JobChanges
 from service.states import JobState, Relation, is_terminal
 from service.store import files, jobs, studies
 from service.store.jobs import Parent

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session, aliased
 from service.datasets import imports
 from service.errors import GateError, Problem
 from service.states import TERMINAL, DatasetState, JobState, StopReason
-from service.store import events, jobs, reports
+from service.store import dependencies, events, jobs, reports
 from service.store.events import NewEvent
 from service.store.jobs import Fence
 from service.store.session import Store
@@ -48,11 +48,11 @@ def update_dependents(session: Session, job_id: str) -> list[str]:
         if job.kind == "import" and job.state != JobState.SUCCEEDED:
             imports.fail(session, ended_id)
         failure = gate_failure(session, job)
-        for dependent in jobs.dependents(session, ended_id):
+        for dependent in dependencies.waiting_for(session, ended_id):
             if failure is not None:
                 if jobs.transition(session, dependent.id, JobState.FAILED, error=failure):
                     ended.append(dependent.id)
-            elif not jobs.unmet_needs(session, [dependent.id]):
+            elif not dependencies.unmet(session, [dependent.id]):
                 dependent.notified_at = None
                 startable.append(dependent.id)
     session.flush()
@@ -78,8 +78,7 @@ def gate_failure(session: Session, needed: JobRow) -> Problem | None:
 
 def fail_behind_missed_gate(session: Session, job_id: str) -> None:
     """Fails a new job at once when one that it needs has ended without passing."""
-    query = select(JobRow).join(DependencyRow, DependencyRow.needs_job_id == JobRow.id)
-    for needed in session.execute(query.where(DependencyRow.job_id == job_id)).scalars().all():
+    for needed in dependencies.needed(session, job_id):
         if (failure := gate_failure(session, needed)) is not None:
             end(session, job_id, JobState.FAILED, error=failure)
             return

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from service.reports.job import QueuePlace
 from service.reports.operations import WaitingJob
 from service.states import JobState
-from service.store import jobs, workers
+from service.store import dependencies, workers
 from service.store.tables import JobRow
 
 WORKER_SILENCE_SECONDS = 60
@@ -51,7 +51,7 @@ def places(session: Session, rows: Sequence[JobRow]) -> dict[str, QueuePlace]:
     has_worker = bool(workers.alive(session, WORKER_SILENCE_SECONDS))
     order = select(JobRow.id).where(JobRow.state == JobState.QUEUED).order_by(JobRow.priority.desc(), JobRow.id)
     positions = {job_id: position for position, job_id in enumerate(session.execute(order).scalars(), start=1)}
-    needs = jobs.unmet_needs(session, ids)
+    needs = dependencies.unmet(session, ids)
     return {
         job_id: QueuePlace(
             position=positions.get(job_id, 1),

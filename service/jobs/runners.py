@@ -18,22 +18,22 @@ ENDED = [str(state) for state in TERMINAL]
 
 def start(session: Session, job_id: str, spec: SearchFields, count: int) -> list[str]:
     """Lets `count` runners wait or run; returns the ids of those that wait. Call it under the search's fence."""
-    wanted = select(JobRow).where(JobRow.id.in_(jobs.runners_of(job_id)), JobRow.state.not_in(ENDED))
-    there = {row.spec["number"]: row for row in session.execute(wanted.with_for_update()).scalars()}
+    query = select(JobRow).where(JobRow.id.in_(jobs.runners_of(job_id)), JobRow.state.not_in(ENDED))
+    runners = {row.spec["number"]: row for row in session.execute(query.with_for_update()).scalars()}
     search, parent = jobs.get(session, job_id), Parent(job_id, Relation.CHILD)
     for number in range(2, count + 2):
-        if number not in there:
+        if number not in runners:
             runner = TuneRunnerSpec.of(spec, job_id, number)
-            there[number] = jobs.create(session, runner, dataset_id=search.dataset_id, parent=parent)
-        elif there[number].state == JobState.PAUSED:
-            jobs.resume(session, there[number].id)
-    return [row.id for row in there.values() if row.state == JobState.QUEUED]
+            runners[number] = jobs.create(session, runner, dataset_id=search.dataset_id, parent=parent)
+        elif runners[number].state == JobState.PAUSED:
+            jobs.resume(session, runners[number].id)
+    return [row.id for row in runners.values() if row.state == JobState.QUEUED]
 
 
 def file_of(session: Session, job_id: str, name: str) -> FileRow | None:
     """The file of that name of one of a search's runners."""
-    wanted = select(FileRow).where(FileRow.owner_id.in_(jobs.runners_of(job_id)), FileRow.name == name)
-    return session.execute(wanted).scalars().first()
+    query = select(FileRow).where(FileRow.owner_id.in_(jobs.runners_of(job_id)), FileRow.name == name)
+    return session.execute(query).scalars().first()
 
 
 def forget_files(session: Session) -> list[str]:

@@ -1,4 +1,4 @@
-"""What operators and waiting people want to know: workers, the queue, readiness."""
+"""What operators and waiting people want to know: workers, the queue, readiness, API keys, what can be used."""
 
 from datetime import datetime
 from typing import Literal
@@ -101,3 +101,19 @@ class AugmentationReport(ReportPart):
 
     name: str
     operations: list[dict[str, object]]
+
+
+class KeyReport(ReportPart):
+    """A key without its secret."""
+
+    id: str
+    name: str
+    scope: Literal["read", "train", "admin"]
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+class NewKeyReport(KeyReport):
+    """A key that was just made; `key` is shown this once."""
+
+    key: str

@@ -1,6 +1,6 @@
 """Jobs: made, claimed, moved from state to state, ended. Every change of state is a compare-and-set."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, aliased
 from service.errors import InUseError, NotFoundError, Problem, StateError
 from service.specs import INTERNAL_KINDS, STORED_SPEC, AnyStoredSpec
 from service.states import OWNED, TERMINAL, TRANSITIONS, JobState, Relation, StopReason, is_terminal
-from service.store import events
+from service.store import dependencies, events
 from service.store.events import NewEvent
 from service.store.ids import new_id
 from service.store.session import now
@@ -70,7 +70,8 @@ def create(
 
     Raises NotFoundError when a needed job is not there.
     """
-    _lock_needed(session, dict(needs))
+    roles = dict(needs)
+    dependencies.lock_needed(session, roles)
     row = JobRow(
         id=new_id(),
         kind=spec.kind,
@@ -91,17 +92,9 @@ def create(
     session.add(row)
     session.flush()
     _set_labels(session, row.id, row.labels)
-    session.add_all(DependencyRow(job_id=row.id, needs_job_id=need, role=role) for need, role in dict(needs).items())
-    session.flush()
+    dependencies.add(session, row.id, roles)
     events.append(session, row.id, [NewEvent("state", {"state": JobState.QUEUED})])
     return row
-
-
-def _lock_needed(session: Session, needs: Iterable[str]) -> None:
-    """Keeps needed jobs from ending or going away unseen while a job that needs them is being added."""
-    wanted = select(JobRow.id).where(JobRow.id.in_(needs)).order_by(JobRow.id).with_for_update(read=True)
-    if missing := set(needs) - set(session.execute(wanted).scalars()):
-        raise NotFoundError(f"no job has the id `{min(missing)}`")
 
 
 def _set_labels(session: Session, job_id: str, labels: dict[str, Any]) -> None:
@@ -320,20 +313,16 @@ def _lock(session: Session, job_id: str) -> JobRow:
 def remove(session: Session, job_id: str) -> list[str]:
     """Deletes the row of a job that has ended (or waits); what hangs on it goes too, a search's runners included.
 
-    Returns the ids of the jobs that are gone: the caller deletes their files.
+    Returns the ids of the removed jobs: the caller deletes their files.
     """
     row = _lock(session, job_id)
     if JobState(row.state) not in TERMINAL | {JobState.QUEUED, JobState.PAUSED}:
         raise StateError(f"the job is {row.state}; cancel it first")
-    waiting = select(DependencyRow.job_id).join(JobRow, JobRow.id == DependencyRow.job_id)
-    users = session.execute(
-        waiting.where(DependencyRow.needs_job_id == job_id, JobRow.state.not_in([str(s) for s in TERMINAL]))
-    ).scalars()
-    if in_use := list(users):
-        raise InUseError("other jobs still need this one: " + ", ".join(in_use[:10]))
-    gone = [row.id, *session.execute(runners_of(row.id)).scalars()]
-    session.execute(delete(JobRow).where(JobRow.id.in_(gone)))
-    return gone
+    if users := dependencies.users(session, job_id):
+        raise InUseError("other jobs still need this one: " + ", ".join(users[:10]))
+    removed = [row.id, *session.execute(runners_of(row.id)).scalars()]
+    session.execute(delete(JobRow).where(JobRow.id.in_(removed)))
+    return removed
 
 
 def list_page(
@@ -352,51 +341,28 @@ def list_page(
     Internal jobs are hidden unless their kind is asked for.
     """
     equal = {JobRow.state: state, JobRow.kind: kind, JobRow.dataset_id: dataset, JobRow.parent_id: parent}
-    wanted = page(label, cursor).where(*(column == value for column, value in equal.items() if value is not None))
+    query = _newest_first(label, cursor).where(
+        *(column == value for column, value in equal.items() if value is not None)
+    )
     if kind is None:
-        wanted = wanted.where(JobRow.kind.not_in(INTERNAL_KINDS))
-    rows = list(session.execute(wanted.limit(limit + 1)).scalars())
+        query = query.where(JobRow.kind.not_in(INTERNAL_KINDS))
+    rows = list(session.execute(query.limit(limit + 1)).scalars())
     return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
 
 
-def page(label: str | None, cursor: str | None) -> Select[JobRow]:
+def _newest_first(label: str | None, cursor: str | None) -> Select[JobRow]:
     """Jobs below the cursor, newest first; with a label, the labels' own index gives the order."""
-    wanted, newest = select(JobRow), JobRow.id
+    query, order = select(JobRow), JobRow.id
     if label is not None:
-        key, given, value = label.partition("=")
-        wanted, newest = wanted.join(LabelRow, LabelRow.job_id == JobRow.id).where(LabelRow.key == key), LabelRow.job_id
-        wanted = wanted.where(LabelRow.value == value) if given else wanted
+        key, has_value, value = label.partition("=")
+        query, order = query.join(LabelRow, LabelRow.job_id == JobRow.id).where(LabelRow.key == key), LabelRow.job_id
+        query = query.where(LabelRow.value == value) if has_value else query
     if cursor is not None:
-        wanted = wanted.where(newest < cursor)
-    return wanted.order_by(newest.desc())
+        query = query.where(order < cursor)
+    return query.order_by(order.desc())
 
 
 def startable(session: Session, limit: int = 1000) -> list[JobRow]:
     """Jobs that can start now, in the order in which they will: priority, then age."""
     query = select(JobRow).where(claimable()).order_by(JobRow.priority.desc(), JobRow.id).limit(limit)
-    return list(session.execute(query).scalars())
-
-
-def unmet_needs(session: Session, job_ids: Iterable[str]) -> dict[str, list[JobRow]]:
-    """Each of these jobs that waits for others -> the jobs it still waits for."""
-    query = (
-        select(DependencyRow.job_id, JobRow)
-        .join(JobRow, JobRow.id == DependencyRow.needs_job_id)
-        .where(DependencyRow.job_id.in_(list(job_ids)), JobRow.state != JobState.SUCCEEDED)
-    )
-    needs: dict[str, list[JobRow]] = {}
-    for job_id, needed in session.execute(query):
-        needs.setdefault(job_id, []).append(needed)
-    return needs
-
-
-def dependents(session: Session, job_id: str) -> list[JobRow]:
-    """Jobs that wait for this one; locked, so that of two jobs that end at once the later one sees both ends."""
-    query = (
-        select(JobRow)
-        .join(DependencyRow, DependencyRow.job_id == JobRow.id)
-        .where(DependencyRow.needs_job_id == job_id, JobRow.state.in_([JobState.QUEUED, JobState.PAUSED]))
-        .order_by(JobRow.id)
-        .with_for_update(of=JobRow)
-    )
     return list(session.execute(query).scalars())

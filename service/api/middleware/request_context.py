@@ -28,8 +28,8 @@ class RequestStatistics:
         self.seconds += seconds
 
 
-class Envelope:
-    """The outermost ASGI layer."""
+class RequestContext:
+    """The outermost ASGI layer: gives the request its id, and the answer its headers."""
 
     def __init__(self, app: ASGIApp, statistics: RequestStatistics) -> None:
         self.app = app
@@ -42,7 +42,7 @@ class Envelope:
         scope["trainwright.request_id"] = request_id = _request_id(Headers(scope=scope))
         started = time.perf_counter()
 
-        async def send_dressed(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in SECURITY_HEADERS.items():
@@ -51,7 +51,7 @@ class Envelope:
                 self.statistics.add(scope["method"], message["status"], time.perf_counter() - started)
             await send(message)
 
-        await self.app(scope, receive, send_dressed)
+        await self.app(scope, receive, send_with_headers)
 
 
 def _request_id(headers: Headers) -> str:

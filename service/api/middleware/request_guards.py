@@ -17,7 +17,7 @@ LOOPBACK: frozenset[str] = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 @dataclass(frozen=True)
-class Guards:
+class RequestGuards:
     """The ASGI layer that refuses. `hosts` is None when any Host header may be served (keys protect the service)."""
 
     app: ASGIApp

@@ -1,4 +1,4 @@
-"""What can be used (architectures, datasets, augmentations), who works, and who waits and why."""
+"""What can be used: architectures, datasets that are known by name, augmentations."""
 
 from dataclasses import asdict
 
@@ -24,25 +24,27 @@ def list_architectures() -> ArchitecturesReport:
     """Every classification architecture of torchvision with its facts, and how to choose the transfer mode."""
     data = [
         ArchitectureReport(
-            name=each.name,
-            parameters=each.parameters,
-            top1=each.top1,
-            usage=architectures.usage(each.name),
-            features=each.features,
-            min_size=each.min_size,
-            size=each.size,
-            gmacs=each.gmacs,
-            weights=each.weights,
+            name=architecture.name,
+            parameters=architecture.parameters,
+            top1=architecture.top1,
+            usage=architectures.usage(architecture.name),
+            features=architecture.features,
+            min_size=architecture.min_size,
+            size=architecture.size,
+            gmacs=architecture.gmacs,
+            weights=architecture.weights,
         )
-        for each in architectures.ARCHITECTURES
+        for architecture in architectures.ARCHITECTURES
     ]
-    return ArchitecturesReport(data=data, modes=[ModeAdviceReport(**asdict(each)) for each in pretraining.MODE_ADVICE])
+    return ArchitecturesReport(
+        data=data, modes=[ModeAdviceReport(**asdict(advice)) for advice in pretraining.MODE_ADVICE]
+    )
 
 
 @router.get("/known-datasets")
 def list_known_datasets() -> Page[KnownDatasetReport]:
     """Datasets that can be imported by name."""
-    return Page(data=[KnownDatasetReport.model_validate(asdict(each)) for each in datasets.DATASETS])
+    return Page(data=[KnownDatasetReport.model_validate(asdict(dataset)) for dataset in datasets.DATASETS])
 
 
 @router.get("/augmentations")

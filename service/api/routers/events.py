@@ -69,9 +69,9 @@ def get_logs(
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
 ) -> Response:
     """Log lines as text, one a line: time, level, message. `X-Last-Event` is the number to go on after."""
-    wanted = LEVELS[LEVELS.index(level) :]
+    levels = LEVELS[LEVELS.index(level) :]
     with services.store.read() as session:
         jobs.get(session, job_id)
-        rows = events.after(session, job_id, after, limit, type="log", levels=wanted)
+        rows = events.after(session, job_id, after, limit, type="log", levels=levels)
     lines = [f"{row.time.isoformat(timespec='seconds')} {row.level or 'info'} {row.data['message']}\n" for row in rows]
     return PlainTextResponse("".join(lines), headers={"X-Last-Event": str(rows[-1].seq if rows else after)})

@@ -10,7 +10,7 @@ from service.api.http.responses import answer
 from service.api.idempotency import IdempotencyKey, create_once
 from service.jobs import actions
 from service.reports.job import JobReport, SubmittedJob
-from service.specs.changes import CloneRequest
+from service.specs.requests import CloneRequest
 
 router = APIRouter(prefix="/jobs/{job_id}", tags=["jobs"], dependencies=MAY_TRAIN)
 

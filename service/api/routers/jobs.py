@@ -17,8 +17,8 @@ from service.reports.job import JobReport, SubmittedJob
 from service.reports.page import Page
 from service.reports.resolution import DryRunReport
 from service.specs import INTERNAL_KINDS, KINDS, JobSpec
-from service.specs.changes import JobChanges
 from service.specs.examples import EXAMPLES
+from service.specs.requests import JobChanges
 from service.states import JobState
 from service.store import datasets, jobs
 

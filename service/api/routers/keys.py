@@ -4,8 +4,9 @@ from fastapi import APIRouter
 
 from service.api.auth import MAY_ADMIN
 from service.api.deps import ServicesDep
-from service.reports.keys import KeyReport, KeyRequest, NewKeyReport
+from service.reports.operations import KeyReport, NewKeyReport
 from service.reports.page import Page
+from service.specs.requests import KeyRequest
 from service.store import keys
 
 router = APIRouter(prefix="/keys", tags=["operations"], dependencies=MAY_ADMIN)

@@ -29,8 +29,8 @@ class Server:
     def services(self) -> Services:
         """The parts behind the API."""
         state: Any = self.app.state
-        found: Services = state.services
-        return found
+        services: Services = state.services
+        return services
 
     @property
     def store(self) -> Store:

@@ -9,7 +9,7 @@ from service.jobs import actions, runners
 from service.jobs.reports import job_report
 from service.jobs.submit import submit
 from service.specs import JOB_SPEC, AnyJobSpec
-from service.specs.changes import JobChanges
+from service.specs.requests import JobChanges
 from service.specs.tune import TuneSpec
 from service.states import JobState, Relation
 from service.store import jobs, studies

@@ -1,6 +1,6 @@
-"""What may be changed of a job that is stored already."""
+"""Small bodies of requests: changes of a stored job, a clone of one, a new API key."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -21,3 +21,10 @@ class CloneRequest(Part):
 
     patch: dict[str, Any] = Field(default={}, max_length=100)
     """Dotted path into the spec -> new value, e.g. `{"optimizer.lr": 0.001}`."""
+
+
+class KeyRequest(Part):
+    """The body of `POST /v1/keys`."""
+
+    name: str = Field(min_length=1, max_length=200)
+    scope: Literal["read", "train", "admin"] = "train"
