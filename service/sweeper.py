@@ -35,9 +35,9 @@ def sweep(store: Store, notify: Callable[[Iterable[str]], object]) -> bool:
     startable = _reclaim(store) + completion.update_all_dependents(store)
     notify(dict.fromkeys(startable + _unnotified(store)))
     with store.begin() as session:
-        idempotency.forget_old(session)
-        workers.forget_lost(session)
-        spent = runners.forget_files(session)
+        idempotency.delete_expired(session)
+        workers.delete_lost(session)
+        spent = runners.delete_files(session)
     for key in spent:
         store.artifacts.delete(key)
     store.checkpoint()
@@ -135,7 +135,7 @@ def collect(store: Store) -> int:
     begun = first_id(time.time() - PARTIAL_SECONDS)
     uploads = [key for key in store.artifacts.keys("uploads") if key not in named and key.split("/")[1] < begun]
     collected = sum(store.artifacts.delete(key) for key in [*orphans, *uploads])
-    partial = store.artifacts.forget_partial(PARTIAL_SECONDS)
+    partial = store.artifacts.delete_partial(PARTIAL_SECONDS)
     return collected + partial + Uploads(store).collect(PARTIAL_SECONDS)
 
 

@@ -41,8 +41,8 @@ def _answer(store: Store, key: str | None, request: bytes, answer: Callable[[Ses
     with store.begin() as session:
         if key is None:
             return answer(session)
-        if first := idempotency.recall(session, "", key, request):
+        if first := idempotency.get(session, "", key, request):
             return Answer(json.dumps(first.answer), first.status, first.headers, is_repeated=True)
         made = answer(session)
-        idempotency.remember(session, "", key, request, made.status, json.loads(made.body), made.headers)
+        idempotency.put(session, "", key, request, made.status, json.loads(made.body), made.headers)
         return made

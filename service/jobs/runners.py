@@ -36,7 +36,7 @@ def file_of(session: Session, job_id: str, name: str) -> FileRow | None:
     return session.execute(query).scalars().first()
 
 
-def forget_files(session: Session) -> list[str]:
+def delete_files(session: Session) -> list[str]:
     """Drops the files of runners whose search has ended: the best trial's are the search's own by then.
 
     Returns the artifact keys to delete after commit.

@@ -50,7 +50,7 @@ class ArtifactStore(Protocol):
     def keys(self, prefix: str) -> list[str]:
         """Every key that is `prefix` or lies below `prefix/`, sorted."""
 
-    def forget_partial(self, older_than_seconds: float) -> int:
+    def delete_partial(self, older_than_seconds: float) -> int:
         """Removes what interrupted `put`s left longer ago than that; returns how many."""
 
 
@@ -116,7 +116,7 @@ class FolderStore:
         files = (file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
         return sorted(file.relative_to(self.folder).as_posix() for file in files)
 
-    def forget_partial(self, older_than_seconds: float) -> int:
+    def delete_partial(self, older_than_seconds: float) -> int:
         """See `ArtifactStore`."""
         before = time.time() - older_than_seconds
         partial = [file for file in self.folder.rglob(".*.tmp") if file.stat().st_mtime < before]
@@ -194,7 +194,7 @@ class DatabaseStore:
         with Session(self._reader) as session:
             return sorted(session.execute(select(ArtifactRow.key).where((ArtifactRow.key == prefix) | below)).scalars())
 
-    def forget_partial(self, older_than_seconds: float) -> int:
+    def delete_partial(self, older_than_seconds: float) -> int:
         """See `ArtifactStore`."""
         named = exists().where(ArtifactRow.blob == ArtifactChunkRow.blob)
         old = ArtifactChunkRow.blob < first_id(time.time() - older_than_seconds)

@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: the first answer to a POST, given again to the same request."""
+"""The first answers to requests with an `Idempotency-Key`, kept for a day."""
 
 import hashlib
 from datetime import timedelta
@@ -14,8 +14,8 @@ from service.store.tables import IdempotencyRow
 KEPT = timedelta(days=1)
 
 
-def recall(session: Session, owner: str, key: str, body: bytes) -> IdempotencyRow | None:
-    """The first answer to this key; InvalidRequestError when the body is another one. Call it where you write."""
+def get(session: Session, owner: str, key: str, body: bytes) -> IdempotencyRow | None:
+    """The first answer to this key; InvalidRequestError for another body. Call it in a transaction that writes."""
     row = session.get(IdempotencyRow, (owner, key))
     if row is None:
         return None
@@ -24,10 +24,10 @@ def recall(session: Session, owner: str, key: str, body: bytes) -> IdempotencyRo
     return row
 
 
-def remember(
+def put(
     session: Session, owner: str, key: str, body: bytes, status: int, answer: dict[str, Any], headers: dict[str, str]
 ) -> None:
-    """Keeps an answer; in the same transaction as what it reports, so that both or neither exist."""
+    """Keeps an answer, in the transaction that made what it reports: both exist, or neither."""
     digest = hashlib.sha256(body).hexdigest()
     session.add(
         IdempotencyRow(
@@ -43,6 +43,6 @@ def remember(
     session.flush()
 
 
-def forget_old(session: Session) -> None:
-    """Drops answers older than a day."""
+def delete_expired(session: Session) -> None:
+    """Deletes answers older than a day."""
     session.execute(delete(IdempotencyRow).where(IdempotencyRow.created_at < now(session) - KEPT))

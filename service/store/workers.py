@@ -1,4 +1,4 @@
-"""Workers: who is at work, where, with what."""
+"""Worker processes: where each runs, with which devices, and when it last gave a sign of life."""
 
 from datetime import timedelta
 from typing import Any
@@ -24,8 +24,8 @@ def register(
     )
 
 
-def beat(session: Session, worker_id: str) -> bool:
-    """Says that a worker is alive; returns whether it shall drain (an unknown worker shall)."""
+def heartbeat(session: Session, worker_id: str) -> bool:
+    """Notes a sign of life; returns whether the worker shall drain (an unknown one shall)."""
     row = session.get(WorkerRow, worker_id)
     if row is None:
         return True
@@ -33,7 +33,7 @@ def beat(session: Session, worker_id: str) -> bool:
     return row.draining
 
 
-def leave(session: Session, worker_id: str) -> None:
+def remove(session: Session, worker_id: str) -> None:
     """Removes a worker that ends."""
     row = session.get(WorkerRow, worker_id)
     if row is not None:
@@ -70,8 +70,8 @@ def alive(session: Session, within_seconds: float) -> list[WorkerRow]:
     )
 
 
-def forget_lost(session: Session) -> None:
-    """Drops workers that gave no sign of life for a day."""
+def delete_lost(session: Session) -> None:
+    """Deletes workers that gave no sign of life for a day."""
     session.execute(delete(WorkerRow).where(WorkerRow.heartbeat_at < now(session) - KEPT))
 
 

@@ -65,7 +65,7 @@ class Worker:
             for thread in background:
                 thread.join()
             with suppress(*DATABASE_AWAY), self.store.begin() as session:
-                workers.leave(session, self.id)
+                workers.remove(session, self.id)
             self.store.close()
 
     def _consume(self) -> None:
@@ -141,7 +141,7 @@ class Worker:
         while not self.stop.wait(self.settings.lease_seconds / 6):
             try:
                 with self.store.begin() as session:
-                    drain = workers.beat(session, self.id)
+                    drain = workers.heartbeat(session, self.id)
             except DATABASE_AWAY as error:
                 logger.warning("the database does not answer: %s", error)
                 continue

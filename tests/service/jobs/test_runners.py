@@ -142,7 +142,7 @@ def test_files_of_runners_go_when_their_search_has_ended(harness: Harness, fence
         assert found is not None
         assert found.artifact == key
         assert runners.file_of(session, fence.job_id, "trial-00004.pt") is None
-        assert runners.forget_files(session) == []
+        assert runners.delete_files(session) == []
     harness.end(fence)
     harness.end(theirs, JobState.CANCELLED)
     assert sweep(harness.store, lambda ids: True)

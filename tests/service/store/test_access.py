@@ -57,23 +57,23 @@ def test_keys_are_listed_by_age(store: Store) -> None:
 
 def test_first_answer_is_given_again(store: Store) -> None:
     with store.begin() as session:
-        assert idempotency.recall(session, "alice", "key", b"body") is None
-        idempotency.remember(session, "alice", "key", b"body", 202, {"id": "1"}, {"Location": "/v1/jobs/1"})
+        assert idempotency.get(session, "alice", "key", b"body") is None
+        idempotency.put(session, "alice", "key", b"body", 202, {"id": "1"}, {"Location": "/v1/jobs/1"})
     with store.begin() as session:
-        row = idempotency.recall(session, "alice", "key", b"body")
+        row = idempotency.get(session, "alice", "key", b"body")
         assert row is not None
         assert (row.status, row.answer, row.headers) == (202, {"id": "1"}, {"Location": "/v1/jobs/1"})
         with pytest.raises(InvalidRequestError, match="another body"):
-            idempotency.recall(session, "alice", "key", b"other body")
+            idempotency.get(session, "alice", "key", b"other body")
 
 
 def test_answers_are_forgotten_after_a_day(store: Store) -> None:
     with store.begin() as session:
         for key in ("old", "new"):
-            idempotency.remember(session, "alice", key, b"", 200, {}, {})
+            idempotency.put(session, "alice", key, b"", 200, {}, {})
         session.get_one(IdempotencyRow, ("alice", "old")).created_at = now(session) - timedelta(hours=25)
     with store.begin() as session:
-        idempotency.forget_old(session)
+        idempotency.delete_expired(session)
     with store.read() as session:
         assert session.execute(sa.select(IdempotencyRow.key)).scalars().all() == ["new"]
 
@@ -83,14 +83,14 @@ def test_worker_lives_drains_and_leaves(harness: Harness) -> None:
         workers.register(session, "w1", host="h", pid=1, slots=2, devices=[{"device": "cpu"}])
     fence = harness.claim(harness.submit(), "w1")
     with harness.store.begin() as session:
-        assert not workers.beat(session, "w1")
+        assert not workers.heartbeat(session, "w1")
         assert [row.id for row in workers.alive(session, 60)] == ["w1"]
         assert workers.jobs_of(session, "w1") == [fence.job_id]
         workers.drain(session, "w1")
     with harness.store.begin() as session:
-        assert workers.beat(session, "w1")
-        assert workers.beat(session, "unknown")
-        workers.leave(session, "w1")
+        assert workers.heartbeat(session, "w1")
+        assert workers.heartbeat(session, "unknown")
+        workers.remove(session, "w1")
     with harness.store.read() as session:
         assert workers.alive(session, 60) == []
 
@@ -103,6 +103,6 @@ def test_worker_without_a_sign_of_life_is_not_alive_and_forgotten_later(store: S
             session.get_one(WorkerRow, worker_id).heartbeat_at = now(session) - timedelta(hours=hours)
     with store.begin() as session:
         assert workers.alive(session, 60) == []
-        workers.forget_lost(session)
+        workers.delete_lost(session)
     with store.read() as session:
         assert session.execute(sa.select(WorkerRow.id)).scalars().all() == ["w1"]

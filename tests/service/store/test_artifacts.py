@@ -125,10 +125,10 @@ def test_half_a_file_is_forgotten_when_it_is_old(artifacts: ArtifactStore, tmp_p
         with artifacts.engine.begin() as connection:
             connection.execute(sa.insert(ArtifactChunkRow).values(blob=new_id(), number=0, data=b"half"))
     assert artifacts.keys("a") == ["a/b"]
-    assert artifacts.forget_partial(60) == 0
+    assert artifacts.delete_partial(60) == 0
     time.sleep(0.01)
-    assert artifacts.forget_partial(0) == 1
-    assert artifacts.forget_partial(0) == 0
+    assert artifacts.delete_partial(0) == 1
+    assert artifacts.delete_partial(0) == 0
     assert b"".join(artifacts.read("a/b")) == data
 
 
