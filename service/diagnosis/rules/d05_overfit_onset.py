@@ -1,10 +1,10 @@
 """D5: overfitting begins: train still improves, val no longer does."""
 
 from service.diagnosis import thresholds as t
+from service.diagnosis.overfitting import Divergence, divergence
 from service.diagnosis.record import RunRecord
 from service.diagnosis.remedy import regularised
 from service.diagnosis.rule import Rule
-from service.diagnosis.rules.overfitting import Divergence, divergence
 from service.diagnosis.statistics import margin
 from service.reports.finding import Finding, Remedy, Severity
 

@@ -1,10 +1,10 @@
 """D6: overfitting: val loss rises while train loss falls, and the gap between them is large."""
 
 from service.diagnosis import thresholds as t
+from service.diagnosis.overfitting import divergence
 from service.diagnosis.record import RunRecord
 from service.diagnosis.remedy import regularised
 from service.diagnosis.rule import Rule
-from service.diagnosis.rules.overfitting import divergence
 from service.diagnosis.statistics import margin
 from service.reports.finding import Finding, Remedy
 

@@ -1,8 +1,8 @@
 """D7: val loss rises but val accuracy holds: the model is not worse, only too sure of itself."""
 
+from service.diagnosis.overfitting import divergence
 from service.diagnosis.record import RunRecord
 from service.diagnosis.rule import Rule
-from service.diagnosis.rules.overfitting import divergence
 from service.reports.finding import Finding, Remedy
 
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import service.diagnosis
-from service.diagnosis.fourteen import FOURTEEN
+from service.diagnosis.common_errors import COMMON_ERRORS
 from service.diagnosis.judge import diagnose, hopeless, is_worse
 from service.diagnosis.registry import RULES
 from tests.service.diagnosis.curves import FLAT, Make
@@ -81,8 +81,8 @@ def test_outranked_rules_exist() -> None:
 
 
 def test_all_fourteen_errors_are_caught_somewhere() -> None:
-    assert [error.number for error in FOURTEEN] == list(range(1, 15))
-    assert {each for error in FOURTEEN for each in error.rules} <= {rule.id for rule in RULES}
+    assert [error.number for error in COMMON_ERRORS] == list(range(1, 15))
+    assert {each for error in COMMON_ERRORS for each in error.rules} <= {rule.id for rule in RULES}
 
 
 def test_explanations_are_sentences_for_a_beginner(make_record: Make) -> None:
@@ -104,5 +104,5 @@ def test_explanations_are_sentences_for_a_beginner(make_record: Make) -> None:
 
 def test_the_documentation_says_where_each_of_the_fourteen_errors_is_caught() -> None:
     page = (Path(__file__).resolve().parents[3] / "docs" / "diagnosis.md").read_text()
-    for error in FOURTEEN:
+    for error in COMMON_ERRORS:
         assert f"| {error.number} | {error.error} | {error.caught} | {error.where} |" in page

@@ -15,7 +15,7 @@ class CommonError:
     rules: tuple[str, ...] = ()
 
 
-FOURTEEN: tuple[CommonError, ...] = (
+COMMON_ERRORS: tuple[CommonError, ...] = (
     CommonError(
         1,
         "data not normalised",

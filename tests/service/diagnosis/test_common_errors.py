@@ -9,7 +9,7 @@ from torch import nn
 
 from benchmarks.diagnosis.data import prepare
 from benchmarks.diagnosis.runs import Setup, execute
-from service.diagnosis.fourteen import FOURTEEN
+from service.diagnosis.common_errors import COMMON_ERRORS
 from service.diagnosis.rules import d16_suspicious_val
 from service.events import Event, StepRecord
 from service.resolution.defaults import filled
@@ -55,7 +55,7 @@ def losses(happened: list[Event]) -> list[float]:
 
 def test_the_table_has_a_test_for_each_error() -> None:
     tests = {name.split("_")[1] for name in globals() if name.startswith("test_") and name.split("_")[1].isdigit()}
-    assert tests == {f"{error.number:02d}" for error in FOURTEEN}
+    assert tests == {f"{error.number:02d}" for error in COMMON_ERRORS}
 
 
 def test_01_data_that_are_not_normalised_are_found() -> None:
