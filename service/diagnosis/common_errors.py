@@ -1,4 +1,4 @@
-"""The chapter's table of 14 common errors, and where each one is caught here."""
+"""Fourteen errors that are common in training code, and where each is caught here."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class CommonError:
-    """One row of the chapter's section 6.1."""
+    """An error, how it is caught, and the rules that look for it."""
 
     number: int
     error: str

@@ -1,18 +1,20 @@
-"""The verdict on a run: every rule asked, findings that others explain left out, and what was missing."""
+"""The verdict on a run: every rule is asked, a finding that another explains is left out, what is missing is named."""
 
 import json
 from dataclasses import dataclass
 from typing import Literal
 
-from service.diagnosis import thresholds
-from service.diagnosis.record import RunRecord
+from service.diagnosis.record import Need, RunRecord
 from service.diagnosis.registry import RULES
-from service.diagnosis.rule import Need, Rule
+from service.diagnosis.rule import Rule
 from service.reports.finding import Finding, Remedy
 
 Verdict = Literal["healthy", "findings", "not enough evidence"]
 SEVERITIES: tuple[str, ...] = ("info", "warning", "critical")
 ESSENTIAL: frozenset[Need] = frozenset({"epochs", "validation", "probes", "steps"})
+"""Without these a run cannot be called healthy."""
+HOPELESS = ("D1", "D10")
+"""Rules whose findings make going on pointless: a loss that is not finite, and a network that collapsed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,23 +29,21 @@ class Diagnosis:
 
 def diagnose(record: RunRecord, rules: tuple[Rule, ...] = RULES) -> Diagnosis:
     """Judges a record. Only warnings and worse make a run unhealthy; an `info` is a remark."""
-    found = {rule.id: finding for rule in rules if (finding := rule.judge(record)) is not None}
-    explained = {each for rule in rules if rule.id in found for each in rule.outranks}
+    missing = record.missing()
+    asked = [rule for rule in rules if missing.keys().isdisjoint(rule.needs)]
+    holding = [(rule, finding) for rule in asked if (finding := rule.judge(record)) is not None]
+    explained = {outranked for rule, _ in holding for outranked in rule.outranks}
     findings = tuple(
-        found[rule.id].model_copy(update={"name": rule.name, "remedy": offered(found[rule.id].remedy)})
-        for rule in rules
-        if rule.id in found and rule.id not in explained
+        finding.model_copy(update={"name": rule.name, "remedy": offered(finding.remedy)})
+        for rule, finding in holding
+        if rule.id not in explained
     )
-    missing = {
-        need: words
-        for need in ("epochs", "validation", "probes", "steps", "gradients", "checkup", "profile")
-        if (words := _missing(record, need)) is not None
-    }
     if any(finding.severity != "info" for finding in findings):
         verdict: Verdict = "findings"
     else:
         verdict = "not enough evidence" if ESSENTIAL & missing.keys() else "healthy"
-    return Diagnosis(verdict, findings, tuple(missing.values()))
+    needed = {need for rule in rules for need in rule.needs}
+    return Diagnosis(verdict, findings, tuple(words for need, words in missing.items() if need in needed))
 
 
 def offered(remedy: Remedy) -> Remedy:
@@ -55,9 +55,8 @@ def offered(remedy: Remedy) -> Remedy:
 
 
 def hopeless(record: RunRecord) -> Finding | None:
-    """The finding that makes going on pointless: D1, or D8 together with D10 (which holds only where D8 does)."""
-    fatal = tuple(rule for rule in RULES if rule.id in ("D1", "D10"))
-    findings = diagnose(record, fatal).findings
+    """The finding that makes going on with this run pointless, if there is one."""
+    findings = diagnose(record, tuple(rule for rule in RULES if rule.id in HOPELESS)).findings
     return findings[0] if findings else None
 
 
@@ -65,35 +64,3 @@ def is_worse(new: Finding, old: Finding) -> bool:
     """Whether a finding that was already told deserves to be told again."""
     ranks = SEVERITIES.index(new.severity), SEVERITIES.index(old.severity)
     return ranks[0] > ranks[1] or (ranks[0] == ranks[1] and new.confidence >= old.confidence + 0.1)
-
-
-def _missing(record: RunRecord, need: str) -> str | None:
-    match need:
-        case "epochs":
-            count = len(record.epochs)
-            wanted = thresholds.FLAT_MIN_EPOCHS
-            return f"at least {wanted} epochs ({count} so far)" if count < wanted else None
-        case "validation":
-            return (
-                None
-                if record.curve("val", "loss")
-                else "validation losses (the dataset has no val split, or no epoch ended)"
-            )
-        case "probes":
-            absent = not record.curve("probes", "clean_loss")
-            return (
-                f"clean probes{'' if record.spec.diagnose else ' (`diagnose` is off in the spec)'}" if absent else None
-            )
-        case "steps":
-            return None if len(record.points("train/loss")) else "losses of single steps"
-        case "gradients":
-            absent = not record.weight_gradients()
-            return (
-                f"gradient norms{'' if record.spec.gradients else ' (`gradients` is off in the spec)'}"
-                if absent
-                else None
-            )
-        case "checkup":
-            return None if record.checkup else "the check-up before the first step"
-        case _:
-            return None if record.profile else "the dataset's profile"

@@ -1,4 +1,4 @@
-"""What D5, D6 and D7 share: how far val loss has risen past its minimum, and how far train has left val behind."""
+"""Train and val curves compared, for the rules of overfitting (D5, D6, D7): how far val loss is past its minimum."""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,8 @@ from service.diagnosis.statistics import changes, deviation, lowest, median_of_t
 
 
 @dataclass(frozen=True, slots=True)
-class Divergence:
-    """Train and val curves compared; losses in nats, accuracies 0 to 1, epochs counted from 1."""
+class CurveComparison:
+    """Losses in nats, accuracies 0 to 1, epochs counted from 1."""
 
     best_epoch: int
     """Of the smoothed val loss."""
@@ -19,7 +19,7 @@ class Divergence:
     noise: float
     """Median absolute deviation of the changes of val loss since its minimum."""
     clean_fall: float
-    """Share by which the clean train loss fell since the best epoch."""
+    """Share by which the clean train loss has fallen since the best epoch."""
     loss_gap: float
     """Now: val loss - clean train loss."""
     accuracy_gap: float
@@ -40,12 +40,12 @@ class Divergence:
 
     @property
     def exceeds_indicators(self) -> bool:
-        """The chapter's two alerts together: a loss gap over 0.5 and an accuracy gap over 10 points."""
+        """Both overfitting alerts together: a loss gap over 0.5 and an accuracy gap over 10 points."""
         return self.loss_gap > t.LOSS_GAP and self.accuracy_gap > t.ACCURACY_GAP
 
     @property
-    def standing(self) -> bool:
-        """The chapter's first row: train falls, val flat; told only where both gaps are open."""
+    def is_standing(self) -> bool:
+        """Train loss falls while val loss is flat, and both alerts hold."""
         return (
             self.exceeds_indicators
             and self.train_loss < (1 - t.CLEAN_FALL) * self.recent_clean
@@ -53,8 +53,8 @@ class Divergence:
         )
 
     @property
-    def memorised(self) -> bool:
-        """The chapter's `train_loss = 0`, with both gaps open."""
+    def is_memorised(self) -> bool:
+        """The train loss is practically 0, and both alerts hold."""
         return self.exceeds_indicators and self.train_loss < t.ZERO_TRAIN_LOSS
 
     @property
@@ -63,11 +63,19 @@ class Divergence:
         return self.rise > t.SEVERE_RISE * self.lowest_val and self.exceeds_indicators
 
     @property
-    def confirmed(self) -> bool:
-        """METHOD D6: five epochs past the minimum, a rise beyond 10 % and noise, train still falling, a gap."""
+    def is_onset(self) -> bool:
+        """Val loss has risen by 5 % and more than noise for three epochs, while train loss fell."""
+        return self._rises(t.ONSET_EPOCHS, t.ONSET_RISE)
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Val loss has risen by 10 % and more than noise for five epochs, while train loss fell."""
+        return self._rises(t.RISING_EPOCHS, t.CONFIRMED_RISE)
+
+    def _rises(self, epochs: int, share: float) -> bool:
         return (
-            self.epochs_past >= t.RISING_EPOCHS
-            and self.rise > max(t.CONFIRMED_RISE * self.lowest_val, t.CONFIRMED_MADS * self.noise, t.ONSET_NATS)
+            self.epochs_past >= epochs
+            and self.rise > max(share * self.lowest_val, t.CONFIRMED_MADS * self.noise, t.ONSET_NATS)
             and self.clean_fall > t.CLEAN_FALL
             and self.loss_gap > t.CONFIRMED_GAP
         )
@@ -93,8 +101,8 @@ class Divergence:
         }
 
 
-def divergence(record: RunRecord) -> Divergence | None:
-    """The comparison; nothing below four epochs with train and val numbers."""
+def compare_curves(record: RunRecord) -> CurveComparison | None:
+    """The curves up to now; nothing below four epochs with train and val numbers."""
     val, clean = record.curve("val", "loss"), record.clean_loss()
     val_accuracy, clean_accuracy = record.curve("val", "accuracy"), record.clean_accuracy()
     if len(val) < 4 or not len(val) == len(clean) == len(val_accuracy) == len(clean_accuracy):
@@ -103,7 +111,7 @@ def divergence(record: RunRecord) -> Divergence | None:
     best = lowest(smooth)
     last_val = min(smooth[-1], val[-1])
     best_accuracy = max(median_of_three(val_accuracy))
-    return Divergence(
+    return CurveComparison(
         best_epoch=record.epochs[best].number,
         epochs_past=len(val) - 1 - best,
         lowest_val=smooth[best],

@@ -1,15 +1,26 @@
-"""What the diagnosis judges: everything recorded about one training run, as plain immutable values."""
+"""What the rules may look at: everything recorded about one training, as plain immutable values, and nothing else.
 
+Of a long series the first points, the last points and the first value that is not finite are kept.
+"""
+
+import bisect
 import math
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
+from service.diagnosis import thresholds as t
 from service.reports.dataset import Profile
 from service.reports.result import CheckupReport
 from service.resolution.defaults import usual_lr
 from service.specs.train import TrainSpec
 from service.states import StopReason
+
+Need = Literal["epochs", "validation", "probes", "steps", "gradients", "checkup", "profile"]
+"""A part of the record that a rule cannot do without."""
+FIRST_POINTS, LAST_POINTS = 200, 1000
+"""Points of a series that the rules see, from its beginning and from its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +35,7 @@ class Series:
 
     def before(self, step: int) -> "Series":
         """The points up to and including `step`."""
-        count = sum(1 for each in self.steps if each <= step)
+        count = bisect.bisect_right(self.steps, step)
         return Series(self.steps[:count], self.values[:count])
 
     def last(self, count: int) -> "Series":
@@ -101,6 +112,27 @@ class RunRecord:
         """Optimizer steps taken so far."""
         return max([self.epochs[-1].step if self.epochs else 0, *(s.steps[-1] for s in self.series.values() if len(s))])
 
+    def missing(self) -> dict[Need, str]:
+        """What rules need and has not been recorded, or not yet, in words for people."""
+        probes_off = "" if self.spec.diagnose else " (`diagnose` is off in the spec)"
+        gradients_off = "" if self.spec.gradients else " (`gradients` is off in the spec)"
+        parts: dict[Need, tuple[object, str]] = {
+            "epochs": (
+                len(self.epochs) >= t.FLAT_MIN_EPOCHS,
+                f"at least {t.FLAT_MIN_EPOCHS} epochs ({len(self.epochs)} so far)",
+            ),
+            "validation": (
+                self.curve("val", "loss"),
+                f"validation losses ({'the dataset has no val split' if self.epochs else 'no epoch has ended'})",
+            ),
+            "probes": (self.curve("probes", "clean_loss"), f"clean probes{probes_off}"),
+            "steps": (self.points("train/loss"), "losses of single steps"),
+            "gradients": (self.weight_gradients(), f"gradient norms{gradients_off}"),
+            "checkup": (self.checkup, "the check-up before the first step"),
+            "profile": (self.profile, "the dataset's profile"),
+        }
+        return {need: words for need, (recorded, words) in parts.items() if not recorded}
+
     def points(self, name: str) -> Series:
         """A step series by name; empty when it was not recorded."""
         return self.series.get(name, Series())
@@ -135,6 +167,13 @@ class RunRecord:
         """Standard error of a val accuracy (binomial); 2 points when the split's size is unknown."""
         count = self.samples("val")
         return math.sqrt(max(accuracy * (1 - accuracy), 0.25 / count) / count) if count else 0.02
+
+
+def is_judged(name: str) -> bool:
+    """Whether rules read a series of steps by this name: means and maxima of gradients are for people, and the numbers
+    of whole epochs are in the record's epochs.
+    """
+    return not name.startswith(("epoch/", "val/")) and not name.endswith(("/mean", "/max"))
 
 
 def median(values: list[float]) -> float | None:

@@ -3,21 +3,14 @@
 import math
 from collections import deque
 
-from service.diagnosis.record import Epoch, RunRecord, Series
+from service.diagnosis.record import FIRST_POINTS, LAST_POINTS, Epoch, RunRecord, Series, is_judged
 from service.events import EpochRecord, Event, Reported, Resumed, StepRecord, Stopped
 from service.reports.dataset import Profile
 from service.reports.result import CheckupReport
 from service.specs.train import TrainSpec
 from service.states import StopReason
 
-HEAD = 200
-TAIL = 1000
 Point = tuple[int, float]
-
-
-def is_judged(name: str) -> bool:
-    """Whether rules read a step series: means and maxima of gradients are for people."""
-    return not name.endswith(("/mean", "/max"))
 
 
 class Points:
@@ -25,14 +18,14 @@ class Points:
 
     def __init__(self) -> None:
         self.head: list[Point] = []
-        self.tail: deque[Point] = deque(maxlen=TAIL)
+        self.tail: deque[Point] = deque(maxlen=LAST_POINTS)
         self.nonfinite: Point | None = None
 
     def add(self, step: int, value: float) -> None:
         """Takes a point; steps ascend."""
         if self.nonfinite is None and not math.isfinite(value):
             self.nonfinite = (step, value)
-        if len(self.head) < HEAD:
+        if len(self.head) < FIRST_POINTS:
             self.head.append((step, value))
         else:
             self.tail.append((step, value))
@@ -40,7 +33,7 @@ class Points:
     def truncate(self, step: int) -> None:
         """Forgets what came after `step`."""
         self.head = [point for point in self.head if point[0] <= step]
-        self.tail = deque((point for point in self.tail if point[0] <= step), maxlen=TAIL)
+        self.tail = deque((point for point in self.tail if point[0] <= step), maxlen=LAST_POINTS)
         if self.nonfinite is not None and self.nonfinite[0] > step:
             self.nonfinite = None
 

@@ -1,13 +1,10 @@
-"""What a rule is: an id, a name, what it reads, and a pure function from a run record to a finding."""
+"""What a rule is: an id, a name, what it needs, and a pure function from the record of a run to a finding."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
-from service.diagnosis.record import RunRecord
+from service.diagnosis.record import Need, RunRecord
 from service.reports.finding import Finding
-
-Need = Literal["epochs", "validation", "probes", "steps", "gradients", "checkup", "profile"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +15,6 @@ class Rule:
     name: str
     judge: Callable[[RunRecord], Finding | None]
     needs: tuple[Need, ...] = ()
-    """What must have been recorded for the rule to see anything."""
+    """Parts of the record without which the rule sees nothing; until they are recorded it is not asked."""
     outranks: tuple[str, ...] = ()
     """Ids of rules whose findings this one explains: they are left out when this one holds."""

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
-from service.diagnosis.record import Epoch, RunRecord, Series
+from service.diagnosis.record import FIRST_POINTS, LAST_POINTS, Epoch, RunRecord, Series, is_judged
 from service.reports.result import CheckupReport
 from service.specs.train import TrainSpec
 from service.states import JobState, StopReason, is_terminal
@@ -14,10 +14,6 @@ from service.store.tables import DatasetRow, EpochRow, JobRow
 if TYPE_CHECKING:
     from service.store.points import Points
 
-# As in `diagnosis.recording`: the rules look at the beginning and the end of a series.
-HEAD_POINTS = 200
-TAIL_POINTS = 1000
-
 
 def run_record(session: Session, job: JobRow) -> RunRecord | None:
     """Everything recorded about a `train` job; None for jobs of other kinds."""
@@ -25,7 +21,7 @@ def run_record(session: Session, job: JobRow) -> RunRecord | None:
         return None
     dataset = session.get(DatasetRow, job.dataset_id) if job.dataset_id else None
     checkup = reports.get(session, job.id, "checkup")
-    names = [name for name in metrics.names(session, job.id) if _is_judged(name)]
+    names = [name for name in metrics.names(session, job.id) if is_judged(name)]
     series = metrics.read(session, job.id, names) if names else {}
     return RunRecord(
         spec=TrainSpec.model_validate(job.spec),
@@ -38,16 +34,11 @@ def run_record(session: Session, job: JobRow) -> RunRecord | None:
     )
 
 
-def _is_judged(name: str) -> bool:
-    """Step series that rules read; means and maxima of gradients and numbers of whole epochs are not among them."""
-    return not name.startswith(("epoch/", "val/")) and not name.endswith(("/mean", "/max"))
-
-
 def _series(points: "Points") -> Series:
     """The beginning, the end, and the first value that is not finite."""
     from service.store.points import ends  # NumPy is slow to import
 
-    points = ends(points, HEAD_POINTS, TAIL_POINTS)
+    points = ends(points, FIRST_POINTS, LAST_POINTS)
     return Series(tuple(points["step"].tolist()), tuple(points["value"].tolist()))
 
 

@@ -1,4 +1,4 @@
-"""C1: the check-up before the first step found a fault in the model or in its first batch (errors 5, 8, 9, 12, 13)."""
+"""C1: the check-up before the first step found a fault in the model or its first batch (common errors 5, 9, 12)."""
 
 from service.diagnosis import thresholds as t
 from service.diagnosis.record import RunRecord

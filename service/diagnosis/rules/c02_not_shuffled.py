@@ -1,4 +1,4 @@
-"""C2: the training data are not shuffled (error 4 of the chapter)."""
+"""C2: the training data are not shuffled (common error 4)."""
 
 from service.diagnosis.record import RunRecord
 from service.diagnosis.rule import Rule

@@ -1,4 +1,4 @@
-"""C3: the worker has a GPU and the spec keeps the training off it (error 7 of the chapter)."""
+"""C3: the worker has a GPU and the spec keeps the training off it (common error 7)."""
 
 from service.diagnosis.record import RunRecord
 from service.diagnosis.rule import Rule

@@ -41,7 +41,7 @@ def judge(record: RunRecord) -> Finding | None:
 def _first(record: RunRecord) -> int | None:
     names = ["train/loss"] if record.spec.precision == "fp16" else ["train/loss", "grad_norm/total"]
     series: list[Series] = [record.points(name) for name in names]
-    steps = [step for each in series if (step := each.first_nonfinite()) is not None]
+    steps = [step for values in series if (step := values.first_nonfinite()) is not None]
     epochs = [epoch.step for epoch in record.epochs if not _is_finite(epoch)]
     return min(steps + epochs, default=None)
 
@@ -80,5 +80,5 @@ def _remedy(record: RunRecord, from_start: bool) -> Remedy:
 
 
 RULE = Rule(
-    "D1", "nonfinite", judge, ("steps",), ("D3", "D5", "D6", "D7", "D8", "D9", "D10", "D11", "D12", "D13", "D14", "D15")
+    "D1", "nonfinite", judge, (), ("D3", "D5", "D6", "D7", "D8", "D9", "D10", "D11", "D12", "D13", "D14", "D15")
 )

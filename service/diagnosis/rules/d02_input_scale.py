@@ -1,4 +1,4 @@
-"""D2: the inputs are not normalised (error 1 of the chapter)."""
+"""D2: the inputs are not normalised (common error 1)."""
 
 from service.diagnosis import thresholds as t
 from service.diagnosis.record import RunRecord

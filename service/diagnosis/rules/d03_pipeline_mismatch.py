@@ -1,4 +1,4 @@
-"""D3: validation images are prepared otherwise than training images (error 10), or val is other data altogether."""
+"""D3: validation images are prepared otherwise than training images (common error 10), or val is other data."""
 
 from service.diagnosis import thresholds as t
 from service.diagnosis.record import Epoch, RunRecord
@@ -95,4 +95,4 @@ def _data_differ(record: RunRecord) -> Finding | None:
     )
 
 
-RULE = Rule("D3", "pipeline_mismatch", judge, ("validation", "probes"), ("D5", "D6", "D7", "D12", "D16"))
+RULE = Rule("D3", "pipeline_mismatch", judge, ("validation",), ("D5", "D6", "D7", "D12", "D16"))

@@ -1,4 +1,4 @@
-"""D4: the model emits probabilities where the loss expects raw scores (errors 5 and 6)."""
+"""D4: the model emits probabilities where the loss expects raw scores (common errors 5 and 6)."""
 
 from math import e, log
 
@@ -52,4 +52,4 @@ def least_loss(classes: int) -> float:
     return log(e + classes - 1) - 1
 
 
-RULE = Rule("D4", "double_softmax", judge, ("probes",), ("D8", "D9", "D12", "D13"))
+RULE = Rule("D4", "double_softmax", judge, (), ("D8", "D9", "D12", "D13"))

@@ -1,16 +1,16 @@
 """D8: the training loss does not move."""
 
+from service.diagnosis import thresholds as t
 from service.diagnosis.record import RunRecord
 from service.diagnosis.remedy import Patch, default_lr_patch, dropout, higher_lr, normalising_layers, unrestrained
 from service.diagnosis.rule import Rule
-from service.diagnosis.rules.flatness import flatness
 from service.reports.finding import Finding, Remedy
 
 
 def judge(record: RunRecord) -> Finding | None:
     """The clean train loss changes by less than 5 % of ln K and is still near ln K."""
-    flat = flatness(record)
-    if flat is None:
+    losses = record.clean_loss()
+    if not _is_flat(record, losses):
         return None
     last, patch = record.epochs[-1], _patch(record)
     return Finding(
@@ -20,15 +20,15 @@ def judge(record: RunRecord) -> Finding | None:
         epoch=last.number,
         step=last.step,
         evidence={
-            "first_train_loss": flat.first,
-            "train_loss": flat.last,
-            "guessing_loss": flat.guessing,
-            "epochs": flat.epochs,
+            "first_train_loss": losses[0],
+            "train_loss": losses[-1],
+            "guessing_loss": record.guessing_loss,
+            "epochs": len(losses),
             "learning_rate": record.lr,
         },
         explanation=(
-            f"The training loss does not move: {flat.first:.3g} after the first epoch, {flat.last:.3g} after "
-            f"{flat.epochs}. Guessing gives {flat.guessing:.3g}, so next to nothing has been learned. "
+            f"The training loss does not move: {losses[0]:.3g} after the first epoch, {losses[-1]:.3g} after "
+            f"{len(losses)}. Guessing gives {record.guessing_loss:.3g}, so next to nothing has been learned. "
             + _causes(record, patch)
         ),
         remedy=Remedy(
@@ -40,6 +40,15 @@ def judge(record: RunRecord) -> Finding | None:
             patch=patch,
         ),
     )
+
+
+def _is_flat(record: RunRecord, losses: list[float]) -> bool:
+    """Whether there is enough of the curve and its later half stands still near guessing."""
+    if len(losses) < t.FLAT_MIN_EPOCHS or record.steps < t.FLAT_MIN_STEPS:
+        return False
+    recent = losses if len(losses) < 2 * t.FLAT_MIN_EPOCHS else losses[len(losses) // 2 :]
+    moved, guessing = max(recent) - min(recent), record.guessing_loss
+    return moved < t.FLAT_CHANGE * guessing and losses[-1] > t.FLAT_LEVEL * guessing
 
 
 def _causes(record: RunRecord, patch: Patch) -> str:
@@ -68,4 +77,4 @@ def _patch(record: RunRecord) -> Patch:
     return unrestrained(record) or default_lr_patch(record) or normalising_layers(record) or higher_lr(record)
 
 
-RULE = Rule("D8", "train_flat", judge, ("probes",), ("D12",))
+RULE = Rule("D8", "train_flat", judge, ("epochs",), ("D12",))

@@ -1,4 +1,4 @@
-"""D9: the learning rate is too low (error 3 of the chapter)."""
+"""D9: the learning rate is too low (common error 3)."""
 
 from service.diagnosis import thresholds as t
 from service.diagnosis.record import RunRecord, median

@@ -1,19 +1,19 @@
 """D10: the network collapsed: flat loss and no gradients, the usual face of a far too high learning rate."""
 
 from service.diagnosis import thresholds as t
-from service.diagnosis.record import RunRecord
+from service.diagnosis.record import RunRecord, Series
 from service.diagnosis.remedy import clipping, lower_lr
 from service.diagnosis.rule import Rule
 from service.reports.finding import Finding, Remedy
 
 
 def judge(record: RunRecord) -> Finding | None:
-    """Nothing learned, units dead, weight gradients under 1e-7 in over half of the samples though alive at first."""
-    losses, share = record.clean_loss(), silent_share(record)
-    if len(losses) < t.FLAT_MIN_EPOCHS or record.steps < t.FLAT_MIN_STEPS or share is None:
+    """Nothing is learned, units are dead, and over half of the recent gradients are under 1e-7; the first was not."""
+    losses = record.clean_loss()
+    if not losses or losses[-1] <= t.FLAT_LEVEL * record.guessing_loss or not _units_dead(record):
         return None
-    learned = losses[-1] <= t.FLAT_LEVEL * record.guessing_loss
-    if learned or share <= t.COLLAPSED_SHARE or not _alive_at_first(record) or not _units_dead(record):
+    share = max(_silent_share([record.points("grad_norm/total")]), _silent_share(_matrices(record)))
+    if share <= t.COLLAPSED_SHARE:
         return None
     last = record.epochs[-1]
     return Finding(
@@ -43,15 +43,21 @@ def judge(record: RunRecord) -> Finding | None:
     )
 
 
-def silent_share(record: RunRecord) -> float | None:
-    """Share of the recent weight-gradient norms, over all matrices, that are below 1e-7."""
-    norms = [v for series in record.weight_gradients().values() for v in series.last(t.VANISHING_WINDOW).values]
-    return sum(norm < t.VANISHING_NORM for norm in norms) / len(norms) if norms else None
+def _matrices(record: RunRecord) -> list[Series]:
+    """The gradients of single matrices, which are sampled: they say little before some epochs have passed."""
+    is_early = len(record.epochs) < t.FLAT_MIN_EPOCHS or record.steps < t.FLAT_MIN_STEPS
+    return [] if is_early else list(record.weight_gradients().values())
 
 
-def _alive_at_first(record: RunRecord) -> bool:
-    first = [series.values[0] for series in record.weight_gradients().values() if len(series)]
-    return sum(norm >= t.VANISHING_NORM for norm in first) > len(first) / 2
+def _silent_share(gradients: list[Series]) -> float:
+    """Share of the recent norms that are practically zero; 0 where most gradients were so from the start."""
+    first = [series.values[0] for series in gradients if len(series)]
+    if sum(norm >= t.VANISHING_NORM for norm in first) <= len(first) / 2:
+        return 0.0
+    recent = [norm for series in gradients for norm in series.last(t.VANISHING_WINDOW).values]
+    if len(recent) < t.VANISHING_SAMPLES:
+        return 0.0
+    return sum(norm < t.VANISHING_NORM for norm in recent) / len(recent)
 
 
 def _units_dead(record: RunRecord) -> bool:
@@ -59,4 +65,4 @@ def _units_dead(record: RunRecord) -> bool:
     return not shares or shares[-1] > t.DEAD_SHARE
 
 
-RULE = Rule("D10", "collapsed", judge, ("probes", "gradients"), ("D8", "D9", "D11", "D12", "D13", "D14", "D15"))
+RULE = Rule("D10", "collapsed", judge, ("steps",), ("D8", "D9", "D11", "D12", "D13", "D14", "D15"))

@@ -1,4 +1,4 @@
-"""D11: the losses go up and down instead of down: the learning rate is too high (error 2 of the chapter)."""
+"""D11: the losses go up and down instead of down: the learning rate is too high (common error 2)."""
 
 from service.diagnosis import thresholds as t
 from service.diagnosis.record import RunRecord
@@ -18,7 +18,7 @@ def judge(record: RunRecord) -> Finding | None:
 
 
 def oscillates(losses: list[float]) -> bool:
-    """METHOD D11: the way travelled exceeds three times the net change plus 0.3, with frequent turns."""
+    """The way travelled exceeds three times the net change plus 0.3 nats, with frequent turns."""
     if len(losses) < t.OSCILLATION_EPOCHS:
         return False
     way, net = travelled(losses)
@@ -76,4 +76,4 @@ def _warmup(record: RunRecord) -> dict[str, float]:
     return {} if record.spec.schedule.warmup >= 0.05 else {"schedule.warmup": 0.1}
 
 
-RULE = Rule("D11", "oscillation", judge, ("probes",), ("D5", "D6", "D7", "D8", "D12", "D16"))
+RULE = Rule("D11", "oscillation", judge, ("epochs",), ("D5", "D6", "D7", "D8", "D12", "D16"))

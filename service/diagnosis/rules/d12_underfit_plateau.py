@@ -125,4 +125,4 @@ def _text(record: RunRecord, patch: Patch) -> str:
     )
 
 
-RULE = Rule("D12", "underfit_plateau", judge, ("probes",))
+RULE = Rule("D12", "underfit_plateau", judge, ("epochs",))

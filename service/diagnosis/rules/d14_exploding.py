@@ -54,7 +54,7 @@ def judge(record: RunRecord) -> Finding | None:
 def limits_at(norms: list[float]) -> list[float]:
     """For each step the norm that is a leap: over 100 and 5 times the median of the 50 steps before, or 100 times it.
 
-    A norm that is always near 100 is the scale of that network, not an explosion. [dev]
+    A norm that is always near 100 is the scale of that network, not an explosion.
     """
     limits = []
     for i in range(len(norms)):

@@ -1,4 +1,4 @@
-"""D16: results too good to be true: leakage between the splits, or labels hidden in the inputs (error 11)."""
+"""D16: results too good to be true: leakage between the splits, or labels hidden in the inputs (common error 11)."""
 
 import math
 
@@ -95,4 +95,4 @@ def _finding(record: RunRecord, severity: Severity, confidence: float, evidence:
     )
 
 
-RULE = Rule("D16", "suspicious_val", judge, ("validation", "profile"))
+RULE = Rule("D16", "suspicious_val", judge)

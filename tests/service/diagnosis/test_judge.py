@@ -4,11 +4,16 @@ import dataclasses
 import math
 import re
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 import service.diagnosis
 from service.diagnosis.common_errors import COMMON_ERRORS
 from service.diagnosis.judge import diagnose, hopeless, is_worse
+from service.diagnosis.record import RunRecord
 from service.diagnosis.registry import RULES
+from service.diagnosis.rule import Rule
 from tests.service.diagnosis.curves import FLAT, Make
 
 
@@ -37,6 +42,38 @@ def test_findings_stand_even_when_something_is_missing(make_record: Make) -> Non
     assert [finding.rule for finding in verdict.findings] == ["D1"]
 
 
+@pytest.mark.parametrize("part", ["epochs", "validation", "probes", "steps", "gradients", "checkup", "profile"])
+def test_what_is_missing_is_named_and_rules_that_need_it_are_not_asked(part: str, make_record: Make) -> None:
+    record = without(part, make_record())
+    asked: list[str] = []
+
+    def judge(_: RunRecord) -> None:
+        asked.append("asked")
+
+    needy = Rule("D90", "needy", judge, needs=(part,))  # type: ignore[arg-type]
+    free = Rule("D91", "free", judge)
+    verdict = diagnose(record, (needy, free))
+    assert asked == ["asked"]
+    assert len(verdict.missing) == 1
+    assert diagnose(record, (free,)).missing == ()
+    assert {name for rule in RULES for name in rule.needs} >= {part}
+    assert verdict.missing[0] in diagnose(record).missing
+
+
+def without(part: str, record: RunRecord) -> RunRecord:
+    """The record as if one part of it had not been recorded."""
+    changes: dict[str, dict[str, Any]] = {
+        "epochs": {"epochs": record.epochs[:2]},
+        "validation": {"epochs": tuple(dataclasses.replace(epoch, val={}) for epoch in record.epochs)},
+        "probes": {"epochs": tuple(dataclasses.replace(epoch, probes={}) for epoch in record.epochs)},
+        "steps": {"series": {name: s for name, s in record.series.items() if name != "train/loss"}},
+        "gradients": {"series": {name: s for name, s in record.series.items() if not name.startswith("grad/")}},
+        "checkup": {"checkup": None},
+        "profile": {"profile": None},
+    }
+    return dataclasses.replace(record, **changes[part])
+
+
 def test_a_collapse_explains_a_flat_loss(make_record: Make) -> None:
     silent = {"grad/0.weight/norm": [0.9, *[0.0] * 9], "grad/3.weight/norm": [0.4, *[0.0] * 9]}
     findings = diagnose(make_record(train=FLAT, val=FLAT, series=silent)).findings
@@ -59,6 +96,15 @@ def test_hopeless_runs_are_those_that_diverged_or_collapsed(make_record: Make) -
     assert diverged is not None
     assert (collapsed.rule, diverged.rule) == ("D10", "D1")
     assert hopeless(make_record(train=FLAT, val=FLAT)) is None
+
+
+def test_a_run_without_any_gradient_is_hopeless_from_its_first_epoch_on(make_record: Make) -> None:
+    """Trials of a search record the gradient's total norm at each step, and nothing of single layers."""
+    series = {"grad_norm/total": [1.5, *[0.0] * 9], "grad/0.weight/norm": [], "grad/3.weight/norm": []}
+    finding = hopeless(make_record(train=FLAT[:1], val=FLAT[:1], series=series))
+    assert finding is not None
+    assert finding.rule == "D10"
+    assert hopeless(make_record(train=[0.01], val=[0.01], series=series)) is None
 
 
 def test_a_finding_is_worse_by_severity_or_by_clearly_more_confidence(make_record: Make) -> None:

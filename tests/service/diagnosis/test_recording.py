@@ -2,7 +2,8 @@
 
 import math
 
-from service.diagnosis.recording import HEAD, TAIL, Recording
+from service.diagnosis.record import FIRST_POINTS, LAST_POINTS
+from service.diagnosis.recording import Recording
 from service.events import EpochRecord, Phase, Reported, Resumed, StepRecord, Stopped
 from service.reports.result import CheckupReport, Parameters
 from service.specs.train import TrainSpec
@@ -63,6 +64,6 @@ def test_a_long_series_keeps_its_head_its_tail_and_its_first_nan() -> None:
     for step in range(1, 5001):
         recording.add(StepRecord(step, 1, {"train/loss": math.nan if step == 1000 else 1.0}))
     series = recording.record().points("train/loss")
-    assert len(series) == HEAD + TAIL + 1
+    assert len(series) == FIRST_POINTS + LAST_POINTS + 1
     assert series.first_nonfinite() == 1000
     assert series.steps == tuple(sorted(series.steps))

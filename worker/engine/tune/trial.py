@@ -7,6 +7,8 @@ import torch
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial, TrialState
 
+from service.diagnosis.judge import hopeless
+from service.diagnosis.recording import Recording
 from service.errors import DataError, DivergedError, RunError, SpecError, WeightsError
 from service.events import EpochRecord, Event, Log, Phase, StepRecord
 from service.resolution.defaults import filled
@@ -26,8 +28,6 @@ from worker.engine.training.setup import build_run, fixed_batch_size
 from worker.engine.training.state import TrainingState
 from worker.engine.tune.algorithms import PRUNING_REASONS
 
-VANISHED_NORM, VANISHED_SHARE = 1e-7, 0.5
-"""Rule D10: a run has collapsed when its gradient vanishes on over half of an epoch's steps."""
 NO_CHECKPOINT_SECONDS = 1e9
 
 
@@ -117,20 +117,18 @@ def start_run(
 def _train(metric: str, trial: Trial, run: TrainingState) -> Generator[Event, None, Outcome]:
     """The training, ended as soon as the pruner or a rule says so."""
     name = metric.removeprefix("val/")
-    vanished: list[bool] = []
+    recording = Recording(run.spec)
     for event in loop.train_epochs(run) if run.stop_reason is None else ():
-        if isinstance(event, StepRecord):
-            vanished.append(event.values["grad_norm/total"] < VANISHED_NORM)
-        elif isinstance(event, EpochRecord):
+        recording.add(event)
+        if isinstance(event, EpochRecord):
             value = event.val[name]
             yield curve_point(trial.number, event.epoch, metric, value)
             trial.report(value, event.epoch)
-            if sum(vanished) > VANISHED_SHARE * len(vanished):
-                return Outcome(TrialState.PRUNED, reason=_collapsed(run, sum(vanished), len(vanished)))
+            if finding := hopeless(recording.record()):
+                return Outcome(TrialState.PRUNED, reason=f"{finding.rule} {finding.name}: {finding.explanation}")
             if event.epoch < run.spec.epochs and trial.should_prune():
                 why = PRUNING_REASONS[type(trial.study.pruner)]
                 return Outcome(TrialState.PRUNED, reason=f"{metric} {value:.4g} after epoch {event.epoch}: {why}")
-            vanished.clear()
     if run.stop_reason not in CONCLUSIVE:
         return Outcome(TrialState.FAIL, interrupted=run.stop_reason or StopReason.CANCELLED)
     return Outcome(TrialState.COMPLETE, value=run.best.metrics[name], run=run)
@@ -139,10 +137,3 @@ def _train(metric: str, trial: Trial, run: TrainingState) -> Generator[Event, No
 def curve_point(number: int, epoch: int, metric: str, value: float) -> StepRecord:
     """One point of a trial's curve."""
     return StepRecord(epoch, epoch, {f"trial/{number}/{metric}": value})
-
-
-def _collapsed(run: TrainingState, vanished: int, steps: int) -> str:
-    return (
-        f"D10 collapsed: the gradient vanished on {vanished} of {steps} steps of epoch {run.epoch - 1}, the usual face "
-        f"of a learning rate that is far too high ({run.lr:.3g})"
-    )
