@@ -33,5 +33,16 @@ def test_import_linter_keeps_the_contracts() -> None:
 def test_the_api_loads_no_torch_and_what_else_makes_its_start_slow_only_when_used() -> None:
     program = "import json, sys, service.api.app; print(json.dumps(sorted(sys.modules)))"
     loaded = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    heavy = {"torch", "torchvision", "optuna", "worker", "matplotlib", "sklearn", "numpy", "PIL", "celery"}
+    heavy = {
+        "torch",
+        "torchvision",
+        "optuna",
+        "worker",
+        "matplotlib",
+        "sklearn",
+        "numpy",
+        "PIL",
+        "celery",
+        "prometheus_client",
+    }
     assert not heavy & set(json.loads(loaded.stdout))
