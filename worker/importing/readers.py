@@ -15,12 +15,12 @@ from service.specs.dataset import (
     UploadSource,
 )  # fmt: skip
 from worker.engine.context import RunContext, refusal
+from worker.importing.archives.folder import list_folder
 from worker.importing.archives.listing import Listing
 from worker.importing.archives.tar_archive import is_tar, list_tar
 from worker.importing.archives.zip_archive import list_zip
 from worker.importing.arrays.idx import CLASSES, find_folder, has_idx, load_idx
 from worker.importing.arrays.npz import is_npz, load_npz
-from worker.importing.images.folder import list_folder
 from worker.importing.images.layout import arrange
 from worker.importing.images.pictures import load_pictures
 from worker.importing.known.builtin import load_digits

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from service.errors import ImportRefusedError
 from service.reports.finding import Finding
-from worker.importing.checks.findings import finding
+from worker.importing.findings import finding
 from worker.importing.npy_rows import create_rows, open_rows
 
 Array = NDArray[Any]

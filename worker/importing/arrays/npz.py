@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from service.errors import ImportRefusedError
 from worker.importing.archives.listing import MAX_BYTES, MAX_RATIO, printable
 from worker.importing.arrays.arrays import pack_features, pack_images, see
-from worker.importing.arrays.labels import number_labels
+from worker.importing.imputation import fill_gaps
+from worker.importing.labels import number_labels
 from worker.importing.raw_data import RawData
-from worker.importing.tables.imputation import fill_gaps
 
 FAULTS = (
     ArithmeticError, EOFError, KeyError, MemoryError, OSError, RuntimeError, SyntaxError, TypeError, ValueError,

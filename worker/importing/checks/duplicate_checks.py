@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from service.reports.finding import Finding
 from worker.importing.checks.dataset_view import Survey
-from worker.importing.checks.findings import SHOWN, finding
+from worker.importing.findings import SHOWN, finding
 
 SERIOUS_SHARE = 0.01
 MAX_GROUPS = 100

@@ -5,7 +5,7 @@ import numpy as np
 from service.reports.dataset import SPLITS
 from service.reports.finding import Finding
 from worker.importing.checks.dataset_view import Survey
-from worker.importing.checks.findings import SHOWN, finding
+from worker.importing.findings import SHOWN, finding
 
 MAX_RATIO = 10.0
 FEW = 10

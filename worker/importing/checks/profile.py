@@ -13,7 +13,6 @@ from worker.importing.checks.duplicate_checks import (  # fmt: skip
     count_duplicates,
     name_groups,
 )
-from worker.importing.checks.findings import finding
 from worker.importing.checks.label_checks import check_few, check_imbalance, check_missing, check_order
 from worker.importing.checks.value_checks import (  # fmt: skip
     check_aspect,
@@ -23,6 +22,7 @@ from worker.importing.checks.value_checks import (  # fmt: skip
     check_scale,
     check_target_leak,
 )
+from worker.importing.findings import finding
 
 MAX_LISTED = 1000
 MAX_SIZES = 200

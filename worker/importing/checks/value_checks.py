@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from service.reports.finding import Finding
 from worker.importing.checks.dataset_view import Survey
-from worker.importing.checks.findings import SHOWN, finding, some
+from worker.importing.findings import SHOWN, finding, some
 
 MAX_MEAN, MIN_STD, MAX_STD = 0.5, 0.5, 2.0
 DARK, LIGHT = 13.0, 242.0

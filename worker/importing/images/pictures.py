@@ -14,7 +14,7 @@ from service.pictures import Shape
 from service.reports.finding import Finding
 from service.specs.dataset import ImportOptions
 from worker.engine.context import RunContext
-from worker.importing.checks.findings import note
+from worker.importing.findings import note
 from worker.importing.images.decoder import THUMB_SIDE, Plan
 from worker.importing.images.layout import Arrangement, Picture
 from worker.importing.images.pool import Decoded, Decoders, Faulty, Outcome

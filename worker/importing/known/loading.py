@@ -14,8 +14,8 @@ from service.events import Event, Log, Phase, Progress
 from service.specs.dataset import ImportOptions, TorchvisionSource
 from worker.engine.context import RunContext
 from worker.engine.runtime.torchvision_shim import impatience
+from worker.importing.archives.folder import place
 from worker.importing.archives.listing import Member, printable
-from worker.importing.images.folder import place
 from worker.importing.images.layout import Arrangement, Picture
 from worker.importing.images.pictures import load_pictures
 from worker.importing.images.pool import Faulty

@@ -17,14 +17,14 @@ from service.errors import ImportRefusedError
 from service.events import Event, Progress
 from service.reports.finding import Finding
 from worker.importing.archives.listing import MAX_BYTES, printable
-from worker.importing.arrays.labels import number_labels
-from worker.importing.checks.findings import finding
+from worker.importing.findings import finding
 from worker.importing.images.layout import SPLIT_NAMES
+from worker.importing.imputation import fill_gaps
+from worker.importing.labels import number_labels
 from worker.importing.npy_rows import create_rows, open_rows
 from worker.importing.raw_data import RawData
 from worker.importing.tables.columns import MAX_CATEGORIES, NUMBERS, TEXT, Column, Feature, encode, number
 from worker.importing.tables.csv_file import Table, open_table
-from worker.importing.tables.imputation import fill_gaps
 
 FAULTS = (csv.Error, OSError, UnicodeError, EOFError, ValueError, zlib.error)
 TELL_ROWS = 20_000

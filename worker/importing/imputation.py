@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.reports.finding import Finding
-from worker.importing.checks.findings import SHOWN, finding
+from worker.importing.findings import SHOWN, finding
 
 SERIOUS_SHARE = 0.05
 ROWS = 4096
