@@ -31,11 +31,6 @@ class Duplicates:
     exact_N: NDArray[np.int64]
     near_N: NDArray[np.int64]
 
-    @classmethod
-    def none(cls, samples: int) -> "Duplicates":
-        """Every sample is its own."""
-        return cls(np.arange(samples), np.arange(samples))
-
 
 def find_duplicates(hashes: list[str], thumbs_N32: NDArray[np.uint8] | None) -> Duplicates:
     """Groups by hash of the content and, for images, by likeness."""
@@ -50,7 +45,7 @@ def find_duplicates(hashes: list[str], thumbs_N32: NDArray[np.uint8] | None) -> 
 def equal_groups(hashes: list[str]) -> NDArray[np.int64]:
     """For each sample the number of the first with the same hash."""
     first: dict[str, int] = {}
-    return np.array([first.setdefault(each, index) for index, each in enumerate(hashes)], np.int64)
+    return np.array([first.setdefault(digest, index) for index, digest in enumerate(hashes)], np.int64)
 
 
 def join(groups_N: NDArray[np.int64], pairs: Iterable[tuple[int, int]]) -> NDArray[np.int64]:
@@ -152,7 +147,7 @@ def _close(hashes_U: NDArray[np.uint64], crowd: NDArray[np.int64]) -> tuple[NDAr
 
 def correlation(a_P32: NDArray[np.uint8], b_P32: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Pearson's, of each pair of thumbnails."""
-    a, b = (each.reshape(len(each), -1).astype(np.float32) for each in (a_P32, b_P32))
+    a, b = (thumbs.reshape(len(thumbs), -1).astype(np.float32) for thumbs in (a_P32, b_P32))
     a, b = a - a.mean(1, keepdims=True), b - b.mean(1, keepdims=True)
     product: NDArray[np.float32] = (a * b).sum(1) / np.maximum(
         np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-6

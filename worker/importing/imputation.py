@@ -1,26 +1,27 @@
-"""Gaps in tables: what is missing or not finite is filled with the column's median over the train split, and told."""
+"""Missing values: what is not a finite number is replaced by the feature's median over the train split, and told."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.reports.finding import Finding
 from worker.importing.findings import SHOWN, finding
+from worker.importing.splits import TRAIN
 
 SERIOUS_SHARE = 0.05
 ROWS = 4096
 MEDIAN_ROWS = 100_000
 
 
-def fill_gaps(x_NF: NDArray[np.float32], split_N: NDArray[np.uint8], names: list[str]) -> list[Finding | None]:
+def impute(x_NF: NDArray[np.float32], split_N: NDArray[np.uint8], names: list[str]) -> list[Finding | None]:
     """Fills `x` in place; P14 says what was missing."""
     missing_F, rows = np.zeros(x_NF.shape[1], np.int64), 0
     for start in range(0, len(x_NF), ROWS):
-        gaps = ~np.isfinite(x_NF[start : start + ROWS])
-        missing_F, rows = missing_F + gaps.sum(axis=0), rows + int(gaps.any(axis=1).sum())
+        is_missing = ~np.isfinite(x_NF[start : start + ROWS])
+        missing_F, rows = missing_F + is_missing.sum(axis=0), rows + int(is_missing.any(axis=1).sum())
     columns = np.flatnonzero(missing_F)
     if not len(columns):
         return []
-    medians_F = _medians(x_NF, np.flatnonzero(split_N == 0), columns)
+    medians_F = _medians(x_NF, np.flatnonzero(split_N == TRAIN), columns)
     for start in range(0, len(x_NF), ROWS):
         piece = x_NF[start : start + ROWS]
         part = piece[:, columns]
@@ -39,12 +40,12 @@ def _finding(
     missing_F: NDArray[np.int64], columns: NDArray[np.int64], rows: int, samples: int, names: list[str]
 ) -> Finding:
     worst = columns[np.argsort(-missing_F[columns], kind="stable")][:SHOWN]
-    said = [names[index] if names else f"feature {index}" for index in worst]
+    shown = [names[index] if names else f"feature {index}" for index in worst]
     return finding(
-        "P14", "non_finite", "critical" if rows > SERIOUS_SHARE * samples else "warning",
-        f"{int(missing_F.sum()):,} values in {rows:,} samples were missing, NaN or infinite, most in `{said[0]}`. One "
-        "NaN turns a whole network into NaN; they were filled with the median of the training samples.",
+        "P14", "critical" if rows > SERIOUS_SHARE * samples else "warning",
+        f"{int(missing_F.sum()):,} values in {rows:,} samples were missing, NaN or infinite, most in `{shown[0]}`. "
+        "One NaN turns a whole network into NaN; they were filled with the median of the training samples.",
         "Find out why they are missing; leave out columns that mostly are.",
-        values=int(missing_F.sum()), samples_concerned=rows, samples=samples, features=said,
+        values=int(missing_F.sum()), samples_concerned=rows, samples=samples, features=shown,
         missing=[float(missing_F[index]) for index in worst],
     )  # fmt: skip

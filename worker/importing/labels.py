@@ -71,7 +71,7 @@ def _whole(labels: NDArray[np.generic], notes: list[Finding | None]) -> NDArray[
 def _wrong_type(what: str) -> Finding:
     """P3: labels that a loss would not take."""
     return finding(
-        "P3", "wrong_dtype", "info",
+        "P3", "info",
         f"The labels were {what}; cross entropy wants whole numbers of classes (int64), and the dataset holds them.",
         "Nothing.", labels=what,
     )  # fmt: skip
@@ -90,7 +90,7 @@ def _check_start(first: int, last: int, classes: int) -> Finding | None:
         return None
     what = "start at 1" if first == 1 else f"run from {first} to {last} with {classes} different ones"
     return finding(
-        "P4", "labels_not_from_zero", "info",
+        "P4", "info",
         f"The labels {what}; a loss wants 0 to {classes - 1}. The dataset numbers them anew and keeps them as names.",
         "Nothing here; in code of your own subtract the first, or the loss fails or learns a class that is not there.",
         first=first, last=last, classes=classes,

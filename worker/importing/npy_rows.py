@@ -30,11 +30,11 @@ def keep_rows(path: Path, keep_N: NDArray[np.bool_]) -> None:
     if keep_N.all():
         return
     rows = open_rows(path)
-    wanted = np.flatnonzero(keep_N)
+    kept = np.flatnonzero(keep_N)
     step = max(PIECE_BYTES // max(rows[0].nbytes, 1), 1)
-    for start in range(0, len(wanted), step):
-        rows[start : start + step][: len(wanted) - start] = rows[wanted[start : start + step]]
-    shape, dtype, offset = (len(wanted), *rows.shape[1:]), rows.dtype, _offset(path)
+    for start in range(0, len(kept), step):
+        rows[start : start + step][: len(kept) - start] = rows[kept[start : start + step]]
+    shape, dtype, offset = (len(kept), *rows.shape[1:]), rows.dtype, _offset(path)
     del rows
     _resize(path, shape, dtype, offset)
 

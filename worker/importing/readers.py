@@ -1,34 +1,47 @@
-"""Which source is read how: by its kind, and files by what they are, not by what they are called."""
+"""Which source is read how; and the list of readers: files and folders are known by what they are, not by their names.
 
-from collections.abc import Generator
+A new format is one file with two functions, which recognise an input and read it, and one entry here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 
 from service.errors import ImportRefusedError
-from service.events import Event
-from service.specs.dataset import (
-    BuiltinSource,
-    DatasetSource,
-    ImportOptions,
-    PathSource,
-    TorchvisionSource,
-    UploadSource,
-)  # fmt: skip
+from service.specs.dataset import BuiltinSource, DatasetSource, PathSource, TorchvisionSource, UploadSource
 from worker.engine.context import RunContext, refusal
 from worker.importing.archives.folder import list_folder
-from worker.importing.archives.listing import Listing
 from worker.importing.archives.tar_archive import is_tar, list_tar
-from worker.importing.archives.zip_archive import list_zip
-from worker.importing.arrays.idx import CLASSES, find_folder, has_idx, load_idx
+from worker.importing.archives.zip_archive import is_zip, list_zip
+from worker.importing.arrays.idx import has_idx, load_idx
 from worker.importing.arrays.npz import is_npz, load_npz
-from worker.importing.images.layout import arrange
-from worker.importing.images.pictures import load_pictures
-from worker.importing.known.builtin import load_digits
-from worker.importing.raw_data import RawData
-from worker.importing.tables.table import load_csv
+from worker.importing.images.pictures import load_listed
+from worker.importing.known.builtin import IDX_CLASSES, find_idx_folder, load_digits
+from worker.importing.raw_data import Input, RawData, Reading
+from worker.importing.tables.table import is_table, load_table
 
-TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".txt", ".tab")
-Reading = Generator[Event, None, RawData]
+
+@dataclass(frozen=True)
+class Reader:
+    """A format, how it is recognised, and what reads it: at once, or with progress."""
+
+    format: str
+    recognises: Callable[[Input], bool]
+    load: Callable[[Input], RawData | Reading]
+
+
+FOLDER_READERS = (
+    Reader("IDX", lambda folder: has_idx(folder.path), lambda folder: load_idx(folder.path)),
+    Reader("pictures", lambda _: True, lambda folder: load_listed(list_folder(folder.path, folder.context), folder)),
+)
+FILE_READERS = (
+    Reader("npz", is_npz, load_npz),
+    Reader("zip", is_zip, lambda file: load_listed(list_zip(file.path), file)),
+    Reader("CSV", is_table, load_table),
+    Reader("tar, tar.gz", is_tar, lambda file: load_listed(list_tar(file.path, file.context.scratch), file)),
+)
+"""The first that recognises an input reads it: npz files are zip archives, and gzipped tables begin as tars do."""
 
 
 def read_source(source: DatasetSource, context: RunContext) -> Reading:
@@ -40,13 +53,11 @@ def read_source(source: DatasetSource, context: RunContext) -> Reading:
             return (yield from _read_known(source, context))
         case PathSource():
             path = allowed(Path(source.path), context)
-            if path.is_dir():
-                return (yield from _read_folder(path, source.options, context))
-            return (yield from _read_file(path, path.name, source.options, context))
+            return (yield from _read(Input(path, path.name, source.options, context)))
         case UploadSource():
             if context.upload is None:
                 raise ImportRefusedError("upload-missing", "the uploaded file is not there any more")
-            return (yield from _read_file(context.upload, source.filename, source.options, context))
+            return (yield from _read(Input(context.upload, source.filename, source.options, context)))
         case _:
             assert_never(source)
 
@@ -68,39 +79,20 @@ def allowed(path: Path, context: RunContext) -> Path:
 
 def _read_known(source: TorchvisionSource, context: RunContext) -> Reading:
     roots = [allowed(Path(source.path), context)] if source.path else list(context.data_roots)
-    if source.name in CLASSES and (folder := find_folder(source.name, roots)) is not None:
-        return load_idx(folder, CLASSES[source.name])
-    from worker.importing.known.loading import load_named  # torchvision costs a second: only who asks pays
+    if source.name in IDX_CLASSES and (folder := find_idx_folder(source.name, roots)) is not None:
+        return load_idx(folder, IDX_CLASSES[source.name])
+    from worker.importing.known.torchvision_sets import load_torchvision_set  # torchvision costs a second
 
-    return (yield from load_named(source, roots, context))
-
-
-def _read_folder(folder: Path, options: ImportOptions, context: RunContext) -> Reading:
-    if has_idx(folder):
-        return load_idx(folder)
-    return (yield from _read_pictures(list_folder(folder, context.data_roots), options, context))
+    return (yield from load_torchvision_set(source, roots, context))
 
 
-def _read_file(path: Path, name: str, options: ImportOptions, context: RunContext) -> Reading:
-    """A file by what it begins with; a table by its name, since any text may be one."""
-    context.scratch.mkdir(parents=True, exist_ok=True)
-    with path.open("rb") as file:
-        head = file.read(512)
-    if head.startswith((b"PK\3\4", b"PK\5\6")):
-        if is_npz(path, name):
-            return load_npz(path, context.scratch)
-        return (yield from _read_pictures(list_zip(path), options, context))
-    if name.lower().endswith(TABLES):
-        return (yield from load_csv(path, options.label_column, context.scratch))
-    if is_tar(head):
-        return (yield from _read_pictures(list_tar(path, context.scratch), options, context))
-    raise ImportRefusedError(
-        "format-unknown", f"`{name}` is none of: zip, tar, tar.gz, npz, CSV" + (" (it is empty)" if not head else "")
-    )
-
-
-def _read_pictures(listing: Listing, options: ImportOptions, context: RunContext) -> Reading:
-    found = arrange(listing)
-    raw = yield from load_pictures(found, options, context)
-    raw.corrupt, raw.ignored = [*listing.corrupt, *raw.corrupt], listing.ignored
-    return raw
+def _read(given: Input) -> Reading:
+    given.context.scratch.mkdir(parents=True, exist_ok=True)
+    readers = FOLDER_READERS if given.path.is_dir() else FILE_READERS
+    reader = next((reader for reader in readers if reader.recognises(given)), None)
+    if reader is None:
+        formats = ", ".join(reader.format for reader in readers)
+        is_empty = " (it is empty)" if not given.head() else ""
+        raise ImportRefusedError("format-unknown", f"`{given.name}` is none of: {formats}{is_empty}")
+    loading = reader.load(given)
+    return loading if isinstance(loading, RawData) else (yield from loading)

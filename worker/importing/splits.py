@@ -6,7 +6,11 @@ from numpy.typing import NDArray
 from service.specs.dataset import SplitSpec
 
 TRAIN, VAL, TEST = 0, 1, 2
-UNASSIGNED = 255
+SPLIT_NAMES = {
+    "train": TRAIN, "training": TRAIN, "val": VAL, "valid": VAL, "validation": VAL, "dev": VAL, "test": TEST,
+    "testing": TEST, "eval": TEST,
+}  # fmt: skip
+"""What people call them, as folders and in tables."""
 
 
 def draw_splits(
@@ -25,8 +29,8 @@ def draw_splits(
     for number, share in ((TEST, spec.test), (VAL, spec.val)):
         if share > 0 and not (split_N == number).any():
             pool = np.flatnonzero(split_N == TRAIN)
-            wanted = share if number == TEST or given_N is not None else share / max(1 - spec.test, 1e-9)
-            split_N[_stratified(y_N, pool, wanted, rng, groups_N)] = number
+            share_of_pool = share if number == TEST or given_N is not None else share / max(1 - spec.test, 1e-9)
+            split_N[_stratified(y_N, pool, share_of_pool, rng, groups_N)] = number
     return split_N
 
 
@@ -41,24 +45,24 @@ def _stratified(
     chosen: list[int] = []
     for label in np.unique(y_N[pool]):
         members = pool[y_N[pool] == label]
-        wanted = min(max(round(len(members) * share), 1), len(members) - 1)
-        chosen += _whole_groups(rng.permutation(members), wanted, groups_N)
+        count = min(max(round(len(members) * share), 1), len(members) - 1)
+        chosen += _whole_groups(rng.permutation(members), count, groups_N)
     taken = np.array(sorted(chosen), dtype=np.int64)
     if groups_N is None:
         return taken
     return pool[np.isin(groups_N[pool], groups_N[taken])]
 
 
-def _whole_groups(members: NDArray[np.int64], wanted: int, groups_N: NDArray[np.int64] | None) -> list[int]:
+def _whole_groups(members: NDArray[np.int64], count: int, groups_N: NDArray[np.int64] | None) -> list[int]:
     """The first of the members, in their order; with groups, the first groups that fit."""
     if groups_N is None:
-        first: list[int] = members[:wanted].tolist()
+        first: list[int] = members[:count].tolist()
         return first
     by_group: dict[int, list[int]] = {}
     for member in members.tolist():
         by_group.setdefault(int(groups_N[member]), []).append(member)
     chosen: list[int] = []
     for group in by_group.values():
-        if len(chosen) + len(group) <= wanted:
+        if len(chosen) + len(group) <= count:
             chosen += group
     return chosen

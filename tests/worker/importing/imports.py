@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from service.errors import ImportRefusedError
 from service.events import DatasetPacked, Event, FileSaved
 from service.reports.dataset import Profile
 from service.reports.finding import Finding
@@ -28,11 +31,11 @@ class Imported:
 
     def finding(self, name: str) -> Finding | None:
         """The finding of this name."""
-        return next((each for each in self.profile.findings if each.name == name), None)
+        return next((finding for finding in self.profile.findings if finding.name == name), None)
 
     def reasons(self) -> dict[str, str]:
         """Reason by name of each file that was left out."""
-        return {each["file"]: each["reason"] for each in self.profile.corrupt}
+        return {file["file"]: file["reason"] for file in self.profile.corrupt}
 
 
 def run_import(
@@ -56,6 +59,17 @@ def import_path(path: Path, **options: Any) -> Imported:
 def two_classes(count: int = 12) -> dict[str, bytes]:
     """Files of two classes in turns, each picture of its own."""
     return {f"{'cats' if n % 2 else 'dogs'}/{n:03d}.png": encoded(picture(n)) for n in range(count)}
+
+
+FILES = two_classes()
+"""A sound dataset of twelve pictures."""
+
+
+def refusal(path: Path) -> str:
+    """The code with which an import is refused."""
+    with pytest.raises(ImportRefusedError) as caught:
+        import_path(path)
+    return caught.value.reason
 
 
 def write_folder(folder: Path, files: dict[str, bytes]) -> Path:

@@ -16,8 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.service.pictures.drawings import encoded, picture
-from tests.worker.importing.archives.test_archives import FILES, TARS, ZIPS
-from tests.worker.importing.imports import write_tar, write_zip
+from tests.worker.importing.archives.test_tar_archive import TARS
+from tests.worker.importing.archives.test_zip_archive import ZIPS
+from tests.worker.importing.imports import FILES, write_tar, write_zip
 from tests.worker.importing.service import ImportService
 from tests.worker.importing.test_fuzz import ARCHIVES, CSV, NPZ, PICTURE, damaged, edits
 

@@ -9,6 +9,7 @@ import pytest
 from service.errors import ImportRefusedError
 from service.events import DatasetPacked, Event, FileSaved, Stopped
 from service.specs.dataset import ImportSpec
+from tests.worker.importing.imports import import_path, two_classes, write_folder
 from worker.engine.context import RunContext
 from worker.engine.data.packed import PackedDataset
 from worker.importing.pipeline import run_import
@@ -77,3 +78,13 @@ def test_path_outside_the_data_roots_is_refused_even_through_a_link(tmp_path: Pa
         imported(tmp_path / "scratch", {"kind": "path", "path": "/data/photographs"}, Path("/data,/more"))
     with pytest.raises(ImportRefusedError, match="TRAINWRIGHT_DATA_ROOTS: none"):
         imported(tmp_path / "scratch", {"kind": "path", "path": "/data/photographs"})
+
+
+def test_the_split_and_the_classes_names_are_part_of_the_hash(tmp_path: Path) -> None:
+    files = two_classes(20)
+    tree = write_folder(tmp_path / "tree", files)
+    first, again = import_path(tree), import_path(tree)
+    assert first.hash == again.hash
+    assert first.hash != import_path(tree, split={"seed": 1}).hash
+    renamed = {name.replace("cats", "kittens"): data for name, data in files.items()}
+    assert first.hash != import_path(write_folder(tmp_path / "renamed", renamed)).hash

@@ -4,7 +4,7 @@ Nothing is ever written under a name that came from outside; a member is a part 
 """
 
 import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from service.errors import ImportRefusedError
@@ -32,9 +32,16 @@ class Member:
     crc: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Faulty:
+    """A file that cannot be used, and why."""
+
+    reason: str
+
+
 @dataclass
 class Listing:
-    """What a container holds. `add` refuses what no container may hold."""
+    """What a container holds; what no container may hold is refused."""
 
     packed_bytes: int
     """Size of the archive; 0 for a folder, which cannot be a bomb."""
@@ -95,14 +102,12 @@ class Listing:
             while target in self.links and target not in seen:
                 seen.add(target)
                 target = self.links[target]
-            found = self.members.get(target)
-            if found is None:
+            file = self.members.get(target)
+            if file is None:
                 raise ImportRefusedError(
                     "archive-link", f"`{printable(name)}` is a link to `{printable(target)}`, no file of the archive"
                 )
-            self.members[name] = Member(
-                name, found.path, found.start, found.length, found.method, found.size, found.crc
-            )
+            self.members[name] = replace(file, name=name)
 
 
 def weigh(unpacked: int, packed: int) -> None:

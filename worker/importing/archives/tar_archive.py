@@ -13,6 +13,7 @@ from pathlib import Path
 
 from service.errors import ImportRefusedError
 from worker.importing.archives.listing import MAX_ENTRIES, Listing, Member, link_target, printable, safe_name, weigh
+from worker.importing.raw_data import Input
 
 FAULTS = (
     tarfile.TarError, OSError, ValueError, EOFError, OverflowError, KeyError, IndexError, struct.error, zlib.error,
@@ -37,8 +38,9 @@ OPENERS: tuple[tuple[bytes, Callable[[Path], BufferedIOBase]], ...] = (
 )
 
 
-def is_tar(head: bytes) -> bool:
-    """Whether the first 512 bytes begin a tar archive or a compressed file that may be one."""
+def is_tar(file: Input) -> bool:
+    """Whether it begins as a tar archive does, or as a compressed file that may be one."""
+    head = file.head()
     return head[257:262] == b"ustar" or any(head.startswith(magic) for magic, _ in OPENERS)
 
 

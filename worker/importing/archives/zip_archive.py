@@ -9,12 +9,18 @@ from typing import BinaryIO
 
 from service.errors import ImportRefusedError
 from worker.importing.archives.listing import MAX_ENTRIES, MAX_NAME, Listing, Member, link_target, printable
+from worker.importing.raw_data import Input
 
 FAULTS = (zipfile.BadZipFile, OSError, ValueError, EOFError, struct.error, RuntimeError, zlib.error, KeyError)
 LOCAL_HEADER = struct.Struct("<4s5H3L2H")
 MAX_DIRECTORY_BYTES = MAX_ENTRIES * (46 + MAX_NAME + 100)
 TAIL_BYTES = 2**16 + 22
 UTF8, ENCRYPTED = 0x800, 0x1
+
+
+def is_zip(file: Input) -> bool:
+    """Whether it begins as a zip archive does, even an empty one."""
+    return file.head().startswith((b"PK\3\4", b"PK\5\6"))
 
 
 def list_zip(path: Path) -> Listing:

@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 
 from service.errors import ImportRefusedError
 from worker.importing.archives.listing import MAX_BYTES, MAX_RATIO, printable
-from worker.importing.arrays.arrays import pack_features, pack_images, see
-from worker.importing.imputation import fill_gaps
+from worker.importing.archives.zip_archive import is_zip
+from worker.importing.arrays.packing import pack_features, pack_images, scan
+from worker.importing.imputation import impute
 from worker.importing.labels import number_labels
-from worker.importing.raw_data import RawData
+from worker.importing.raw_data import Input, RawData
+from worker.importing.splits import TEST, TRAIN, VAL
 
 FAULTS = (
     ArithmeticError, EOFError, KeyError, MemoryError, OSError, RuntimeError, SyntaxError, TypeError, ValueError,
@@ -34,29 +36,32 @@ MAX_MEMBERS = 1000
 PIECE_BYTES = 2**22
 SAMPLES = ("X", "x", "data", "images", "features")
 LABELS = ("y", "Y", "labels", "label", "target", "targets")
-PARTS = (("train", 0), ("val", 1), ("valid", 1), ("test", 2))
+PARTS = (("train", TRAIN), ("val", VAL), ("valid", VAL), ("test", TEST))
 CLASS_NAMES = ("classes", "class_names", "target_names")
 FEATURE_NAMES = ("feature_names", "columns")
 Array = NDArray[Any]
 
 
-def is_npz(path: Path, name: str) -> bool:
-    """Whether a zip archive is one of arrays: by its name, or because it holds nothing else."""
-    if name.lower().endswith(".npz"):
+def is_npz(file: Input) -> bool:
+    """Whether it is a zip archive of arrays: by its name, or because it holds nothing else."""
+    if not is_zip(file):
+        return False
+    if file.name.lower().endswith(".npz"):
         return True
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(file.path) as archive:
             names = archive.namelist()
     except FAULTS:
         return False
-    return bool(names) and all(each.endswith(".npy") for each in names)
+    return bool(names) and all(name.endswith(".npy") for name in names)
 
 
-def load_npz(path: Path, scratch: Path) -> RawData:
+def load_npz(file: Input) -> RawData:
     """Images (N,H,W), (N,H,W,C), (N,C,H,W) or features (N,F) with one label each."""
+    scratch = file.context.scratch
     try:
-        with zipfile.ZipFile(path) as archive:
-            arrays = _spool(archive, path.stat().st_size, scratch)
+        with zipfile.ZipFile(file.path) as archive:
+            arrays = _spool(archive, file.path.stat().st_size, scratch)
     except FAULTS as error:
         raise ImportRefusedError("npz-malformed", f"not an archive of plain arrays: {printable(str(error))}") from error
     xs, ys, split_N = _parts(arrays)
@@ -66,18 +71,18 @@ def load_npz(path: Path, scratch: Path) -> RawData:
     if len({x.shape[1:] for x in xs}) > 1:
         raise ImportRefusedError("npz-shape", "the samples of the splits differ in shape")
     y_N, classes, notes = number_labels(_joined(ys), _texts(arrays, CLASS_NAMES))
-    seen = see(xs)
+    numbers = scan(xs)
     folder = scratch / "packed"
     folder.mkdir(parents=True, exist_ok=True)
     if xs[0].ndim in (3, 4):
-        raw = RawData(pack_images(xs, seen, folder / "x.npy"), y_N, classes, split_N)
+        raw = RawData(pack_images(xs, numbers, folder / "x.npy"), y_N, classes, split_N)
     else:
         names = _texts(arrays, FEATURE_NAMES)
         raw = RawData(pack_features(xs, folder / "x.npy"), y_N, classes, split_N)
         raw.feature_names = names if len(names) == raw.x.shape[1] else []
-        raw.fill = partial(fill_gaps, names=raw.feature_names) if seen.gaps else None
-    raw.dtype, raw.value_range, raw.is_ordered = str(xs[0].dtype), (seen.low, seen.high), True
-    raw.notes = [*notes, *seen.notes(raw.x.ndim == 4)]
+        raw.impute = partial(impute, names=raw.feature_names) if numbers.missing else None
+    raw.dtype, raw.value_range, raw.is_ordered = numbers.dtype, (numbers.low, numbers.high), True
+    raw.notes = [*notes, *numbers.notes(is_image=raw.is_image)]
     return raw
 
 
@@ -133,18 +138,18 @@ def _parts(arrays: Mapping[str, Array]) -> tuple[list[Array], list[Array], NDArr
         for y in LABELS:
             if x in arrays and y in arrays:
                 return [arrays[x]], [arrays[y]], None
-    found = [
+    parts = [
         (arrays[f"{x}_{part}"], arrays[f"{y}_{part}"], number)
         for part, number in PARTS
         for x in SAMPLES
         for y in LABELS
         if f"{x}_{part}" in arrays and f"{y}_{part}" in arrays
     ]
-    if not found or found[0][2] != 0:
+    if not parts or parts[0][2] != TRAIN:
         listed = ", ".join(printable(name) for name in sorted(arrays)[:20]) or "none"
         raise ImportRefusedError("npz-arrays", f"no arrays `X` and `y` (or `X_train`, `y_train`); there are: {listed}")
-    split_N = np.concatenate([np.full(len(y) if y.ndim else 0, number, np.uint8) for _, y, number in found])
-    return [x for x, _, _ in found], [y for _, y, _ in found], split_N
+    split_N = np.concatenate([np.full(len(y) if y.ndim else 0, number, np.uint8) for _, y, number in parts])
+    return [x for x, _, _ in parts], [y for _, y, _ in parts], split_N
 
 
 def _joined(ys: list[Array]) -> Array:
@@ -157,8 +162,9 @@ def _joined(ys: list[Array]) -> Array:
 
 
 def _texts(arrays: Mapping[str, Array], names: tuple[str, ...]) -> list[str]:
-    found = next((arrays[name] for name in names if name in arrays), None)
-    if found is None or found.ndim != 1 or found.dtype.kind not in "US" or len(set(found.tolist())) < len(found):
+    """The first array of these names as texts; none where they are no texts, or come again."""
+    array = next((arrays[name] for name in names if name in arrays), None)
+    if array is None or array.ndim != 1 or array.dtype.kind not in "US" or len(set(array.tolist())) < len(array):
         return []
-    texts = [each.decode("utf-8", "surrogateescape") if isinstance(each, bytes) else each for each in found.tolist()]
-    return [printable(each) for each in texts]
+    texts = (text.decode("utf-8", "surrogateescape") if isinstance(text, bytes) else text for text in array.tolist())
+    return [printable(text) for text in texts]

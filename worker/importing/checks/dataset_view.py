@@ -11,18 +11,13 @@ from worker.importing.raw_data import RawData
 
 
 @dataclass(frozen=True)
-class Survey:
-    """A dataset as it will be packed."""
+class DatasetView:
+    """A dataset as it will be packed, and what the checks ask of it."""
 
     raw: RawData
     split_N: NDArray[np.uint8]
     meta: DatasetMeta
     duplicates: Duplicates
-
-    @property
-    def is_image(self) -> bool:
-        """Whether samples are images."""
-        return self.meta.modality == "image"
 
     def name(self, index: int) -> str:
         """What people call a sample."""
@@ -37,5 +32,5 @@ class Survey:
         """Groups of two and more, the largest first."""
         order = np.argsort(groups_N, kind="stable")
         cuts = np.flatnonzero(np.diff(groups_N[order])) + 1
-        found = [part for part in np.split(order, cuts) if len(part) > 1]
-        return sorted(found, key=lambda part: (-len(part), int(part[0])))
+        groups = [part for part in np.split(order, cuts) if len(part) > 1]
+        return sorted(groups, key=lambda part: (-len(part), int(part[0])))

@@ -4,7 +4,7 @@ import numpy as np
 
 from service.reports.dataset import SPLITS
 from service.reports.finding import Finding
-from worker.importing.checks.dataset_view import Survey
+from worker.importing.checks.dataset_view import DatasetView
 from worker.importing.findings import SHOWN, finding
 
 MAX_RATIO = 10.0
@@ -13,19 +13,19 @@ ORDERED = 0.9
 """Share of neighbours with the same label above which the samples are in the order of their labels."""
 
 
-def check_missing(survey: Survey) -> Finding | None:
+def check_missing(dataset: DatasetView) -> Finding | None:
     """P5: a class that a split has no sample of."""
     missing = {
-        split: [survey.raw.classes[index] for index in np.flatnonzero(survey.counts(split) == 0)]
+        split: [dataset.raw.classes[index] for index in np.flatnonzero(dataset.counts(split) == 0)]
         for split in SPLITS
-        if survey.meta.counts[split]
+        if dataset.meta.counts[split]
     }
     missing = {split: names for split, names in missing.items() if names}
     if not missing:
         return None
     in_train = "train" in missing
     return finding(
-        "P5", "class_missing", "critical" if in_train else "warning",
+        "P5", "critical" if in_train else "warning",
         "A class without a sample in " + " and ".join(missing) + ". "
         + ("It cannot be learned." if in_train else "What is reported of it there means nothing."),
         "Add samples of it, or let the import draw the splits.",
@@ -33,48 +33,48 @@ def check_missing(survey: Survey) -> Finding | None:
     )  # fmt: skip
 
 
-def check_imbalance(survey: Survey) -> Finding | None:
+def check_imbalance(dataset: DatasetView) -> Finding | None:
     """P6: one class has far more samples than another."""
-    counts = survey.counts("train")
+    counts = dataset.counts("train")
     present = counts[counts > 0]
     if not len(present) or present.max() <= MAX_RATIO * present.min():
         return None
     rare, common = (int(np.flatnonzero(counts == value)[0]) for value in (present.min(), present.max()))
     return finding(
-        "P6", "imbalance", "warning",
-        f"`{survey.raw.classes[common]}` has {counts[common]:,} training samples, `{survey.raw.classes[rare]}` "
+        "P6", "warning",
+        f"`{dataset.raw.classes[common]}` has {counts[common]:,} training samples, `{dataset.raw.classes[rare]}` "
         f"{counts[rare]:,}. A network that always guesses the common classes looks good.",
         'Set `"class_weights": "balanced"`, look at the macro averages, or gather more of the rare classes.',
-        ratio=float(present.max() / present.min()), limit=MAX_RATIO, rarest=survey.raw.classes[rare],
-        commonest=survey.raw.classes[common],
+        ratio=float(present.max() / present.min()), limit=MAX_RATIO, rarest=dataset.raw.classes[rare],
+        commonest=dataset.raw.classes[common],
     )  # fmt: skip
 
 
-def check_few(survey: Survey) -> Finding | None:
+def check_few(dataset: DatasetView) -> Finding | None:
     """P11: classes with hardly any samples."""
-    counts = survey.counts("train")
+    counts = dataset.counts("train")
     rare = np.flatnonzero((counts > 0) & (counts < FEW))
     if not len(rare):
         return None
     return finding(
-        "P11", "few_samples", "info",
+        "P11", "info",
         f"{len(rare):,} classes have fewer than {FEW} training samples; what is said of them is a guess.",
         "Gather more, or start from pretrained weights (`mode`: `feature_extraction`).",
-        count=len(rare), examples=[f"{survey.raw.classes[index]}: {counts[index]}" for index in rare[:SHOWN]],
+        count=len(rare), examples=[f"{dataset.raw.classes[index]}: {counts[index]}" for index in rare[:SHOWN]],
     )  # fmt: skip
 
 
-def check_order(survey: Survey) -> Finding | None:
+def check_order(dataset: DatasetView) -> Finding | None:
     """P12: the samples come class by class."""
-    y = survey.raw.y[survey.split_N == 0]
-    if not survey.raw.is_ordered or len(y) < 50:
+    y = dataset.raw.y[dataset.split_N == 0]
+    if not dataset.raw.is_ordered or len(y) < 50:
         return None
     alike = float((y[1:] == y[:-1]).mean())
-    by_chance = float(((survey.counts("train") / len(y)) ** 2).sum())
+    by_chance = float(((dataset.counts("train") / len(y)) ** 2).sum())
     if alike < ORDERED or alike < by_chance + 0.2:
         return None
     return finding(
-        "P12", "sorted_labels", "info",
+        "P12", "info",
         f"The samples come class by class: {alike:.0%} of neighbours have the same label, by chance {by_chance:.0%}. "
         "Batches in this order would each show one class only.",
         "Leave `shuffle` on, as it is by default.",

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from service.reports.dataset import SPLITS, Profile
 from service.reports.finding import Finding
-from worker.importing.checks.dataset_view import Survey
+from worker.importing.checks.dataset_view import DatasetView
 from worker.importing.checks.duplicate_checks import (  # fmt: skip
     check_contradictions,
     check_exact,
@@ -22,56 +22,56 @@ from worker.importing.checks.value_checks import (  # fmt: skip
     check_scale,
     check_target_leak,
 )
-from worker.importing.findings import finding
+from worker.importing.findings import SHOWN, finding
 
 MAX_LISTED = 1000
 MAX_SIZES = 200
 PIECE_ROWS = 4096
 SEVERITIES = ("critical", "warning", "info")
-CHECKS: tuple[Callable[[Survey], Finding | None], ...] = (
+CHECKS: tuple[Callable[[DatasetView], Finding | None], ...] = (
     check_scale, check_missing, check_imbalance, check_exact, check_near, check_leakage, check_contradictions,
     check_few, check_order, check_constant, check_double, check_target_leak, check_exposure, check_aspect,
 )  # fmt: skip
 
 
-def draw_profile(survey: Survey) -> Profile:
-    """Everything that was seen."""
-    raw, meta = survey.raw, survey.meta
-    seen = [*raw.notes, *(check(survey) for check in CHECKS), _check_corrupt(survey)]
-    findings = sorted((each for each in seen if each is not None), key=lambda each: SEVERITIES.index(each.severity))
-    whole = {f"{meta.shape[1]}x{meta.shape[0]}": len(raw.y)} if survey.is_image else {}
-    mode = {"L" if meta.shape[-1] == 1 else "RGB": len(raw.y)} if survey.is_image else {}
+def make_profile(dataset: DatasetView) -> Profile:
+    """Everything that the import saw, the gravest findings first."""
+    raw, meta = dataset.raw, dataset.meta
+    noted = [*raw.notes, *(check(dataset) for check in CHECKS), _check_corrupt(dataset)]
+    findings = [finding for finding in noted if finding is not None]
+    whole = {f"{meta.shape[1]}x{meta.shape[0]}": len(raw.y)} if dataset.raw.is_image else {}
+    mode = {"L" if meta.shape[-1] == 1 else "RGB": len(raw.y)} if dataset.raw.is_image else {}
     return Profile(
         meta=meta,
         class_counts={
-            split: dict(zip(raw.classes, survey.counts(split).tolist(), strict=True)) for split in SPLITS
+            split: dict(zip(raw.classes, dataset.counts(split).tolist(), strict=True)) for split in SPLITS
         },
         dtype=raw.dtype,
-        value_range=raw.value_range or _range(survey),
+        value_range=raw.value_range or _range(dataset),
         sizes=_most(raw.sizes or whole),
         modes=raw.modes or mode,
         corrupt=raw.corrupt[:MAX_LISTED],
         ignored=raw.ignored[:MAX_LISTED],
-        duplicates=count_duplicates(survey),
-        duplicate_groups=name_groups(survey),
-        findings=findings,
+        duplicates=count_duplicates(dataset),
+        duplicate_groups=name_groups(dataset),
+        findings=sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)),
     )  # fmt: skip
 
 
-def _check_corrupt(survey: Survey) -> Finding | None:
+def _check_corrupt(dataset: DatasetView) -> Finding | None:
     """P17: what was left out."""
-    corrupt = survey.raw.corrupt
+    corrupt = dataset.raw.corrupt
     if not corrupt:
         return None
     return finding(
-        "P17", "corrupt_files", "warning", f"{len(corrupt):,} files could not be read and are left out, as accepted.",
-        "Repair or delete them.", count=len(corrupt), samples=len(survey.raw.y),
-        examples=[f"{each['file']}: {each['reason']}" for each in corrupt[:20]],
+        "P17", "warning", f"{len(corrupt):,} files could not be read and are left out, as accepted.",
+        "Repair or delete them.", count=len(corrupt), samples=len(dataset.raw.y),
+        examples=[f"{file['file']}: {file['reason']}" for file in corrupt[:SHOWN]],
     )  # fmt: skip
 
 
-def _range(survey: Survey) -> tuple[float, float]:
-    x = survey.raw.x
+def _range(dataset: DatasetView) -> tuple[float, float]:
+    x = dataset.raw.x
     pieces = [x[start : start + PIECE_ROWS] for start in range(0, len(x), PIECE_ROWS)]
     return (min(float(piece.min()) for piece in pieces), max(float(piece.max()) for piece in pieces))
 

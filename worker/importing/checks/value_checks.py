@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.reports.finding import Finding
-from worker.importing.checks.dataset_view import Survey
-from worker.importing.findings import SHOWN, finding, some
+from worker.importing.checks.dataset_view import DatasetView
+from worker.importing.findings import SHOWN, finding, first_of
 
 MAX_MEAN, MIN_STD, MAX_STD = 0.5, 0.5, 2.0
 DARK, LIGHT = 13.0, 242.0
@@ -15,16 +15,16 @@ FEW_VALUES = 32
 TELLING = 0.99
 
 
-def check_scale(survey: Survey) -> Finding | None:
+def check_scale(dataset: DatasetView) -> Finding | None:
     """P1: inputs as they are stored lie far from mean 0 and deviation 1."""
-    mean, std = np.array(survey.meta.mean), np.array(survey.meta.std)
+    mean, std = np.array(dataset.meta.mean), np.array(dataset.meta.std)
     off = (np.abs(mean) > MAX_MEAN) | (std < MIN_STD) | (std > MAX_STD)
     if not off.any():
         return None
-    names = survey.meta.feature_names or [f"channel {n}" for n in range(len(mean))]
+    names = dataset.meta.feature_names or [f"channel {n}" for n in range(len(mean))]
     spread = float(std[std > 0].max() / std[std > 0].min()) if (std > 0).any() else 1.0
     return finding(
-        "P1", "not_normalised", "warning" if not survey.is_image and spread > 100 else "info",
+        "P1", "warning" if not dataset.raw.is_image and spread > 100 else "info",
         "The inputs are not normalised: " + ("their numbers differ in scale by a factor of "
         f"{spread:,.0f}. " if spread > 10 else "their means and deviations are far from 0 and 1. ")
         + "Trained as they are, a network learns slowly or not at all.",
@@ -34,32 +34,32 @@ def check_scale(survey: Survey) -> Finding | None:
     )  # fmt: skip
 
 
-def check_exposure(survey: Survey) -> Finding | None:
+def check_exposure(dataset: DatasetView) -> Finding | None:
     """P18: pictures that are nearly black, white or of one colour."""
-    if survey.raw.thumbs is None:
+    if dataset.raw.thumbs is None:
         return None
-    means = survey.raw.thumbs.mean(axis=(1, 2))
-    flat = np.ptp(survey.raw.thumbs.reshape(len(means), -1), axis=1) == 0
+    means = dataset.raw.thumbs.mean(axis=(1, 2))
+    flat = np.ptp(dataset.raw.thumbs.reshape(len(means), -1), axis=1) == 0
     odd = np.flatnonzero(flat | (means < DARK) | (means > LIGHT))
     if len(odd) == 0:
         return None
     return finding(
-        "P18", "blank_pictures", "info",
+        "P18", "info",
         f"{len(odd):,} pictures are nearly black, nearly white or of one colour ({int(flat.sum()):,}).",
         "Look whether they show anything.",
         dark=int((means < DARK).sum()), light=int((means > LIGHT).sum()), one_colour=int(flat.sum()),
-        examples=[survey.name(int(index)) for index in odd[:SHOWN]],
+        examples=[dataset.name(int(index)) for index in odd[:SHOWN]],
     )  # fmt: skip
 
 
-def check_aspect(survey: Survey) -> Finding | None:
+def check_aspect(dataset: DatasetView) -> Finding | None:
     """P19: pictures so long that the square that is kept shows little of them."""
-    sizes = {tuple(int(side) for side in size.split("x")): count for size, count in survey.raw.sizes.items()}
+    sizes = {tuple(int(side) for side in size.split("x")): count for size, count in dataset.raw.sizes.items()}
     odd = {size: count for size, count in sizes.items() if max(size) > 3 * min(size)}
-    if not odd or survey.meta.shape[0] != survey.meta.shape[1]:
+    if not odd or dataset.meta.shape[0] != dataset.meta.shape[1]:
         return None
     return finding(
-        "P19", "odd_aspect", "info",
+        "P19", "info",
         f"{sum(odd.values()):,} pictures are over three times as long as wide; the square that is kept shows a third "
         "of them or less.",
         "Crop or pad them before the import if what matters is not in the middle.",
@@ -67,44 +67,44 @@ def check_aspect(survey: Survey) -> Finding | None:
     )  # fmt: skip
 
 
-def check_constant(survey: Survey) -> Finding | None:
+def check_constant(dataset: DatasetView) -> Finding | None:
     """P13: features or channels that never change."""
-    if survey.is_image:
+    if dataset.raw.is_image:
         return None
-    train = sample(survey)
+    train = sample(dataset)
     constant = np.flatnonzero(np.ptp(train, axis=0) == 0) if len(train) else np.zeros(0, np.int64)
     if not len(constant):
         return None
     return finding(
-        "P13", "constant_features", "warning",
+        "P13", "warning",
         f"{len(constant):,} features have the same value in every training sample: they say nothing.",
-        "Leave these columns out.", **some([feature(survey, int(index)) for index in constant]),
+        "Leave these columns out.", **first_of([feature(dataset, int(index)) for index in constant]),
     )  # fmt: skip
 
 
-def check_double(survey: Survey) -> Finding | None:
+def check_double(dataset: DatasetView) -> Finding | None:
     """P15: features that repeat others."""
-    if survey.is_image:
+    if dataset.raw.is_image:
         return None
-    train = np.ascontiguousarray(sample(survey).T)
+    train = np.ascontiguousarray(sample(dataset).T)
     first: dict[bytes, int] = {}
     pairs = []
     for index, column in enumerate(train):
         if np.ptp(column) > 0 and (twin := first.setdefault(column.tobytes(), index)) != index:
-            pairs.append(f"{feature(survey, index)} = {feature(survey, twin)}")
+            pairs.append(f"{feature(dataset, index)} = {feature(dataset, twin)}")
     if not pairs:
         return None
     return finding(
-        "P15", "duplicate_features", "info", f"{len(pairs):,} features are copies of others.",
-        "Leave the copies out.", **some(pairs),
+        "P15", "info", f"{len(pairs):,} features are copies of others.",
+        "Leave the copies out.", **first_of(pairs),
     )  # fmt: skip
 
 
-def check_target_leak(survey: Survey) -> Finding | None:
+def check_target_leak(dataset: DatasetView) -> Finding | None:
     """P16: a single feature that tells the label almost by itself."""
-    if survey.is_image:
+    if dataset.raw.is_image:
         return None
-    train, y = sample(survey), survey.raw.y[_rows(survey)]
+    train, y = sample(dataset), dataset.raw.y[_rows(dataset)]
     chance = float(np.bincount(y).max() / len(y)) if len(y) else 1.0
     if len(y) < 100 or chance > 0.95:
         return None
@@ -113,13 +113,13 @@ def check_target_leak(survey: Survey) -> Finding | None:
     if not telling:
         return None
     return finding(
-        "P16", "target_leak", "warning",
+        "P16", "warning",
         "A single feature tells the label almost by itself: "
-        + ", ".join(f"`{feature(survey, index)}` ({scores[index]:.1%})" for index in telling[:5])
+        + ", ".join(f"`{feature(dataset, index)}` ({scores[index]:.1%})" for index in telling[:5])
         + f"; always guessing the commonest class is right in {chance:.1%}. Perhaps it was made from the label, or is "
         "known only afterwards.",
         "Ask whether it will be known when the network is used; leave it out if not.",
-        features=[feature(survey, index) for index in telling[:SHOWN]],
+        features=[feature(dataset, index) for index in telling[:SHOWN]],
         accuracy_alone=[scores[index] for index in telling[:SHOWN]], by_chance=chance,
     )  # fmt: skip
 
@@ -143,18 +143,18 @@ def tells(column: NDArray[np.float32], y: NDArray[np.int64]) -> float:
     return float((guesses == truth).mean())
 
 
-def _rows(survey: Survey) -> NDArray[np.int64]:
-    train = np.flatnonzero(survey.split_N == 0)
+def _rows(dataset: DatasetView) -> NDArray[np.int64]:
+    train = np.flatnonzero(dataset.split_N == 0)
     return train[:: max(len(train) // ROWS, 1)]
 
 
-def sample(survey: Survey) -> NDArray[np.float32]:
+def sample(dataset: DatasetView) -> NDArray[np.float32]:
     """Some training rows of a table."""
-    rows: NDArray[np.float32] = np.asarray(survey.raw.x[_rows(survey)], np.float32)
+    rows: NDArray[np.float32] = np.asarray(dataset.raw.x[_rows(dataset)], np.float32)
     return rows
 
 
-def feature(survey: Survey, index: int) -> str:
+def feature(dataset: DatasetView, index: int) -> str:
     """What people call a feature."""
-    names = survey.meta.feature_names
+    names = dataset.meta.feature_names
     return names[index] if names else f"feature {index}"

@@ -9,10 +9,8 @@ from pathlib import PurePosixPath
 
 from service.errors import ImportRefusedError
 from worker.importing.archives.listing import Listing, Member, printable
+from worker.importing.splits import SPLIT_NAMES, TRAIN
 
-SPLIT_NAMES = {
-    "train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "dev": 1, "test": 2, "testing": 2, "eval": 2,
-}  # fmt: skip
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff",
                   ".ppm", ".pgm", ".pbm", ".pnm"}  # fmt: skip
 OTHER_IMAGES = {".heic", ".heif", ".avif", ".svg", ".jp2", ".psd", ".ico", ".tga", ".raw", ".cr2", ".nef", ".dng",
@@ -107,7 +105,7 @@ def _is_wrapping(paths: list[list[str]]) -> bool:
 def _has_splits(paths: Iterable[list[str]]) -> bool:
     tops = {parts[0].lower() for parts in paths if len(parts) > 2}
     numbers = {SPLIT_NAMES[top] for top in tops if top in SPLIT_NAMES}
-    return 0 in numbers and (len(numbers) > 1 or len(tops) == 1)
+    return TRAIN in numbers and (len(numbers) > 1 or len(tops) == 1)
 
 
 def _advice(images: int, classes: list[str]) -> str:

@@ -14,12 +14,13 @@ from service.pictures import Shape
 from service.reports.finding import Finding
 from service.specs.dataset import ImportOptions
 from worker.engine.context import RunContext
+from worker.importing.archives.listing import Faulty, Listing
 from worker.importing.findings import note
 from worker.importing.images.decoder import THUMB_SIDE, Plan
-from worker.importing.images.layout import Arrangement, Picture
-from worker.importing.images.pool import Decoded, Decoders, Faulty, Outcome
+from worker.importing.images.layout import Arrangement, Picture, arrange
+from worker.importing.images.pool import Decoded, Decoders, Outcome
 from worker.importing.npy_rows import create_rows, keep_rows, open_rows
-from worker.importing.raw_data import RawData
+from worker.importing.raw_data import Input, RawData, Reading
 
 DEFAULT_SIDE = 256
 SAMPLE = 256
@@ -31,9 +32,14 @@ SUFFIXES = {"JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), "PNG": (".png", 
 Decoding = Generator[Event, None, list[Outcome]]
 
 
-def load_pictures(
-    arrangement: Arrangement, options: ImportOptions, context: RunContext
-) -> Generator[Event, None, RawData]:
+def load_listed(listing: Listing, source: Input) -> Reading:
+    """The pictures of an archive or a folder, class by class."""
+    raw = yield from load_pictures(arrange(listing), source.options, source.context)
+    raw.corrupt, raw.ignored = [*listing.corrupt, *raw.corrupt], listing.ignored
+    return raw
+
+
+def load_pictures(arrangement: Arrangement, options: ImportOptions, context: RunContext) -> Reading:
     """Decodes every picture; returns the samples that could be read, in the order of their names."""
     yield Phase("decoding")
     pictures, folder = arrangement.pictures, context.scratch / "packed"
@@ -138,23 +144,23 @@ def _notes(names: Sequence[str], decoded: Sequence[Decoded]) -> list[Finding | N
 
     return [
         note(
-            "P20", "transparent", concerned(lambda _, facts: facts.mode in TRANSPARENT),
+            "P20", concerned(lambda _, facts: facts.mode in TRANSPARENT),
             "transparent pictures were laid on a white ground",
         ),
         note(
-            "P21", "deep", concerned(lambda _, facts: facts.mode.startswith(("I", "F"))),
+            "P21", concerned(lambda _, facts: facts.mode.startswith(("I", "F"))),
             "pictures of 16 or more bits a channel were brought to 8",
         ),
         note(
-            "P22", "turned", concerned(lambda _, facts: facts.turned),
+            "P22", concerned(lambda _, facts: facts.turned),
             "pictures were turned the right way up, as their EXIF data say",
         ),
         note(
-            "P23", "animated", concerned(lambda _, facts: facts.frames > 1),
+            "P23", concerned(lambda _, facts: facts.frames > 1),
             "of animated pictures the first frame was taken",
         ),
         note(
-            "P24", "misnamed", concerned(_is_misnamed),
+            "P24", concerned(_is_misnamed),
             "pictures are of another kind than their names say; they were read",
         ),
     ]  # fmt: skip

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from worker.importing.archives.listing import Member
+from worker.importing.archives.listing import Faulty, Member
 from worker.importing.images.decoder import Plan
 
 PROGRAM = """
@@ -60,13 +60,6 @@ class Decoded(BaseModel):
     """SHA-256 of the picture's bytes."""
     row: str = ""
     """SHA-256 of the packed pixels."""
-
-
-@dataclass(frozen=True, slots=True)
-class Faulty:
-    """A picture that cannot be used, and why."""
-
-    reason: str
 
 
 class _Large:

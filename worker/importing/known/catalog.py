@@ -10,8 +10,8 @@ from types import MappingProxyType
 from typing import Any
 
 from service.catalog.datasets import CELEBA_ATTRIBUTES
+from worker.importing.splits import TEST, TRAIN, VAL
 
-TRAIN, VAL, TEST = 0, 1, 2
 TWO = {"train": TRAIN, "test": TEST}
 THREE = {"train": TRAIN, "val": VAL, "test": TEST}
 VALID = {"train": TRAIN, "valid": VAL, "test": TEST}

@@ -18,13 +18,13 @@ class Column:
     texts: set[str] = field(default_factory=set)
     """Different texts, as long as they are few."""
     is_crowded: bool = False
-    has_gaps: bool = False
+    has_missing: bool = False
 
     def learn(self, cell: str, decimal: str) -> None:
         """Takes one more cell."""
         text = cell.strip()
         if is_missing(text):
-            self.has_gaps = True
+            self.has_missing = True
             return
         if self.kind == NUMBERS and number(text, decimal) is None:
             self.kind = TEXT
@@ -35,7 +35,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Feature:
-    """One feature of a row: the numbers of a column, or a flag for one of its categories (None: for a gap)."""
+    """One feature of a row: the numbers of a column, or a flag for one of its categories (None: for missing values)."""
 
     column: int
     name: str
@@ -43,22 +43,22 @@ class Feature:
     is_flag: bool = False
 
     def value(self, cell: str, decimal: str) -> float:
-        """What a cell becomes; NaN for a gap among numbers."""
+        """What a cell becomes; NaN for a missing number."""
         text = cell.strip()
         if self.is_flag:
             return float(is_missing(text) if self.category is None else text == self.category)
-        found = None if is_missing(text) else number(text, decimal)
-        return float("nan") if found is None else found
+        value = None if is_missing(text) else number(text, decimal)
+        return float("nan") if value is None else value
 
 
 def encode(index: int, column: Column) -> list[Feature]:
-    """The features of one column: one a category in the order of their names (one for two), and one for gaps."""
+    """The features of one column: one a category in the order of their names (one for two), one for missing."""
     if column.kind == NUMBERS:
         return [Feature(index, column.name)]
     categories = sorted(column.texts)
-    shown = categories[1:] if len(categories) == 2 and not column.has_gaps else categories
+    shown = categories[1:] if len(categories) == 2 and not column.has_missing else categories
     flags = [Feature(index, f"{column.name}={printable(category)}", category, True) for category in shown]
-    return flags + ([Feature(index, f"{column.name}=", None, True)] if column.has_gaps else [])
+    return flags + ([Feature(index, f"{column.name}=", None, True)] if column.has_missing else [])
 
 
 def number(text: str, decimal: str) -> float | None:

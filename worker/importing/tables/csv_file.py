@@ -104,23 +104,23 @@ def _encoding(path: Path) -> str:
 
 def _distinct(names: list[str]) -> list[str]:
     """The names, with numbers behind those that come again."""
-    seen: dict[str, int] = {}
-    found = []
+    times: dict[str, int] = {}
+    distinct = []
     for index, given in enumerate(names):
         name = given or f"column {index + 1}"
-        seen[name] = seen.get(name, 0) + 1
-        found.append(name if seen[name] == 1 else f"{name}.{seen[name]}")
-    return found
+        times[name] = times.get(name, 0) + 1
+        distinct.append(name if times[name] == 1 else f"{name}.{times[name]}")
+    return distinct
 
 
-def _label(names: list[str], wanted: str | None) -> int:
+def _label(names: list[str], label_column: str | None) -> int:
     folded = [name.casefold() for name in names]
-    for name in [wanted] if wanted is not None else LABELS:
+    for name in [label_column] if label_column is not None else LABELS:
         if name in names:
             return names.index(name)
         if name.casefold() in folded:
             return folded.index(name.casefold())
-    tried = "label, target, class or y" if wanted is None else f"`{printable(wanted)}`"
+    tried = "label, target, class or y" if label_column is None else f"`{printable(label_column)}`"
     raise ImportRefusedError(
         "csv-no-label", f"no column is called {tried}; set the option `label_column` to one of: {', '.join(names[:50])}"
     )

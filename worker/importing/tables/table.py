@@ -1,7 +1,7 @@
-"""CSV tables: read three times, row by row: to learn what each column is, to count, to pack.
+"""CSV tables: read row by row, first to learn what each column is, then to pack it.
 
-Numbers stay numbers; text becomes one feature a category; empty cells are gaps. A column of texts that hardly repeat is
-left out and listed. Lines that do not fit and rows without a label are corrupt.
+Numbers stay numbers; text becomes one feature a category; empty cells are missing values. A column of texts that hardly
+repeat is left out and listed. Lines that do not fit and rows without a label are corrupt.
 """
 
 import csv
@@ -18,25 +18,31 @@ from service.events import Event, Progress
 from service.reports.finding import Finding
 from worker.importing.archives.listing import MAX_BYTES, printable
 from worker.importing.findings import finding
-from worker.importing.images.layout import SPLIT_NAMES
-from worker.importing.imputation import fill_gaps
+from worker.importing.imputation import impute
 from worker.importing.labels import number_labels
 from worker.importing.npy_rows import create_rows, open_rows
-from worker.importing.raw_data import RawData
+from worker.importing.raw_data import Input, RawData, Reading
+from worker.importing.splits import SPLIT_NAMES
 from worker.importing.tables.columns import MAX_CATEGORIES, NUMBERS, TEXT, Column, Feature, encode, number
 from worker.importing.tables.csv_file import Table, open_table
 
+SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".txt", ".tab")
 FAULTS = (csv.Error, OSError, UnicodeError, EOFError, ValueError, zlib.error)
 TELL_ROWS = 20_000
 
 
-def load_csv(path: Path, label_column: str | None, scratch: Path) -> Generator[Event, None, RawData]:
+def is_table(file: Input) -> bool:
+    """By its name, since any text may be a table."""
+    return file.name.lower().endswith(SUFFIXES)
+
+
+def load_table(file: Input) -> Reading:
     """Float32 features and class labels; ImportRefusedError names the column or line that does not fit."""
     try:
-        table = open_table(path, label_column)
+        table = open_table(file.path, file.options.label_column)
         samples, corrupt = yield from _learn(table)
         features, left_out = choose_features(table)
-        raw = yield from _pack(table, features, samples, scratch)
+        raw = yield from _pack(table, features, samples, file.context.scratch)
     except FAULTS as error:
         raise ImportRefusedError("csv-malformed", f"not a CSV table: {printable(str(error))}") from error
     raw.corrupt = corrupt
@@ -86,7 +92,7 @@ def choose_features(table: Table) -> tuple[list[Feature], list[str]]:
     return features, left_out
 
 
-def _pack(table: Table, features: list[Feature], samples: int, scratch: Path) -> Generator[Event, None, RawData]:
+def _pack(table: Table, features: list[Feature], samples: int, scratch: Path) -> Reading:
     """Writes every row that can be used."""
     if samples * len(features) * 4 > MAX_BYTES:
         raise ImportRefusedError("csv-too-large", f"{samples:,} rows of {len(features):,} features")
@@ -97,7 +103,7 @@ def _pack(table: Table, features: list[Feature], samples: int, scratch: Path) ->
     good = ((line, row) for line, row in table.rows() if table.fault(row) is None)
     for at, (line, row) in enumerate(good):
         values = [feature.value(row[feature.column], table.decimal) for feature in features]
-        with np.errstate(over="ignore"):  # too large for float32: infinite, and so a gap
+        with np.errstate(over="ignore"):  # too large for float32: infinite, and so missing
             x[at] = values
         labels.append(row[table.label].strip())
         names.append(f"line {line}")
@@ -118,7 +124,7 @@ def _pack(table: Table, features: list[Feature], samples: int, scratch: Path) ->
         names=names,
         feature_names=feature_names,
         categories={name: [printable(text) for text in sorted(column.texts)] for name, column in texts.items()},
-        fill=partial(fill_gaps, names=feature_names),
+        impute=partial(impute, names=feature_names),
         notes=notes,
         dtype="text",
         is_ordered=True,
@@ -141,7 +147,7 @@ def _note_left_out(names: list[str]) -> Finding | None:
         return None
     listed = ", ".join(names[:20])
     return finding(
-        "P25", "text_left_out", "warning", f"Columns of text that hardly repeats were left out: {listed}.",
+        "P25", "warning", f"Columns of text that hardly repeats were left out: {listed}.",
         "Make categories or numbers of them if they matter.", count=len(names), columns=names[:20],
     )  # fmt: skip
 
@@ -150,6 +156,6 @@ def _note_encoded(names: list[str]) -> Finding | None:
     if not names:
         return None
     return finding(
-        "P26", "encoded", "info", f"Columns of text became one feature a category: {', '.join(names[:20])}.",
+        "P26", "info", f"Columns of text became one feature a category: {', '.join(names[:20])}.",
         "Nothing; the profile's `meta.categories` records the encoding.", columns=names[:20],
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""IDX files: found under the data roots, gzipped or not, and refused when they are not what they say."""
+"""IDX files: gzipped or not, and refused when they are not what they say."""
 
 import gzip
 from pathlib import Path
@@ -7,26 +7,8 @@ import numpy as np
 import pytest
 
 from service.errors import ImportRefusedError
-from worker.importing.arrays.idx import find_folder, load_idx, read_idx
-
-DEBIAN = Path("/usr/share/datasets")
-
-
-def idx(array: np.ndarray) -> bytes:
-    head = bytes([0, 0, 8, array.ndim]) + b"".join(int(size).to_bytes(4, "big") for size in array.shape)
-    return head + array.astype(np.uint8).tobytes()
-
-
-def write(folder: Path, compress: bool = False, samples: int = 20) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for prefix in ("train", "t10k"):
-        for stem, array in (
-            (f"{prefix}-images-idx3-ubyte", np.arange(samples * 16).reshape(samples, 4, 4) % 256),
-            (f"{prefix}-labels-idx1-ubyte", np.arange(samples) % 3),
-        ):
-            data = idx(array)
-            (folder / (stem + ".gz" if compress else stem)).write_bytes(gzip.compress(data) if compress else data)
-    return folder
+from tests.worker.importing.arrays.idx_files import idx, write
+from worker.importing.arrays.idx import load_idx, read_idx
 
 
 @pytest.mark.parametrize("compress", [False, True])
@@ -37,21 +19,6 @@ def test_plain_and_gzipped_files_read_the_same(tmp_path: Path, compress: bool) -
     assert raw.y[:4].tolist() == [0, 1, 2, 0]
     assert raw.split is not None
     assert raw.split.tolist() == [0] * 20 + [2] * 20
-
-
-def test_debian_fashion_mnist_is_found() -> None:
-    folder = find_folder("FashionMNIST", [DEBIAN])
-    assert folder == DEBIAN / "fashion-mnist"
-    labels = read_idx(folder / "t10k-labels-idx1-ubyte.gz", 1)
-    assert np.bincount(labels).tolist() == [1000] * 10
-
-
-def test_torchvision_layout_and_the_root_itself_are_found(tmp_path: Path) -> None:
-    write(tmp_path / "a" / "MNIST" / "raw")
-    write(tmp_path / "b", compress=True)
-    assert find_folder("MNIST", [tmp_path / "a"]) == tmp_path / "a" / "MNIST" / "raw"
-    assert find_folder("MNIST", [tmp_path / "b"]) == tmp_path / "b"
-    assert find_folder("MNIST", [tmp_path]) is None
 
 
 @pytest.mark.parametrize(

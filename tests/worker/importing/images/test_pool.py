@@ -8,10 +8,10 @@ from PIL import Image
 
 from service.pictures import Shape, decode
 from tests.service.pictures.drawings import encoded, large_png, picture
-from worker.importing.archives.listing import Member
+from worker.importing.archives.listing import Faulty, Member
 from worker.importing.images import pool
 from worker.importing.images.decoder import Plan
-from worker.importing.images.pool import Decoded, Decoders, Faulty, Outcome
+from worker.importing.images.pool import Decoded, Decoders, Outcome
 from worker.importing.npy_rows import create_rows, open_rows
 
 

@@ -1,40 +1,11 @@
-"""CSV tables as spreadsheets and programs write them."""
+"""Tables: numbers stay, text is encoded, what is missing or does not fit is told."""
 
-import gzip
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from service.errors import ImportRefusedError
-from tests.worker.importing.imports import Imported, import_path
-
-HEADER = "age,city,income,sex,label"
-CITIES = ("Rome", "Oslo", "Lima")
-
-
-def lines(count: int = 60) -> list[str]:
-    rng = np.random.default_rng(1)
-    return [
-        f"{20 + n},{CITIES[n % 3]},{rng.normal():.4f},{'mf'[n % 2]},{'yes' if rng.random() < 0.5 else 'no'}"
-        for n in range(count)
-    ]
-
-
-def imported(folder: Path, text: str | bytes, name: str = "a.csv", **options: Any) -> Imported:
-    (folder / name).write_bytes(text.encode() if isinstance(text, str) else text)
-    return import_path(folder / name, **options)
-
-
-def refusal(folder: Path, text: str | bytes, **options: Any) -> ImportRefusedError:
-    with pytest.raises(ImportRefusedError) as caught:
-        imported(folder, text, **options)
-    return caught.value
-
-
-def table(rows: list[str], header: str = HEADER) -> str:
-    return "\n".join([header, *rows]) + "\n"
+from tests.worker.importing.tables.csv_files import HEADER, imported, lines, refusal, table
 
 
 def test_numbers_stay_and_text_is_encoded_and_recorded(tmp_path: Path) -> None:
@@ -45,36 +16,6 @@ def test_numbers_stay_and_text_is_encoded_and_recorded(tmp_path: Path) -> None:
     assert meta.classes == ["no", "yes"]
     assert result.dataset.x[1].tolist()[:4] == [21.0, 0.0, 1.0, 0.0]
     assert result.finding("encoded") is not None
-
-
-@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
-def test_other_separators_are_found(tmp_path: Path, delimiter: str) -> None:
-    expected = imported(tmp_path, table(lines()))
-    other = imported(tmp_path, table(lines()).replace(",", delimiter), "b.csv")
-    assert other.hash == expected.hash
-
-
-def test_decimal_commas_are_read_where_semicolons_separate(tmp_path: Path) -> None:
-    text = table(lines()).replace(",", ";").replace(".", ",")
-    assert imported(tmp_path, text, "b.csv").hash == imported(tmp_path, table(lines())).hash
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
-def test_encodings_are_found(tmp_path: Path, encoding: str) -> None:
-    text = table([line.replace("yes", "größer") for line in lines()])
-    assert imported(tmp_path, text.encode(encoding)).profile.meta.classes == ["größer", "no"]
-
-
-def test_gzipped_and_windows_tables_read_the_same(tmp_path: Path) -> None:
-    plain = imported(tmp_path, table(lines()))
-    assert imported(tmp_path, gzip.compress(table(lines()).encode()), "b.csv.gz").hash == plain.hash
-    assert imported(tmp_path, table(lines()).replace("\n", "\r\n"), "c.csv").hash == plain.hash
-    assert imported(tmp_path, "\n" + table(lines()).replace("\n", "\n\n"), "d.csv").hash == plain.hash
-
-
-def test_quoted_cells_may_hold_separators_and_lines(tmp_path: Path) -> None:
-    rows = [line.replace("Rome", '"Rome, ""old""\ntown"') for line in lines()]
-    assert imported(tmp_path, table(rows)).profile.meta.categories["city"] == ["Lima", "Oslo", 'Rome, "old"\\ntown']
 
 
 def test_empty_cells_are_gaps_that_are_told(tmp_path: Path) -> None:
@@ -118,11 +59,6 @@ def test_a_split_column_is_kept_as_the_split(tmp_path: Path) -> None:
     assert "split" not in " ".join(result.profile.meta.feature_names)
 
 
-def test_the_label_column_can_be_named(tmp_path: Path) -> None:
-    assert imported(tmp_path, table(lines()), label_column="city").profile.meta.classes == ["Lima", "Oslo", "Rome"]
-    assert imported(tmp_path, table(lines()).replace("label", "Target"), "b.csv").profile.meta.classes == ["no", "yes"]
-
-
 def test_number_labels_are_in_the_order_of_their_size(tmp_path: Path) -> None:
     rows = [f"{n * 0.5},{10 ** (n % 3)}" for n in range(60)]
     assert imported(tmp_path, table(rows, "a,y")).profile.meta.classes == ["1", "10", "100"]
@@ -146,7 +82,3 @@ def test_number_labels_are_in_the_order_of_their_size(tmp_path: Path) -> None:
 )
 def test_what_is_no_table_of_classes_is_refused(tmp_path: Path, code: str, text: str) -> None:
     assert refusal(tmp_path, text).reason == code
-
-
-def test_a_refusal_for_want_of_a_label_lists_the_columns(tmp_path: Path) -> None:
-    assert "age, city, income, sex" in refusal(tmp_path, table(lines()).replace("label", "outcome")).detail

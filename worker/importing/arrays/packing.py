@@ -25,13 +25,13 @@ MAX_FEATURES = 2**20
 
 
 @dataclass(frozen=True)
-class Seen:
-    """Type and range of the numbers, and how many are none."""
+class Numbers:
+    """Type and range of the numbers of some arrays, and how many are missing: NaN, infinite or as good as that."""
 
     dtype: str
     low: float
     high: float
-    gaps: int
+    missing: int
 
     def scale(self) -> tuple[float, float]:
         """What makes 0-255 of them (`value * scale + shift`): by the range they are meant for, else by their own."""
@@ -45,70 +45,70 @@ class Seen:
         factor = 255.0 / (high - low) if high > low else 0.0
         return factor, -low * factor
 
-    def notes(self, is_image: bool) -> list[Finding | None]:
+    def notes(self, *, is_image: bool) -> list[Finding | None]:
         """What the numbers were before."""
         return [_check_range(self), _check_pixels(self)] if is_image else [_check_features(self)]
 
 
-def _check_range(seen: Seen) -> Finding | None:
+def _check_range(numbers: Numbers) -> Finding | None:
     """P2: pictures whose numbers are no brightness."""
-    if seen.low >= 0 and seen.high <= 65535:
+    if numbers.low >= 0 and numbers.high <= 65535:
         return None
     return finding(
-        "P2", "odd_range", "warning",
-        f"The pictures' numbers run from {seen.low:g} to {seen.high:g}: they look normalised already. They were spread "
-        "over 0 to 255, which rounds them.",
+        "P2", "warning",
+        f"The pictures' numbers run from {numbers.low:g} to {numbers.high:g}: they look normalised already. They were "
+        "spread over 0 to 255, which rounds them.",
         "Hand in the pictures as they were (0 to 255, or 0 to 1), and let the training normalise them.",
-        low=seen.low, high=seen.high,
+        low=numbers.low, high=numbers.high,
     )  # fmt: skip
 
 
-def _check_pixels(seen: Seen) -> Finding | None:
+def _check_pixels(numbers: Numbers) -> Finding | None:
     """P3: pictures of another type than bytes."""
-    if seen.dtype == "uint8":
+    if numbers.dtype == "uint8":
         return None
     return finding(
-        "P3", "wrong_dtype", "info",
-        f"The pictures were numbers of type {seen.dtype}; they are kept as bytes (uint8) and become float32 on the way "
-        "into the network.",
-        "Nothing.", dtype=seen.dtype,
+        "P3", "info",
+        f"The pictures were numbers of type {numbers.dtype}; they are kept as bytes (uint8) and become float32 on the "
+        "way into the network.",
+        "Nothing.", dtype=numbers.dtype,
     )  # fmt: skip
 
 
-def _check_features(seen: Seen) -> Finding | None:
+def _check_features(numbers: Numbers) -> Finding | None:
     """P3: features of another type than networks compute in."""
-    if seen.dtype in ("float32", "float16"):
+    if numbers.dtype in ("float32", "float16"):
         return None
     return finding(
-        "P3", "wrong_dtype", "info",
-        f"The features were of type {seen.dtype}; networks compute in float32, and so are they kept.",
-        "Nothing.", dtype=seen.dtype,
+        "P3", "info",
+        f"The features were of type {numbers.dtype}; networks compute in float32, and so are they kept.",
+        "Nothing.", dtype=numbers.dtype,
     )  # fmt: skip
 
 
-def see(xs: Sequence[Array]) -> Seen:
+def scan(xs: Sequence[Array]) -> Numbers:
     """Looks at every number once."""
     if xs[0].dtype.kind not in "iufb" or any(x.dtype.kind in "US" for x in xs):
         raise ImportRefusedError("npz-dtype", f"samples of type {xs[0].dtype}; numbers are needed")
-    low, high, gaps = np.inf, -np.inf, 0
+    low, high, missing = np.inf, -np.inf, 0
     for piece in _pieces(xs):
-        numbers = piece.astype(np.float64)
-        finite = np.abs(numbers) <= LARGEST
-        gaps += int(finite.size - finite.sum())
-        if finite.any():
-            low, high = min(low, float(numbers[finite].min())), max(high, float(numbers[finite].max()))
+        values = piece.astype(np.float64)
+        is_finite = np.abs(values) <= LARGEST
+        missing += int(is_finite.size - is_finite.sum())
+        if is_finite.any():
+            low, high = min(low, float(values[is_finite].min())), max(high, float(values[is_finite].max()))
     if low > high:
         raise ImportRefusedError("no-numbers", "there is not one finite number in the samples")
-    return Seen(str(xs[0].dtype), low, high, gaps)
+    return Numbers(str(xs[0].dtype), low, high, missing)
 
 
-def pack_images(xs: Sequence[Array], seen: Seen, path: Path) -> NDArray[np.uint8]:
+def pack_images(xs: Sequence[Array], numbers: Numbers, path: Path) -> NDArray[np.uint8]:
     """Images on the disk, (N,H,W,C) with one or three channels."""
-    if seen.gaps:
-        raise ImportRefusedError("not-finite", f"{seen.gaps:,} numbers of the pictures are NaN or infinite")
+    if numbers.missing:
+        raise ImportRefusedError("not-finite", f"{numbers.missing:,} numbers of the pictures are NaN or infinite")
     place = channel_axis(xs[0].shape)
     shape = _plain(xs[0][:1], place).shape[1:]
-    scale, shift = seen.scale()
+    scale, shift = numbers.scale()
     create_rows(path, (sum(len(x) for x in xs), *shape), np.dtype(np.uint8))
     rows, at = open_rows(path), 0
     for piece in _pieces(xs):
@@ -119,7 +119,7 @@ def pack_images(xs: Sequence[Array], seen: Seen, path: Path) -> NDArray[np.uint8
 
 
 def pack_features(xs: Sequence[Array], path: Path) -> NDArray[np.float32]:
-    """Features on the disk; numbers too large for float32 become infinite, and so gaps."""
+    """Features on the disk; numbers too large for float32 become infinite, and so missing."""
     width = int(np.prod(xs[0].shape[1:]))
     if xs[0].ndim > 2 or not 0 < width <= MAX_FEATURES:
         raise ImportRefusedError(

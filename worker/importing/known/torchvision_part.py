@@ -1,4 +1,4 @@
-"""One part of a dataset as torchvision's own class reads it: pictures by path, or pixels; labels by name.
+"""One part of a known dataset, as torchvision's own class reads it: pictures by path, or pixels; labels by name.
 
 Files are listed, never decoded here: the import's decoders do that. Where a class keeps pixels in memory, its own
 `__getitem__` hands them out. Of the formats that could run code when they are read, the only pickles are CIFAR's, and
@@ -40,7 +40,7 @@ MATLAB_SECONDS = 60
 ADVICE = "You can use download=True to download it"
 
 
-def open_part(name: str, variant: str, part: Part, root: Path, *, download: bool = False) -> "Opened":
+def open_part(name: str, variant: str, part: Part, root: Path, *, download: bool = False) -> "OpenedPart":
     """The part below a root; ImportRefusedError with what torchvision says when it cannot be read."""
     options = dict(part.options)
     if name not in WITHOUT_DOWNLOAD:
@@ -53,7 +53,7 @@ def open_part(name: str, variant: str, part: Part, root: Path, *, download: bool
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about files that are empty; what comes of them is an error
             dataset = getattr(torchvision.datasets, name)(str(root), **options)
-        return Opened(name, part, root, dataset, _names(name, variant, dataset), variant)
+        return OpenedPart(name, part, root, dataset, _names(name, variant, dataset), variant)
     except FAULTS as error:
         said = printable(str(error)).replace(ADVICE, "").strip()
         raise ImportRefusedError(
@@ -64,7 +64,7 @@ def open_part(name: str, variant: str, part: Part, root: Path, *, download: bool
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedPart:
     """A part that has been opened."""
 
     name: str
@@ -167,26 +167,26 @@ def _names(name: str, variant: str, dataset: Any) -> list[str]:
         return list(KNOWN[name].classes)
     match name:
         case "OxfordIIITPet" if variant == "binary-category":
-            found = dataset.bin_classes
+            names = dataset.bin_classes
         case "Caltech101" | "Caltech256":
-            found = dataset.categories
+            names = dataset.categories
         case "INaturalist":
-            found = dataset.all_categories
+            names = dataset.all_categories
         case "Omniglot":
-            found = dataset._characters
+            names = dataset._characters
         case "LFWPeople":
-            found = list(dataset.class_to_idx)
+            names = list(dataset.class_to_idx)
         case _:
-            found = getattr(dataset, "classes", [])
-    return _distinct([each[0] if isinstance(each, tuple) else each for each in found])
+            names = getattr(dataset, "classes", [])
+    return _distinct([name[0] if isinstance(name, tuple) else name for name in names])
 
 
 def _distinct(names: Iterable[object]) -> list[str]:
     """Printable names, with numbers behind those that come again (ImageNet has two of `crane`)."""
-    seen: dict[str, int] = {}
-    found = []
-    for each in names:
-        name = printable(str(each).strip())
-        seen[name] = seen.get(name, 0) + 1
-        found.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
-    return found
+    times: dict[str, int] = {}
+    distinct = []
+    for given in names:
+        name = printable(str(given).strip())
+        times[name] = times.get(name, 0) + 1
+        distinct.append(name if times[name] == 1 else f"{name} ({times[name]})")
+    return distinct

@@ -2,7 +2,7 @@
 
 import fcntl
 import tarfile
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,40 +10,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import ImportRefusedError
-from service.events import Event, Log, Phase, Progress
+from service.events import Log, Phase, Progress
 from service.specs.dataset import ImportOptions, TorchvisionSource
 from worker.engine.context import RunContext
 from worker.engine.runtime.torchvision_shim import impatience
-from worker.importing.archives.folder import place
-from worker.importing.archives.listing import Member, printable
+from worker.importing.archives.folder import regular_file
+from worker.importing.archives.listing import Faulty, Member, printable
 from worker.importing.images.layout import Arrangement, Picture
 from worker.importing.images.pictures import load_pictures
-from worker.importing.images.pool import Faulty
 from worker.importing.known.catalog import KNOWN, Part
-from worker.importing.known.reader import IN_MEMORY, Opened, merge, open_part
+from worker.importing.known.torchvision_part import IN_MEMORY, OpenedPart, merge, open_part
 from worker.importing.npy_rows import create_rows, grow_rows, open_rows
-from worker.importing.raw_data import RawData
+from worker.importing.raw_data import RawData, Reading
 
 TELL_ROWS = 5000
 NEVER = "N/A"
 """What EMNIST calls label 0 of its letters, which start at 1."""
-Reading = Generator[Event, None, RawData]
 
 
-def load_named(source: TorchvisionSource, roots: Sequence[Path], context: RunContext) -> Reading:
+def load_torchvision_set(source: TorchvisionSource, roots: Sequence[Path], context: RunContext) -> Reading:
     """Images of a classification dataset with the labels and splits that torchvision's own class gives them."""
     name = source.name
     variant = source.variant or next(iter(KNOWN[name].variants))
     parts = KNOWN[name].variants[variant]
-    found = find_root(name, parts, roots, context.data_roots)
-    opened: Iterator[Opened]
-    if isinstance(found, Path):
-        opened = (open_part(name, variant, part, found) for part in parts)
+    root = find_root(name, parts, roots, context.data_roots)
+    opened: Iterator[OpenedPart]
+    if isinstance(root, Path):
+        opened = (open_part(name, variant, part, root) for part in parts)
     elif source.download:
         yield Phase("downloading")
         opened = _download(name, variant, parts, context)
     else:
-        raise found
+        raise root
     if name in IN_MEMORY:
         return (yield from _pack(opened, len(parts), context.scratch))
     return (yield from _decode(opened, source.options, context))
@@ -59,7 +57,7 @@ def find_root(
     needs = list(dict.fromkeys(need for part in parts for need in part.needs))
     allowed = [root.resolve() for root in data_roots]
     lacking: dict[Path, list[str]] = {}
-    for folder in (each for root in roots for each in (root, root / name, root / name.lower(), root.parent)):
+    for folder in (near for root in roots for near in (root, root / name, root / name.lower(), root.parent)):
         lacking[folder] = [need for need in needs if not _is_there(folder / need, allowed)]
         if not lacking[folder]:
             return folder
@@ -79,7 +77,7 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(f"`{name}`" for name in names[:10]) + (" and more" if len(names) > 10 else "")
 
 
-def _download(name: str, variant: str, parts: Sequence[Part], context: RunContext) -> Iterator[Opened]:
+def _download(name: str, variant: str, parts: Sequence[Part], context: RunContext) -> Iterator[OpenedPart]:
     """The parts, from files that torchvision fetches into the service's own folder."""
     if context.downloads is None:
         raise ImportRefusedError(
@@ -105,22 +103,22 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _decode(opened: Iterator[Opened], options: ImportOptions, context: RunContext) -> Reading:
+def _decode(parts: Iterator[OpenedPart], options: ImportOptions, context: RunContext) -> Reading:
     """Lists every part's files, then has them decoded; files that are missing are named as corrupt."""
     downloads = [context.downloads] if context.downloads else []
     allowed = [root.resolve() for root in (*context.data_roots, *downloads)]
     pictures: list[Picture] = []
     missing: list[dict[str, str]] = []
     names: list[list[str]] = []
-    for each in opened:
-        names.append(each.names)
-        for path, label in each.pictures():
-            shown = printable(str(path.relative_to(each.root)))
-            real = place(path, allowed)
-            if isinstance(real, Faulty):
-                missing.append({"file": shown, "reason": real.reason})
+    for opened in parts:
+        names.append(opened.names)
+        for path, label in opened.pictures():
+            shown = printable(str(path.relative_to(opened.root)))
+            file = regular_file(path, allowed)
+            if isinstance(file, Faulty):
+                missing.append({"file": shown, "reason": file.reason})
             else:
-                pictures.append(Picture(Member(shown, str(real)), label, each.part.split))
+                pictures.append(Picture(Member(shown, str(file)), label, opened.part.split))
     classes = merge(names, (picture.label for picture in pictures))
     has_splits = any(picture.split is not None for picture in pictures)
     if not pictures:
@@ -130,28 +128,28 @@ def _decode(opened: Iterator[Opened], options: ImportOptions, context: RunContex
     return raw
 
 
-def _pack(opened: Iterator[Opened], parts: int, scratch: Path) -> Reading:
+def _pack(parts: Iterator[OpenedPart], count: int, scratch: Path) -> Reading:
     """Copies the pixels that torchvision's classes hold in memory, one part at a time."""
     path = scratch / "packed" / "x.npy"
     path.parent.mkdir(parents=True, exist_ok=True)
     names: list[list[str]] = []
     labels: list[str] = []
     splits: list[int | None] = []
-    for number, each in enumerate(opened):
-        if not each.is_labelled():
-            yield Log(f"{', '.join(each.part.needs)}: no labels, left out", "warning")
+    for number, opened in enumerate(parts):
+        if not opened.is_labelled():
+            yield Log(f"{', '.join(opened.part.needs)}: no labels, left out", "warning")
             continue
-        names.append(each.names)
+        names.append(opened.names)
         rows = None
-        for index, (pixels_HWC, label) in enumerate(each.pixels()):
-            rows = _make_room(path, len(labels), len(each), pixels_HWC.shape) if rows is None else rows
+        for index, (pixels_HWC, label) in enumerate(opened.pixels()):
+            rows = _add_rows(path, len(labels), len(opened), pixels_HWC.shape) if rows is None else rows
             if pixels_HWC.shape != rows.shape[1:]:
-                raise ImportRefusedError("files-damaged", f"{each.name}: pictures of different sizes")
+                raise ImportRefusedError("files-damaged", f"{opened.name}: pictures of different sizes")
             rows[len(labels)] = pixels_HWC
             labels.append(label)
             if index % TELL_ROWS == 0:
-                yield Progress(0.7 * (number + index / len(each)) / parts, len(labels))
-        splits += [each.part.split] * (len(labels) - len(splits))
+                yield Progress(0.7 * (number + index / len(opened)) / count, len(labels))
+        splits += [opened.part.split] * (len(labels) - len(splits))
     if not labels:
         raise ImportRefusedError("files-damaged", "there are no labels")
     classes = [name for name in merge(names, labels) if name != NEVER or NEVER in labels]
@@ -164,7 +162,7 @@ def _pack(opened: Iterator[Opened], parts: int, scratch: Path) -> Reading:
     )
 
 
-def _make_room(path: Path, before: int, more: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def _add_rows(path: Path, before: int, more: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """The packed array with rows for one more part."""
     if before:
         grow_rows(path, more)
