@@ -19,6 +19,7 @@ from benchmarks.data import fashion_mnist, pack
 from benchmarks.measure import Measure
 from benchmarks.peers import Arrays, Pictures
 from service.events import Reported
+from service.reports.names import ReportName
 from service.reports.result import Trial, TuneReport
 from service.specs import JOB_SPEC
 from worker.engine import run
@@ -81,7 +82,7 @@ def _ours(data: Arrays, pruner: str) -> tuple[list[Trial], float]:
         start = time.perf_counter()
         reports = {event.name: event.report for event in run(spec, context) if isinstance(event, Reported)}
         seconds = time.perf_counter() - start
-    result = reports["result"]
+    result = reports[ReportName.RESULT]
     assert isinstance(result, TuneReport)
     return result.data, seconds
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from service.reports.dataset import DatasetContent
+from service.reports.names import PartName, ReportName
 from service.reports.result import Report
 from service.specs.tune import SearchFields
 from service.states import StopReason
@@ -94,9 +95,9 @@ class Log:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """A result became known: stored by `name` (`result`, `checkup`, `confusion:val`, `lr-curve`, `trial:3`, ...)."""
+    """A result became known: stored by its name, which replaces an earlier one of that name."""
 
-    name: str
+    name: ReportName | PartName
     report: Report
 
 

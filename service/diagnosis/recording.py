@@ -80,7 +80,7 @@ class Recording:
                 )
             case Resumed(step=step):
                 self._truncate(step)
-            case Reported(name="checkup", report=CheckupReport() as checkup):
+            case Reported(report=CheckupReport() as checkup):
                 self._checkup = checkup
             case Stopped(reason=reason):
                 self._stop_reason = reason

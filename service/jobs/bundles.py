@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from service.jobs.curves import curves
 from service.jobs.reports import checkpoint_report, job_report
+from service.reports.names import ReportName
 from service.reports.record import Bundle, ComparedJob, Comparison
 from service.store import files, findings, jobs, reports
 from service.store.tables import DatasetRow, JobRow
@@ -16,8 +17,8 @@ from service.store.tables import DatasetRow, JobRow
 def bundle(session: Session, job_id: str) -> Bundle:
     """Resolved spec, dataset hash, seeds, versions and metrics: enough to reproduce the run."""
     row = jobs.get(session, job_id)
-    stored = reports.named(session, job_id, "")
-    environment = stored.pop("environment", {})
+    stored = reports.of(session, job_id)
+    environment = stored.pop(ReportName.ENVIRONMENT, {"versions": {}, "machine": None})
     return Bundle(
         job=row.id,
         kind=row.kind,
@@ -25,7 +26,8 @@ def bundle(session: Session, job_id: str) -> Bundle:
         spec=row.spec,
         dataset=_dataset(session, row),
         seeds={path: value for path, value in _leaves(row.spec).items() if path.rpartition(".")[2] == "seed"},
-        versions={"trainwright": version("trainwright"), **environment},
+        versions={"trainwright": version("trainwright"), **environment["versions"]},
+        machine=environment["machine"],
         reports=stored,
         curves=curves(session, job_id),
         files=[checkpoint_report(file) for file in files.of(session, job_id)],

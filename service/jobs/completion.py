@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session, aliased
 
 from service.datasets import imports
 from service.errors import GateError, Problem
+from service.reports.names import ReportName
 from service.states import TERMINAL, DatasetState, JobState, StopReason
 from service.store import dependencies, events, jobs, reports
 from service.store.events import NewEvent
@@ -68,7 +69,7 @@ def gate_failure(session: Session, needed: JobRow) -> Problem | None:
         message = f"the {needed.kind} job {needed.id} that this job needs ended {needed.state}{detail}"
         return GateError(message).problem()
     if needed.kind == "sanity":
-        report = reports.get(session, needed.id, "result") or {}
+        report = reports.get(session, needed.id, ReportName.RESULT) or {}
         if not report.get("passed"):
             causes = "; ".join(report.get("causes", [])[:3]) or "it left no result"
             message = f"the sanity job {needed.id} that this job requires did not pass: {causes}"

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from service.errors import Problem
 from service.jobs import queue
 from service.reports.job import CheckpointReport, EventReport, JobReport, QueuePlace
+from service.reports.names import ReportName
 from service.reports.operations import WorkerReport
 from service.states import JobState, Relation
 from service.store import jobs, workers
@@ -100,5 +101,7 @@ def _results(session: Session, rows: Sequence[JobRow]) -> dict[str, dict[str, An
     ids = [row.id for row in rows if row.started_at is not None]
     if not ids:
         return {}
-    query = select(ReportRow.job_id, ReportRow.data).where(ReportRow.job_id.in_(ids), ReportRow.name == "result")
+    query = select(ReportRow.job_id, ReportRow.data).where(
+        ReportRow.job_id.in_(ids), ReportRow.name == ReportName.RESULT
+    )
     return dict(session.execute(query).all())

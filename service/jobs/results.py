@@ -5,6 +5,7 @@ from typing import TypeVar
 from sqlalchemy.orm import Session
 
 from service.errors import NotReadyError
+from service.reports.names import ReportName
 from service.reports.part import ReportPart
 from service.reports.result import Trial, TuneReport
 from service.store import jobs, reports
@@ -16,7 +17,8 @@ def stored_report(session: Session, job_id: str, name: str, model: type[AnyRepor
     """The stored report of that name; NotReadyError when the job has none of that form."""
     job = jobs.get(session, job_id)
     data = reports.get(session, job_id, name)
-    if data is None or not set(model.model_fields) & set(data) or (name == "result" and not _fits(model, data)):
+    is_other = name == ReportName.RESULT and data is not None and not _fits(model, data)
+    if data is None or is_other or not set(model.model_fields) & set(data):
         raise NotReadyError(f"This {job.kind} job ({job.state}) has no {name.replace(':', ' on ')} of that form")
     return model.model_validate(data)
 
@@ -24,13 +26,13 @@ def stored_report(session: Session, job_id: str, name: str, model: type[AnyRepor
 def trials(session: Session, job_id: str) -> TuneReport:
     """The trials of a search, ended or not; NotReadyError for jobs of other kinds."""
     job = jobs.get(session, job_id)
-    result = reports.get(session, job_id, "result")
+    result = reports.get(session, job_id, ReportName.RESULT)
     if result is not None and _fits(TuneReport, result):
         return TuneReport.model_validate(result)
     if job.kind != "tune":
         raise NotReadyError(f"This {job.kind} job has no trials")
-    stored = [Trial.model_validate(data) for data in reports.named(session, job_id, "trial:").values()]
-    importances = reports.get(session, job_id, "importances") or {"data": {}}
+    stored = [Trial.model_validate(data) for data in reports.of(session, job_id, ReportName.TRIAL).values()]
+    importances = reports.get(session, job_id, ReportName.IMPORTANCES) or {"data": {}}
     return _trials_so_far(job.spec["metric"], stored, importances["data"])
 
 

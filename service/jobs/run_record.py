@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.orm import Session
 
 from service.diagnosis.record import FIRST_POINTS, LAST_POINTS, Epoch, RunRecord, Series, is_judged
+from service.reports.names import ReportName
 from service.reports.result import CheckupReport
 from service.specs.train import TrainSpec
 from service.states import JobState, StopReason, is_terminal
@@ -20,7 +21,7 @@ def run_record(session: Session, job: JobRow) -> RunRecord | None:
     if job.kind != "train":
         return None
     dataset = session.get(DatasetRow, job.dataset_id) if job.dataset_id else None
-    checkup = reports.get(session, job.id, "checkup")
+    checkup = reports.get(session, job.id, ReportName.CHECKUP)
     names = [name for name in metrics.names(session, job.id) if is_judged(name)]
     series = metrics.read(session, job.id, names) if names else {}
     return RunRecord(

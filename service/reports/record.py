@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from service.reports.environment import MachineReport
 from service.reports.job import CheckpointReport, CurvesReport, JobReport
 from service.reports.part import ReportPart
 
@@ -18,8 +19,10 @@ class Bundle(ReportPart):
     dataset: dict[str, Any]
     """Id, name, hash over content and split, source."""
     seeds: dict[str, int]
-    versions: dict[str, Any]
-    """Of the service, and of what the worker reported."""
+    versions: dict[str, str]
+    """Of what the last attempt ran on; of the service alone where no attempt has begun."""
+    machine: MachineReport | None
+    """Of the last attempt; null where none has begun."""
     reports: dict[str, Any]
     """Every stored report by name."""
     curves: CurvesReport

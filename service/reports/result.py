@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 from service.reports.classification import ClassificationReport, ConfusionReport
+from service.reports.environment import EnvironmentReport
 from service.reports.part import ReportPart
 from service.states import StopReason
 
@@ -144,7 +145,8 @@ class TuneReport(ReportPart):
 
 
 Report = (
-    ClassificationReport
+    EnvironmentReport
+    | ClassificationReport
     | ConfusionReport
     | CheckupReport
     | TrainResult

@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from service.reports.names import ReportName
 from service.store.tables import ReportRow
 
 
@@ -19,7 +20,9 @@ def get(session: Session, job_id: str, name: str) -> dict[str, Any] | None:
     return None if row is None else row.data
 
 
-def named(session: Session, job_id: str, prefix: str) -> dict[str, dict[str, Any]]:
-    """Every report whose name starts with `prefix`, by name."""
-    wanted = select(ReportRow).where(ReportRow.job_id == job_id, ReportRow.name.startswith(prefix, autoescape=True))
-    return {row.name: row.data for row in session.execute(wanted).scalars()}
+def of(session: Session, job_id: str, name: ReportName | None = None) -> dict[str, dict[str, Any]]:
+    """Every report of a job by name, or those of each split or trial under one name."""
+    query = select(ReportRow).where(ReportRow.job_id == job_id)
+    if name is not None:
+        query = query.where(ReportRow.name.startswith(name.of(""), autoescape=True))
+    return {row.name: row.data for row in session.execute(query).scalars()}

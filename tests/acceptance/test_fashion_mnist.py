@@ -41,7 +41,7 @@ def test_cnn_reaches_91_percent_and_reports_what_scikit_learn_does(packed: Path,
     assert isinstance(spec, TrainSpec)
     assert spec.epochs <= 5
     events = list(run(spec, RunContext(scratch=tmp_path, dataset=packed, threads=1)))
-    reports = {event.name: event.report for event in events if isinstance(event, Reported)}
+    reports = {str(event.name): event.report for event in events if isinstance(event, Reported)}
     report, confusion = reports["report:test"], reports["confusion:test"]
     assert isinstance(report, ClassificationReport)
     assert isinstance(confusion, ConfusionReport)

@@ -13,6 +13,7 @@ from service.events import EpochRecord, StepRecord
 from service.jobs import completion
 from service.reports.classification import AverageRow, ClassificationReport, ClassRow, ConfusedPair, ConfusionReport
 from service.reports.dataset import DatasetContent, DatasetMeta, Profile
+from service.reports.environment import EnvironmentReport, MachineReport
 from service.reports.part import ReportPart
 from service.reports.result import Parameters, TrainResult
 from service.specs.dataset import BuiltinSource
@@ -23,6 +24,10 @@ from service.store.jobs import Claim, Fence
 from service.store.session import Store
 from service.store.tables import DatasetRow
 
+ENVIRONMENT = EnvironmentReport(
+    versions={"trainwright": "0.1.0", "python": "3.11.2", "torch": "2.13.0", "numpy": "2.2.0"},
+    machine=MachineReport(platform="Linux", processor="a processor", instructions="AVX2", cores=4, threads=2, gpu=None),
+)
 CLASSES = [str(number) for number in range(10)]
 OVERFITTING = (1.5, 1.2, 1.0, 0.9, 0.95, 1.05, 1.2, 1.4, 1.6, 1.9, 2.2, 2.5, 2.8)
 HEALTHY = tuple(1.6 * 0.8**epoch + 0.05 for epoch in range(13))
@@ -128,6 +133,7 @@ class SimulatedWorker:
     def train(self, job_id: str, epochs: int = 3) -> Fence:
         """A whole training: numbers, reports and files."""
         fence = self.claim(job_id).fence
+        self.report(fence, "environment", ENVIRONMENT)
         for epoch in range(1, epochs + 1):
             steps: list[StepRecord | EpochRecord] = [
                 StepRecord(step=step, epoch=epoch, values={"train/loss": 2.0 / step, "lr/group0": 1e-3})

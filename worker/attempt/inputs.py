@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from service.errors import DataError, RunError, WeightsError
+from service.reports.names import ReportName
 from service.specs import STORED_SPEC, AnyStoredSpec
 from service.specs.dataset import UploadSource
 from service.specs.model import TorchvisionSpec, WeightsFile
@@ -110,7 +111,7 @@ def _referenced_values(session: Session, part: object) -> dict[str, Any]:
 
 def _value_of(session: Session, job_id: str, name: str) -> float | int:
     """A number from a job's result."""
-    result = reports.get(session, job_id, "result") or reports.get(session, job_id, "lr-curve") or {}
+    result = reports.get(session, job_id, ReportName.RESULT) or {}
     value = result.get(name)
     if not isinstance(value, int | float):
         raise RunError(f"job {job_id} has no result named {name}")

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import assert_never
 
 from service.errors import DataError
-from service.events import Event
+from service.events import Event, Reported
+from service.reports.names import ReportName
 from service.resolution.defaults import filled
 from service.specs import AnyEngineSpec
 from service.specs.batch_size import BatchSizeSpec
@@ -29,12 +30,19 @@ def run(spec: AnyEngineSpec, context: RunContext) -> Iterator[Event]:
     come from another job).
     """
     try:
+        yield _environment(context)
         yield from _run(filled(spec), context)
     except ValueError as error:
         if TOO_FEW_SAMPLES not in str(error):
             raise
         detail = "batch norm needs at least 2 samples a step: use a larger batch_size, or a model without batch norm"
         raise DataError(detail) from error
+
+
+def _environment(context: RunContext) -> Event:
+    from worker.engine.runtime.environment import describe_environment
+
+    return Reported(ReportName.ENVIRONMENT, describe_environment(context.device, context.threads))
 
 
 def _run(spec: AnyEngineSpec, context: RunContext) -> Iterator[Event]:

@@ -13,6 +13,7 @@ from service.api.deps import JobId, Services, ServicesDep
 from service.api.http.responses import picture, pictured
 from service.jobs.results import AnyReport, stored_report, trials
 from service.reports.classification import ClassificationReport, ConfusionReport
+from service.reports.names import ReportName
 from service.reports.result import BatchSizeReport, CheckupReport, LrCurve, SanityReport, TuneReport
 
 router = APIRouter(prefix="/jobs/{job_id}", tags=["results"], dependencies=MAY_READ)
@@ -22,7 +23,7 @@ Split = Annotated[Literal["val", "test"], Query(description="Which held-out spli
 @router.get("/confusion")
 def get_confusion(job_id: JobId, services: ServicesDep, split: Split = "val") -> ConfusionReport:
     """The confusion matrix; rows are true classes."""
-    return _report(services, job_id, f"confusion:{split}", ConfusionReport)
+    return _report(services, job_id, ReportName.CONFUSION.of(split), ConfusionReport)
 
 
 @router.get(
@@ -34,7 +35,7 @@ def get_confusion_picture(
     job_id: JobId, image_format: Literal["svg", "png", "csv"], services: ServicesDep, split: Split = "val"
 ) -> Response:
     """The confusion matrix as a picture, or as CSV (first row and column: the classes)."""
-    report = _report(services, job_id, f"confusion:{split}", ConfusionReport)
+    report = _report(services, job_id, ReportName.CONFUSION.of(split), ConfusionReport)
     if image_format == "csv":
         return Response(_confusion_csv(report), media_type="text/csv; charset=utf-8")
     return picture(plots.confusion_picture(report, image_format), image_format)
@@ -43,19 +44,19 @@ def get_confusion_picture(
 @router.get("/report")
 def get_report(job_id: JobId, services: ServicesDep, split: Split = "val") -> ClassificationReport:
     """Precision, recall, F1 and support of each class, with averages and top-k."""
-    return _report(services, job_id, f"report:{split}", ClassificationReport)
+    return _report(services, job_id, ReportName.REPORT.of(split), ClassificationReport)
 
 
 @router.get("/lr-curve")
 def get_lr_curve(job_id: JobId, services: ServicesDep) -> LrCurve:
     """The learning-rate range test of an `lr-find` job."""
-    return _report(services, job_id, "result", LrCurve)
+    return _report(services, job_id, ReportName.RESULT, LrCurve)
 
 
 @router.get("/lr-curve.{image_format}", response_class=Response, responses=pictured())
 def get_lr_curve_picture(job_id: JobId, image_format: Literal["svg", "png"], services: ServicesDep) -> Response:
     """The range test as a picture, with the suggestion marked."""
-    report = _report(services, job_id, "result", LrCurve)
+    report = _report(services, job_id, ReportName.RESULT, LrCurve)
     return picture(plots.lr_curve_picture(report, image_format), image_format)
 
 
@@ -69,19 +70,19 @@ def get_trials(job_id: JobId, services: ServicesDep) -> TuneReport:
 @router.get("/sanity")
 def get_sanity(job_id: JobId, services: ServicesDep) -> SanityReport:
     """The verdict of a `sanity` job."""
-    return _report(services, job_id, "result", SanityReport)
+    return _report(services, job_id, ReportName.RESULT, SanityReport)
 
 
 @router.get("/batch-sizes")
 def get_batch_sizes(job_id: JobId, services: ServicesDep) -> BatchSizeReport:
     """The table of a `batch-size` job."""
-    return _report(services, job_id, "result", BatchSizeReport)
+    return _report(services, job_id, ReportName.RESULT, BatchSizeReport)
 
 
 @router.get("/checkup")
 def get_checkup(job_id: JobId, services: ServicesDep) -> CheckupReport:
     """The model and its first batch, looked at before the first step."""
-    return _report(services, job_id, "checkup", CheckupReport)
+    return _report(services, job_id, ReportName.CHECKUP, CheckupReport)
 
 
 def _report(services: Services, job_id: str, name: str, model: type[AnyReport]) -> AnyReport:

@@ -223,7 +223,8 @@ def test_the_bundle_holds_what_reproduces_a_run(client: httpx.Client, trained: s
     assert bundle["seeds"] == {"seed": 42}
     assert bundle["spec"]["optimizer"]["weight_decay"] == 0.01
     assert set(bundle["reports"]) == {"confusion:test", "confusion:val", "report:test", "report:val", "result"}
-    assert "trainwright" in bundle["versions"]
+    assert {"trainwright", "torch"} <= set(bundle["versions"])
+    assert bundle["machine"]["threads"] == 2
 
 
 def test_runs_are_compared_side_by_side(client: httpx.Client, worker: SimulatedWorker) -> None:

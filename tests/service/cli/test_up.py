@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import httpx
 import pytest
+import torch
 
 from service.embedded.broker import MAX_SOCKET_PATH, broker_command
 from service.embedded.processes import terminate
@@ -50,6 +52,9 @@ def test_a_job_is_submitted_and_watched_to_its_end(service: ServiceProcess, tmp_
     assert watched.returncode == 0, watched.stdout
     assert "succeeded" in watched.stdout
     assert "test" in watched.stdout
+    (job,) = httpx.get(f"{service.url}/v1/jobs").json()["data"]
+    bundle = httpx.get(f"{service.url}/v1/jobs/{job['id']}/bundle").json()
+    assert (bundle["versions"]["torch"], bundle["machine"]["gpu"]) == (torch.__version__, None)
     second = run(service, "up", "--port", "0")
     assert second.returncode == 1
     assert f"a service is running on {service.home} already (process {service.process.pid})" in second.stdout

@@ -5,6 +5,7 @@ import math
 from service.diagnosis.record import FIRST_POINTS, LAST_POINTS
 from service.diagnosis.recording import Recording
 from service.events import EpochRecord, Phase, Reported, Resumed, StepRecord, Stopped
+from service.reports.names import ReportName
 from service.reports.result import CheckupReport, Parameters
 from service.specs.train import TrainSpec
 from service.states import StopReason
@@ -21,7 +22,7 @@ def test_events_become_a_record() -> None:
     checkup = CheckupReport(parameters=Parameters(total=1, trainable=1), checks=[])
     for event in (
         Phase("training"),
-        Reported("checkup", checkup),
+        Reported(ReportName.CHECKUP, checkup),
         StepRecord(1, 1, {"train/loss": 2.3}),
         StepRecord(2, 1, {"train/loss": 2.2}),
         epoch(1, 2),

@@ -5,6 +5,7 @@ import math
 import pytest
 
 from service.errors import NotReadyError
+from service.reports.names import ReportName
 from service.store import files, reports
 from service.store.artifacts import StoredFile
 from tests.service.conftest import Harness
@@ -54,7 +55,9 @@ def test_report_of_a_later_attempt_replaces_the_first(harness: Harness) -> None:
     with harness.store.read() as session:
         assert reports.get(session, job_id, "confusion:val") == {"a": 2}
         assert reports.get(session, job_id, "none") is None
-        assert reports.named(session, job_id, "confusion:") == {"confusion:val": {"a": 2}, "confusion:test": {"a": 3}}
+        confusions = {"confusion:val": {"a": 2}, "confusion:test": {"a": 3}}
+        assert reports.of(session, job_id, ReportName.CONFUSION) == confusions
+        assert reports.of(session, job_id) == confusions | {"result": {"a": 4}}
 
 
 @pytest.mark.parametrize(

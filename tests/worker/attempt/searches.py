@@ -12,6 +12,7 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
+from service.reports.names import ReportName
 from service.store import jobs, reports, studies
 from service.store.session import Store
 from tests.polling import Found, eventually
@@ -50,7 +51,7 @@ def runner_of(client: StoreClient, job_id: str) -> str:
 def trials(client: StoreClient, job_id: str) -> list[dict[str, Any]]:
     """What is known of the trials so far."""
     with client.store.read() as session:
-        found = reports.named(session, job_id, "trial:").values()
+        found = reports.of(session, job_id, ReportName.TRIAL).values()
     return sorted(found, key=lambda trial: int(trial["number"]))
 
 

@@ -3,6 +3,7 @@
 import os
 import signal
 
+from service.jobs import bundles
 from service.states import JobState
 from service.store import jobs
 from tests.worker.attempt.attempts import Attempt
@@ -30,6 +31,20 @@ def test_a_job_trains_and_leaves_everything_it_should(client: StoreClient) -> No
     assert [name for name, _ in client.files(job_id, "model")] == ["model.safetensors"]
     assert client.job(job_id).progress == 1.0
     assert not (client.store.settings.home / "scratch" / job_id).exists()
+
+
+def test_the_bundle_says_on_what_a_job_ran(client: StoreClient) -> None:
+    job_id = client.submit(kind="sanity")
+    with client.store.read() as session:
+        waiting = bundles.bundle(session, job_id)
+    assert (set(waiting.versions), waiting.machine) == ({"trainwright"}, None)
+    Attempt(client.store, job_id).run()
+    with client.store.read() as session:
+        bundle = bundles.bundle(session, job_id)
+    assert {"trainwright", "python", "torch", "torchvision", "numpy"} <= set(bundle.versions)
+    assert bundle.machine is not None
+    assert bundle.machine.threads == 1
+    assert set(bundle.reports) == {"checkup", "result"}
 
 
 def test_the_first_step_is_written_before_the_run_goes_on_for_long(client: StoreClient) -> None:

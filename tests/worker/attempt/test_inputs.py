@@ -64,7 +64,7 @@ def test_the_lr_that_an_earlier_job_recommends_is_put_in_its_place(client: Store
     )
     Attempt(client.store, job_id).run()
     assert client.job(job_id).state == JobState.SUCCEEDED, client.job(job_id).error
-    suggested = client.report(found, "lr-curve")["suggested"]
+    suggested = client.report(found)["suggested"]
     assert [value for _, value in client.series(job_id)["lr/group0"]] == pytest.approx([suggested] * 23)
     assert client.job(job_id).spec["optimizer"]["lr"] == FromJob(from_job=found).model_dump()
 

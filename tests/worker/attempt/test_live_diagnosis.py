@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from service.events import EpochRecord, Event, Log, Reported, StepRecord
 from service.jobs import completion, diagnose
+from service.reports.names import ReportName
 from service.reports.result import Parameters, TrainResult
 from service.specs import JOB_SPEC
 from service.specs.train import TrainSpec
@@ -135,7 +136,7 @@ def test_the_result_of_a_stopped_run_names_the_finding() -> None:
     stop = StopOnFinding(spec, lambda: None)
     number = EpochRecord(1, 20, {"loss": math.nan}, {"loss": 1.0}, 1e-3, 0.1, False)
     assert len(list(stop.forward(number))) == 2
-    (told,) = stop.forward(Reported("result", RESULT))
+    (told,) = stop.forward(Reported(ReportName.RESULT, RESULT))
     assert isinstance(told, Reported)
     assert isinstance(told.report, TrainResult)
     assert told.report.notes[0].startswith("stopped by finding D1: ")

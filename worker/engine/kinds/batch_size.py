@@ -5,6 +5,7 @@ from collections.abc import Generator, Iterator
 
 from service.catalog.hyperparameters import BATCH_SIZE, BATCH_SIZES
 from service.events import Event, Log, Phase, Progress, Reported, Stopped
+from service.reports.names import ReportName
 from service.reports.result import BatchSizeReport, BatchSizeRow
 from service.specs.batch_size import BatchSizeSpec
 from service.specs.optimizer import OptimizerSpec
@@ -28,7 +29,7 @@ def run_batch_size(spec: BatchSizeSpec, context: RunContext) -> Iterator[Event]:
     if spec.search_up and not finder.stopped:
         yield from finder.upward(candidates)
     if finder.stopped is None:
-        yield Reported("result", _report(spec, finder))
+        yield Reported(ReportName.RESULT, _report(spec, finder))
         yield Progress(1.0, len(finder.rows), len(finder.rows))
     yield Stopped(finder.stopped or StopReason.COMPLETED)
 

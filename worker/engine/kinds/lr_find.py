@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from service.events import Event, Phase, Progress, Reported, StepRecord, Stopped
+from service.reports.names import ReportName
 from service.reports.result import LrCurve
 from service.specs.lr_find import LrFindSpec
 from service.states import StopReason
@@ -34,7 +35,7 @@ FLAT = 0.01
 
 
 def run_lr_find(spec: LrFindSpec, context: RunContext) -> Iterator[Event]:
-    """Yields the sweep's steps and reports `lr-curve`; model and optimizer are as before afterwards."""
+    """Yields the sweep's steps and reports `result`, an LrCurve; model and optimizer are as before afterwards."""
     yield Phase("loading")
     start(spec, context)
     dataset = open_dataset(context)
@@ -44,7 +45,7 @@ def run_lr_find(spec: LrFindSpec, context: RunContext) -> Iterator[Event]:
     optimizer = build_optimizer(model, spec.optimizer)
     criterion = build_criterion(spec.loss, batches.labels_N, len(dataset.meta.classes))
     yield Phase("checkup")
-    yield Reported("checkup", check_up(model, next(batches.epoch(1)), len(dataset.meta.classes), precision))
+    yield Reported(ReportName.CHECKUP, check_up(model, next(batches.epoch(1)), len(dataset.meta.classes), precision))
     step = OptimizerStep(model, criterion, optimizer, precision, spec.clip_norm, model.parameters())
     sweeper = Sweeper(spec, model, step, batches)
     yield Phase("training")
@@ -56,8 +57,7 @@ def run_lr_find(spec: LrFindSpec, context: RunContext) -> Iterator[Event]:
             raise
         raise out_of_memory(spec.batch_size) from error
     if sweeper.stopped is None:
-        yield Reported("lr-curve", sweeper.read())
-        yield Reported("result", sweeper.read())
+        yield Reported(ReportName.RESULT, sweeper.read())
     yield Stopped(sweeper.stopped or StopReason.COMPLETED)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from service.events import Event, Log, Phase, Progress, Reported, StepRecord, Stopped
+from service.reports.names import ReportName
 from service.resolution.defaults import usual_lr
 from service.specs.optimizer import OptimizerSpec
 from service.specs.sanity import SanitySpec
@@ -48,7 +49,7 @@ def run_sanity(spec: SanitySpec, context: RunContext) -> Iterator[Event]:
     batch = fixed_batch(source, min(spec.batch_size or spec.samples, source.samples), spec.seed)
     yield Phase("checkup")
     checkup = check_up(model, batch, len(dataset.meta.classes), precision)
-    yield Reported("checkup", checkup)
+    yield Reported(ReportName.CHECKUP, checkup)
     yield Phase("training")
     attempts: list[Attempt] = []
     for lr in rates(spec):
@@ -62,7 +63,7 @@ def run_sanity(spec: SanitySpec, context: RunContext) -> Iterator[Event]:
             break
     stopped = context.stop()
     if stopped is None:
-        yield Reported("result", judge(spec, attempts, checkup, batch))
+        yield Reported(ReportName.RESULT, judge(spec, attempts, checkup, batch))
     yield Stopped(stopped or StopReason.COMPLETED)
 
 

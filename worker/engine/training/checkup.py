@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from service.events import Event, Log, Phase, Reported
+from service.reports.names import ReportName
 from service.reports.result import Check, CheckupReport
 from worker.engine.data.batches import Batch
 from worker.engine.models import count_parameters
@@ -35,7 +36,7 @@ def check_up_run(run: TrainingState) -> Iterator[Event]:
     )
     for note in run.notes:
         yield Log(note)
-    yield Reported("checkup", report)
+    yield Reported(ReportName.CHECKUP, report)
     for check in report.checks:
         if not check.passed:
             yield Log(f"check-up: {check.name}: {check.detail}", "warning")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from service.events import Event, Phase, Reported
+from service.reports.names import ReportName
 from service.reports.result import TrainResult
 from service.states import StopReason
 from worker.engine.training import run_files
@@ -28,11 +29,13 @@ def conclude(run: TrainingState) -> Iterator[Event]:
             run.stop_reason = _interrupted(run)
             return
         report = classification_report(evaluation, split, run.meta.classes)
-        yield Reported(f"report:{split}", report)
-        yield Reported(f"confusion:{split}", confusion_report(evaluation, split, run.meta.classes, batches.indices_N))
+        yield Reported(ReportName.REPORT.of(split), report)
+        yield Reported(
+            ReportName.CONFUSION.of(split), confusion_report(evaluation, split, run.meta.classes, batches.indices_N)
+        )
         if split == "test":
             test = {"loss": evaluation.loss, "accuracy": evaluation.accuracy, "macro_f1": report.macro.f1}
-    yield Reported("result", _result(run, test))
+    yield Reported(ReportName.RESULT, _result(run, test))
 
 
 def _interrupted(run: TrainingState) -> StopReason | None:

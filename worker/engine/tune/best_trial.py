@@ -7,6 +7,7 @@ from optuna.trial import FrozenTrial
 
 from service.errors import DivergedError
 from service.events import Event, Log, Phase, Reported
+from service.reports.names import ReportName
 from service.states import StopReason
 from worker.engine.context import RunContext
 from worker.engine.training import checkpoints, loop
@@ -27,8 +28,11 @@ def publish(runner: Runner, best: FrozenTrial) -> Iterator[Event]:
     if run is None or runner.stopped is not None:
         return
     for event in conclude(run):
-        is_result = isinstance(event, Reported) and event.name == "result"
-        yield Reported("best", event.report) if is_result and isinstance(event, Reported) else event
+        match event:
+            case Reported(name=ReportName.RESULT, report=result):
+                yield Reported(ReportName.BEST, result)
+            case _:
+                yield event
     if run.stop_reason not in CONCLUSIVE:
         runner.stopped = run.stop_reason
 

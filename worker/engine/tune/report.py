@@ -13,6 +13,7 @@ from typing import Literal
 from optuna.trial import FrozenTrial, TrialState
 
 from service.events import Event, Log, Reported, StepRecord
+from service.reports.names import ReportName
 from service.reports.result import Importances, Trial, TuneReport
 from worker.engine.tune.noise import narrow_lead
 from worker.engine.tune.study import Study
@@ -63,7 +64,7 @@ class Report:
             return
         yield self.study.progress()
         if time.monotonic() >= self._importances_at:  # they take longer than all the rest
-            yield Reported("importances", Importances(data=importances(self.study)))
+            yield Reported(ReportName.IMPORTANCES, Importances(data=importances(self.study)))
             self._importances_at = time.monotonic() + IMPORTANCES_SECONDS
 
     def _ended(self) -> int:
@@ -77,7 +78,7 @@ class Report:
         if trial.state is self._states.get(trial.number):
             return
         self._states[trial.number] = trial.state
-        yield Reported(f"trial:{trial.number}", row(trial))
+        yield Reported(ReportName.TRIAL.of(trial.number), row(trial))
         if trial.state is not TrialState.RUNNING:
             yield Log(sentence(trial, self.study.spec.metric))
 
@@ -94,7 +95,7 @@ class Report:
             importances=importances(study),
             notes=[*self.notes, *noise],
         )
-        return Reported("result", report)
+        return Reported(ReportName.RESULT, report)
 
 
 def row(trial: FrozenTrial) -> Trial:

@@ -39,7 +39,7 @@ def events_of(data: Path, scratch: Path, **fields: Any) -> list[Event]:
 
 
 def curve_of(events: list[Event]) -> LrCurve:
-    report = reports_of(events)["lr-curve"]
+    report = reports_of(events)["result"]
     assert isinstance(report, LrCurve)
     return report
 
@@ -246,5 +246,5 @@ def test_a_run_that_is_asked_to_stop_suggests_nothing(digits: Path, tmp_path: Pa
     context = RunContext(scratch=tmp_path, dataset=digits, stop=StopAt(10, StopReason.CANCELLED))
     events = list(run(spec_of(), context))
     assert ended_by(events) is StopReason.CANCELLED
-    assert "lr-curve" not in reports_of(events)
+    assert "result" not in reports_of(events)
     assert len(only(events, StepRecord)) == 10

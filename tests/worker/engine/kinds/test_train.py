@@ -52,6 +52,7 @@ def test_default_spec_reaches_the_promised_accuracy_on_digits(default_run: list[
 def test_phases_come_in_order_and_every_report_arrives(default_run: list[Event]) -> None:
     assert [event.name for event in only(default_run, Phase)] == ["loading", "checkup", "training", "testing"]
     assert list(reports_of(default_run)) == [
+        "environment",
         "checkup",
         "report:val",
         "confusion:val",
