@@ -16,7 +16,7 @@ class MachineReport(ReportPart):
     threads: int
     """That torch computes with; a resumed run is the same bit for bit with as many."""
     gpu: str | None
-    """The GPU that the attempt ran on; null: none."""
+    """The GPU that the attempt could use; null: none."""
 
 
 class EnvironmentReport(ReportPart):
