@@ -15,7 +15,7 @@ class Fault:
 
     name: str
     source: str
-    """Where in the chapter it comes from: `error n`, `row n` of the loss table, `gradients`, `mixture`."""
+    """Where it comes from: `error n` of the common errors, `row n` of the curves' table, `gradients`, `mixture`."""
     named_by: tuple[frozenset[str], ...]
     patch: Patch = field(default_factory=dict)
     twist: str = "plain"

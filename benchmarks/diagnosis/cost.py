@@ -40,7 +40,7 @@ def measures() -> list[Measure]:
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder, "data")
         prepare(data, "fashion", "plain", 0, SAMPLES, 1000)
-        return [each for name, model in MODELS.items() for each in _measures(name, model, data, Path(folder, name))]
+        return [row for name, model in MODELS.items() for row in _measures(name, model, data, Path(folder, name))]
 
 
 def _measures(name: str, model: dict[str, Any], data: Path, scratch: Path) -> list[Measure]:

@@ -13,30 +13,30 @@ from service.diagnosis.registry import RULES
 
 def mistakes(seen: Sequence[Seen]) -> list[tuple[Seen, frozenset[str]]]:
     """Each mistake that was made (a mixture makes several), with the rules that may name it."""
-    return [(each, named) for each in seen if isinstance(each.job.case, Fault) for named in each.job.case.named_by]
+    return [(run, named) for run in seen if isinstance(run.job.case, Fault) for named in run.job.case.named_by]
 
 
 def controls(seen: Sequence[Seen]) -> list[Seen]:
     """The healthy runs."""
-    return [each for each in seen if isinstance(each.job.case, Control)]
+    return [run for run in seen if isinstance(run.job.case, Control)]
 
 
 def recall(seen: Sequence[Seen]) -> float:
     """Share of mistakes that a warning names."""
     made = mistakes(seen)
-    return sum(bool(each.warnings & named) for each, named in made) / max(1, len(made))
+    return sum(bool(run.warnings & named) for run, named in made) / max(1, len(made))
 
 
 def false_alarms(seen: Sequence[Seen]) -> float:
     """Share of healthy runs with any warning."""
     healthy = controls(seen)
-    return sum(bool(each.warnings) for each in healthy) / max(1, len(healthy))
+    return sum(bool(run.warnings) for run in healthy) / max(1, len(healthy))
 
 
 def cured(seen: Sequence[Seen]) -> tuple[int, int]:
     """Faulty runs that a patch can mend: how many were mended, of how many."""
-    tried = [each for each in seen if isinstance(each.job.case, Fault) and each.job.case.remedy == "spec"]
-    return sum(each.cure is not None and each.cure.worked for each in tried), len(tried)
+    tried = [run for run in seen if isinstance(run.job.case, Fault) and run.job.case.remedy == "spec"]
+    return sum(run.cure is not None and run.cure.worked for run in tried), len(tried)
 
 
 def hardest(seen: Sequence[Seen]) -> tuple[float, str]:
@@ -83,9 +83,9 @@ def rule_table(seen: Sequence[Seen]) -> str:
     """Per rule: how often it warned, how often rightly, and on how many healthy runs."""
     rows = ["| rule | warned | rightly | precision | on healthy runs |", "|---|---|---|---|---|"]
     for rule in RULES:
-        warned = [each for each in seen if rule.id in each.warnings]
-        right = [each for each in warned if isinstance(each.job.case, Fault) and rule.id in _names(each.job.case)]
-        healthy = sum(isinstance(each.job.case, Control) for each in warned)
+        warned = [run for run in seen if rule.id in run.warnings]
+        right = [run for run in warned if isinstance(run.job.case, Fault) and rule.id in _names(run.job.case)]
+        healthy = sum(isinstance(run.job.case, Control) for run in warned)
         precision = f"{len(right) / len(warned):.2f}" if warned else "-"
         rows.append(f"| {rule.id} {rule.name} | {len(warned)} | {len(right)} | {precision} | {healthy} |")
     return "\n".join(rows)
@@ -105,15 +105,15 @@ def control_table(seen: Sequence[Seen]) -> str:
 def rival_table(seen: Sequence[Seen]) -> str:
     """Every tool on the same runs; for the others any alarm at all on a faulty run counts as found."""
     rows = ["| tool | faulty runs with an alarm | healthy runs with an alarm |", "|---|---|---|"]
-    rows.append(_alarms("**Trainwright**, any warning", seen, {id(each) for each in seen if each.warnings}))
+    rows.append(_alarms("**Trainwright**, any warning", seen, {id(run) for run in seen if run.warnings}))
     for name in RIVALS:
-        rows.append(_alarms(name, seen, {id(each) for each in seen if name in each.rivals}))
+        rows.append(_alarms(name, seen, {id(run) for run in seen if name in run.rivals}))
     return "\n".join(rows)
 
 
 def _alarms(name: str, seen: Sequence[Seen], alarmed: set[int]) -> str:
-    faulty, healthy = [each for each in seen if isinstance(each.job.case, Fault)], controls(seen)
-    shares = [sum(id(each) in alarmed for each in runs) / max(1, len(runs)) for runs in (faulty, healthy)]
+    faulty, healthy = [run for run in seen if isinstance(run.job.case, Fault)], controls(seen)
+    shares = [sum(id(run) in alarmed for run in runs) / max(1, len(runs)) for runs in (faulty, healthy)]
     return f"| {name} | {shares[0]:.2f} | {shares[1]:.2f} |"
 
 
@@ -130,8 +130,8 @@ def _told(runs: Sequence[Seen]) -> dict[str, int]:
 
 
 def _by_case(seen: Sequence[Seen]) -> list[tuple[Fault | Control, list[Seen]]]:
-    found: dict[tuple[type, str], tuple[Fault | Control, list[Seen]]] = {}
-    for each in seen:
-        case = each.job.case
-        found.setdefault((type(case), case.name), (case, []))[1].append(each)
-    return list(found.values())
+    by_case: dict[tuple[type, str], tuple[Fault | Control, list[Seen]]] = {}
+    for run in seen:
+        case = run.job.case
+        by_case.setdefault((type(case), case.name), (case, []))[1].append(run)
+    return list(by_case.values())

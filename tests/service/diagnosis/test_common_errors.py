@@ -1,4 +1,4 @@
-"""The chapter's fourteen common errors, one test each: prevented, refused, or found. Real runs on digits."""
+"""Fourteen common errors, one test each: prevented, refused, or found. Real runs on digits."""
 
 from pathlib import Path
 from typing import Any

@@ -63,8 +63,8 @@ def measure(
         while not receiver.poll(POLL_SECONDS):
             if stop():
                 return None
-        found: Measurement = receiver.recv()
-        return found
+        measurement: Measurement = receiver.recv()
+        return measurement
     except EOFError:
         return Measurement(batch_size, fits=False, reason=_death(process))
     finally:
@@ -108,8 +108,9 @@ def _limit(device: torch.device, limit_bytes: int | None) -> None:
         torch.cuda.set_per_process_memory_fraction(min(limit_bytes / whole, 1.0), device)
         return
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    wanted = status_bytes("VmData") + limit_bytes
-    soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    soft = status_bytes("VmData") + limit_bytes
+    if hard != resource.RLIM_INFINITY:
+        soft = min(soft, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 

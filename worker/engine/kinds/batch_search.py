@@ -4,6 +4,7 @@ import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 
+from service.diagnosis.thresholds import LEAST_STEPS
 from service.errors import OutOfMemoryError, RunError
 from service.events import Event, Log, Progress
 from service.specs.train import TrainSpec
@@ -18,7 +19,8 @@ AFTER_FAILURE = 0.75
 """A predicted size that did not fit is tried again with this share of it."""
 NEAR_BEST = 0.95
 """A size this close to the best throughput is fast enough."""
-LARGEST_SHARE, LEAST_STEPS_AN_EPOCH = 0.2, 20
+LARGEST_SHARE = 0.2
+"""Of the training samples that one batch may hold."""
 SLOW_SECONDS = 20.0
 """The search upward ends where measuring one size would take longer than this."""
 MOST = 65536
@@ -142,7 +144,7 @@ def rounded(size: int) -> int:
 
 def is_sensible(size: int, samples: int) -> bool:
     """Whether a size leaves enough steps an epoch to learn from."""
-    return size <= LARGEST_SHARE * samples and samples / size >= LEAST_STEPS_AN_EPOCH
+    return size <= LARGEST_SHARE * samples and samples / size >= LEAST_STEPS
 
 
 def _line(measurement: Measurement) -> str:

@@ -1,4 +1,4 @@
-"""Reads a learning rate off a sweep's loss curve: the rule measured best, and the chapter's literal one beside it."""
+"""Reads a learning rate off a sweep's loss curve: the rule measured best, and the simplest one beside it."""
 
 import math
 from dataclasses import dataclass
@@ -57,8 +57,8 @@ def read_probe_curve(sweep: Sweep, fallback: float) -> LrCurve:
     return _curve(sweep, smoothed, float(suggested), quality, reason, float(lrs[steepest]), float(lrs[lowest] / 10))
 
 
-def read_chapter_curve(sweep: Sweep, fallback: float) -> LrCurve:
-    """The chapter's section 1.2: the lr at the steepest fall of the raw training loss, the slope taken per step."""
+def read_raw_curve(sweep: Sweep, fallback: float) -> LrCurve:
+    """The rule `chapter`: the lr at the steepest fall of the raw training loss, the slope taken per step."""
     lrs, losses = _finite_part(sweep)
     if len(lrs) < 2:
         return _curve(
@@ -66,7 +66,7 @@ def read_chapter_curve(sweep: Sweep, fallback: float) -> LrCurve:
         )
     steepest = float(lrs[int(np.argmin(np.gradient(losses)))])
     lowest = float(lrs[int(np.argmin(losses))] / 10)
-    reason = "the chapter's literal rule: steepest fall between two steps of the raw loss (noisy)"
+    reason = "the steepest fall between two steps of the raw training loss, which is noisy"
     return _curve(sweep, None, steepest, "weak", reason, steepest, lowest, rule="chapter")
 
 

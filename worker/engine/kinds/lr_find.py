@@ -14,7 +14,7 @@ from service.specs.lr_find import LrFindSpec
 from service.states import StopReason
 from worker.engine.context import RunContext
 from worker.engine.data.batches import Batch, Batches
-from worker.engine.kinds.lr_curve import Sweep, read_chapter_curve, read_probe_curve
+from worker.engine.kinds.lr_curve import Sweep, read_probe_curve, read_raw_curve
 from worker.engine.runtime.memory import is_out_of_memory, out_of_memory
 from worker.engine.runtime.precision import Precision
 from worker.engine.training import preserve
@@ -134,7 +134,7 @@ class Sweeper:
         sweep = Sweep(np.array(self.lrs), np.interp(range(len(self.lrs)), steps, losses), self.ended)
         fallback = base_lr(self.spec.optimizer)
         if self.spec.rule == "chapter":
-            return read_chapter_curve(sweep, fallback)
+            return read_raw_curve(sweep, fallback)
         curve = read_probe_curve(sweep, fallback)
         return curve.model_copy(update={"param_groups": len(self._ratios)})
 

@@ -5,13 +5,12 @@ from dataclasses import dataclass, field
 
 import torch
 
+from service.diagnosis.thresholds import VANISHING_NORM
 from service.reports.result import CheckupReport, SanityReport
 from service.specs.sanity import SanitySpec
 from worker.engine.data.batches import Batch
 
 EVAL_THRESHOLD = 0.90
-LEAST_GRADIENT = 1e-7
-"""Norm of a weight matrix's gradient below which it counts as vanished."""
 LEARNED_STEPS = 3
 """Steps in a row above the threshold after which the batch counts as learned."""
 
@@ -85,7 +84,7 @@ def _causes(spec: SanitySpec, attempts: list[Attempt], checkup: CheckupReport, b
     if spec.dropout and better is None:
         causes.append("dropout was left on: without it a batch is learned faster")
     weakest = checkup.statistics.get("weakest_gradient")
-    if better is None and isinstance(weakest, float) and weakest < LEAST_GRADIENT:
+    if better is None and isinstance(weakest, float) and weakest < VANISHING_NORM:
         causes.append(
             f"hardly any gradient reaches {checkup.statistics['weakest_gradient_of']} (norm {weakest:.1e}): it "
             "vanishes on its way back through the layers; ReLU, `he` weights, batch norm or fewer layers let it through"

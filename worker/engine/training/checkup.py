@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from service.diagnosis.thresholds import DEAD_SHARE
 from service.events import Event, Log, Phase, Reported
 from service.reports.names import ReportName
 from service.reports.result import Check, CheckupReport
@@ -201,6 +202,6 @@ def _leak(model: nn.Module, inputs: Tensor) -> bool:
 def _dead_check(worst: float) -> Check:
     return Check(
         name="dead-units",
-        passed=worst <= 0.5,
+        passed=worst <= DEAD_SHARE,
         detail=f"at most {worst:.0%} of a layer's ReLU units are zero for the whole batch",
     )

@@ -5,9 +5,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-UPDATE_STEPS = 50
-"""The update ratio is measured over this many first steps (rule D9)."""
 UPDATE_EVERY = 5
+"""Steps between two measurements of the update ratio."""
 
 
 def statistics(model: nn.Module) -> dict[str, float]:

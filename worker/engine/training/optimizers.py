@@ -138,7 +138,7 @@ class Schedule:
 
 
 class EarlyStopping:
-    """The chapter's rule: stop after `patience` epochs in a row without an improvement of `min_delta`."""
+    """Says when to stop: after `patience` epochs in a row without an improvement of `min_delta`."""
 
     def __init__(self, spec: EarlyStoppingSpec | None) -> None:
         self.spec = spec

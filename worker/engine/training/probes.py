@@ -1,7 +1,7 @@
 """Clean probes: 256 to 512 fixed training samples in eval mode, once an epoch, through both pipelines.
 
 `clean_loss` (L_c) goes through the train pipeline without its random operations, `val_pipeline_loss` (L_v) through the
-validation pipeline: together they tell a preprocessing mismatch from overfitting (METHOD, diagnosis).
+validation pipeline: together they tell a preprocessing mismatch from overfitting.
 
 A forward pass costs a third of a training step, so a probe of a 32nd of the samples costs 1 % of the epoch; below 8,000
 samples the share grows, since rules need the 256.
@@ -15,13 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from service.diagnosis.thresholds import PROBE_SAMPLES
 from worker.engine.data.batches import Batches
 from worker.engine.runtime.precision import Precision
 from worker.engine.training.evaluate import evaluation_mode
 
-LEAST_SAMPLES, MOST_SAMPLES = 256, 512
+MOST_SAMPLES = 512
 PROBE_SHARE = 1 / 32
-"""Of the training samples, between the two limits."""
+"""Of the training samples, between `PROBE_SAMPLES` and `MOST_SAMPLES`."""
 PROBABILITY_TOLERANCE = 1e-3
 
 
@@ -57,8 +58,7 @@ class Probe:
 
 def build_probe(train: Batches, val: Batches, seed: int) -> Probe:
     """Draws the samples once; both pipelines are applied to the same raw rows."""
-    wanted = min(MOST_SAMPLES, max(LEAST_SAMPLES, round(PROBE_SHARE * train.samples)))
-    count = min(wanted, train.samples)
+    count = min(MOST_SAMPLES, max(PROBE_SAMPLES, round(PROBE_SHARE * train.samples)), train.samples)
     chosen = np.sort(np.random.default_rng(seed).permutation(train.samples)[:count])
     positions_B = torch.from_numpy(chosen).to(train.device)
     source = train.source
@@ -76,7 +76,7 @@ def measure(model: nn.Module, probe: Probe, precision: Precision) -> dict[str, f
         loss = _loss(logits_BK, probe.labels_B)
         other = loss if probe.through_val is None else _loss(_logits(model, probe.through_val), probe.labels_B)
     accuracy = float((logits_BK.argmax(1) == probe.labels_B).float().mean())
-    found = {
+    values = {
         "clean_loss": loss,
         "clean_accuracy": accuracy,
         "val_pipeline_loss": other,
@@ -84,7 +84,7 @@ def measure(model: nn.Module, probe: Probe, precision: Precision) -> dict[str, f
         "output_min": float(logits_BK.min()),
         "output_max": float(logits_BK.max()),
     }
-    return found if dead.largest_share is None else found | {"dead_relu_share": dead.largest_share}
+    return values if dead.largest_share is None else values | {"dead_relu_share": dead.largest_share}
 
 
 def is_probability(outputs_BK: Tensor) -> bool:
@@ -129,11 +129,11 @@ class DeadUnits:
 @contextmanager
 def dead_units(model: nn.Module) -> Iterator[DeadUnits]:
     """Looks at every ReLU that runs inside the block (rule D15)."""
-    found = DeadUnits()
-    hooks = [module.register_forward_hook(found.look) for module in model.modules() if isinstance(module, nn.ReLU)]
-    hooks.append(model.register_forward_pre_hook(found.begin))
+    dead = DeadUnits()
+    hooks = [module.register_forward_hook(dead.look) for module in model.modules() if isinstance(module, nn.ReLU)]
+    hooks.append(model.register_forward_pre_hook(dead.begin))
     try:
-        yield found
+        yield dead
     finally:
         for hook in hooks:
             hook.remove()

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from service.diagnosis.thresholds import UPDATE_STEPS
 from service.errors import DivergedError
 from service.events import StepRecord
 from worker.engine.data.batches import Batch
@@ -46,9 +47,7 @@ def take_step(run: TrainingState, batches: Sequence[Batch]) -> StepOutcome:
 
 
 def _update(run: TrainingState, number: int) -> dict[str, float]:
-    watched = (
-        run.spec.diagnose and number <= gradients.UPDATE_STEPS and (number == 1 or number % gradients.UPDATE_EVERY == 0)
-    )
+    watched = run.spec.diagnose and number <= UPDATE_STEPS and (number == 1 or number % gradients.UPDATE_EVERY == 0)
     weights = gradients.matrices(run.model) if watched else []
     before = gradients.copies(weights)
     run.optimizer_step.update()

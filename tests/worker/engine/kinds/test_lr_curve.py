@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from worker.engine.kinds.lr_curve import Floats, Sweep, gaussian, read_chapter_curve, read_probe_curve
+from worker.engine.kinds.lr_curve import Floats, Sweep, gaussian, read_probe_curve, read_raw_curve
 
 LRS: Floats = np.geomspace(1e-7, 1.0, 100)
 DECADES = np.log10(LRS)
@@ -96,11 +96,11 @@ def test_says_how_far_the_curve_can_be_trusted(losses: Floats, quality: str, rea
         assert curve.steepest is None
 
 
-def test_the_chapters_rule_is_the_chapters() -> None:
+def test_the_raw_rule_takes_the_steepest_step() -> None:
     losses = falling() + 0.05 * np.random.default_rng(1).standard_normal(100)
     lrs, raw = LRS.tolist(), losses.tolist()
-    expected = lrs[int(np.argmin(np.gradient(raw)))]  # the chapter's two lines
-    curve = read_chapter_curve(Sweep(LRS, losses), 1e-3)
+    expected = lrs[int(np.argmin(np.gradient(raw)))]
+    curve = read_raw_curve(Sweep(LRS, losses), 1e-3)
     assert curve.suggested == expected
     assert curve.rule == "chapter"
     assert [point.loss for point in curve.points] == raw

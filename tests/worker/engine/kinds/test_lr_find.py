@@ -218,7 +218,7 @@ def test_a_diverging_sweep_ends_at_once(digits: Path, tmp_path: Path) -> None:
     assert curve.suggested < 1
 
 
-def test_the_chapters_rule_is_read_off_the_training_loss(digits: Path, tmp_path: Path) -> None:
+def test_the_raw_rule_is_read_off_the_training_loss(digits: Path, tmp_path: Path) -> None:
     events = events_of(digits, tmp_path, rule="chapter")
     losses = [event.values["train/loss"] for event in only(events, StepRecord)]
     curve = curve_of(events)

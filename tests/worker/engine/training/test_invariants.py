@@ -1,4 +1,4 @@
-"""The chapter's common errors (section 6) cannot happen in this engine."""
+"""Common errors of training code cannot happen in this engine."""
 
 from pathlib import Path
 from typing import Any

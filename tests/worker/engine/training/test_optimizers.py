@@ -1,4 +1,4 @@
-"""Optimizers, schedules, early stopping and the moving average, step for step against torch and the chapter."""
+"""Optimizers, schedules, early stopping and the moving average, step for step against torch and textbooks."""
 
 import math
 import random
@@ -146,8 +146,8 @@ def test_frozen_parameters_are_left_out() -> None:
     assert sum(len(group["params"]) for group in groups) == 4
 
 
-class ChapterEarlyStopping:
-    """The chapter's class (section 1.4), as printed."""
+class TextbookEarlyStopping:
+    """Early stopping as textbooks print it."""
 
     def __init__(self, patience: int, min_delta: float) -> None:
         self.patience, self.min_delta = patience, min_delta
@@ -164,11 +164,11 @@ class ChapterEarlyStopping:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_early_stopping_equals_the_chapters(seed: int) -> None:
+def test_early_stopping_equals_the_textbook_class(seed: int) -> None:
     draw = random.Random(seed)
     patience, min_delta = draw.randint(1, 6), draw.choice([0.0, 0.001, 0.05])
     ours = EarlyStopping(EarlyStoppingSpec(patience=patience, min_delta=min_delta))
-    theirs = ChapterEarlyStopping(patience, min_delta)
+    theirs = TextbookEarlyStopping(patience, min_delta)
     loss = 2.0
     for _ in range(60):
         loss = max(0.2, loss - 0.05 + draw.gauss(0, 0.06))
