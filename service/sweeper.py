@@ -11,11 +11,11 @@ from sqlalchemy.orm import Session
 
 from service.datasets.uploads import Uploads
 from service.errors import WorkerLostError
-from service.jobs import completion, runners
+from service.jobs import completion, runners, transitions
 from service.states import OWNED, TERMINAL, JobState, StopReason
-from service.store import idempotency, jobs, workers
+from service.store import attempts, idempotency, jobs, workers
+from service.store.attempts import Fence, LostLeaseError
 from service.store.ids import first_id
-from service.store.jobs import Fence, LostLeaseError
 from service.store.session import Store, now, upsert
 from service.store.tables import DatasetRow, FileRow, JobRow, SweepRow
 
@@ -83,7 +83,7 @@ def _give_back(session: Session, fence: Fence, max_attempts: int) -> list[str]:
                     session, row.id, JobState.CANCELLED, fence=fence, stop_reason=StopReason.CANCELLED
                 )
             case JobState.PAUSING:
-                jobs.transition(session, row.id, JobState.PAUSED, fence=fence, stop_reason=StopReason.PAUSED)
+                transitions.move(session, row.id, JobState.PAUSED, fence=fence, stop_reason=StopReason.PAUSED)
                 return []
             case _ if row.lost_attempts + 1 >= max_attempts:
                 error = WorkerLostError(
@@ -101,7 +101,7 @@ def _unnotified(store: Store) -> list[str]:
     with store.read() as session:
         idle, newest = _idle_slots(session, store.settings.lease_seconds)
         old = max(now(session) - timedelta(seconds=store.settings.renotify_seconds), newest)
-        ready = select(JobRow.id).where(jobs.claimable()).order_by(JobRow.priority.desc(), JobRow.id)
+        ready = select(JobRow.id).where(attempts.claimable()).order_by(JobRow.priority.desc(), JobRow.id)
         never = session.execute(ready.where(JobRow.notified_at.is_(None)).limit(NOTIFY_AT_MOST)).scalars().all()
         again = session.execute(ready.where(JobRow.notified_at < old).limit(idle)).scalars().all()
     return [*never, *again]

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from service.errors import StateError
-from service.jobs import completion
+from service.jobs import completion, transitions
 from service.jobs.reports import job_report
 from service.jobs.submit import Submission, submit, submitted_spec
 from service.reports.job import JobReport
@@ -23,20 +23,20 @@ from service.store.session import Store
 
 def cancel(session: Session, job_id: str) -> tuple[JobReport, list[str]]:
     """A waiting or paused job ends at once, with what waited for it; a running one is asked to stop."""
-    row = jobs.request_cancel(session, job_id)
+    row = transitions.request_cancel(session, job_id)
     startable = completion.update_dependents(session, job_id) if is_terminal(JobState(row.state)) else []
     return job_report(session, job_id), startable
 
 
 def pause(session: Session, job_id: str) -> JobReport:
     """A waiting job is paused at once, a running one after a checkpoint."""
-    jobs.request_pause(session, job_id)
+    transitions.request_pause(session, job_id)
     return job_report(session, job_id)
 
 
 def resume(session: Session, job_id: str) -> tuple[JobReport, list[str]]:
     """A paused job queues again and goes on from its last checkpoint."""
-    jobs.resume(session, job_id)
+    transitions.resume(session, job_id)
     return job_report(session, job_id), [job_id]
 
 

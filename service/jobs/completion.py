@@ -7,11 +7,12 @@ from sqlalchemy.orm import Session, aliased
 
 from service.datasets import imports
 from service.errors import GateError, Problem
+from service.jobs import transitions
 from service.reports.names import ReportName
 from service.states import TERMINAL, DatasetState, JobState, StopReason
-from service.store import dependencies, events, jobs, reports
+from service.store import attempts, dependencies, events, jobs, reports
+from service.store.attempts import Fence
 from service.store.events import NewEvent
-from service.store.jobs import Fence
 from service.store.session import Store
 from service.store.tables import DatasetRow, DependencyRow, JobRow
 
@@ -32,8 +33,8 @@ def end(
     Raises LostLeaseError when the fence no longer holds.
     """
     progress = {"progress": 1.0} if target is JobState.SUCCEEDED else {}
-    if not jobs.transition(session, job_id, target, fence=fence, error=error, stop_reason=stop_reason, **progress):
-        raise jobs.LostLeaseError(job_id)
+    if not transitions.move(session, job_id, target, fence=fence, error=error, stop_reason=stop_reason, **progress):
+        raise attempts.LostLeaseError(job_id)
     return update_dependents(session, job_id)
 
 
@@ -51,7 +52,7 @@ def update_dependents(session: Session, job_id: str) -> list[str]:
         failure = gate_failure(session, job)
         for dependent in dependencies.waiting_for(session, ended_id):
             if failure is not None:
-                if jobs.transition(session, dependent.id, JobState.FAILED, error=failure):
+                if transitions.move(session, dependent.id, JobState.FAILED, error=failure):
                     ended.append(dependent.id)
             elif not dependencies.unmet(session, [dependent.id]):
                 dependent.notified_at = None
@@ -88,7 +89,7 @@ def fail_behind_missed_gate(session: Session, job_id: str) -> None:
 def requeue(session: Session, fence: Fence, *, lost: bool, why: str = "its worker was lost") -> bool:
     """Gives an attempt back: the job waits again and goes on from its last checkpoint; `lost` counts as a try."""
     values: dict[str, Any] = {"lost_attempts": JobRow.lost_attempts + 1} if lost else {}
-    moved = jobs.transition(session, fence.job_id, JobState.QUEUED, fence=fence, notified_at=None, **values)
+    moved = transitions.move(session, fence.job_id, JobState.QUEUED, fence=fence, notified_at=None, **values)
     if moved and lost:
         message = f"attempt {fence.attempt} broke off ({why}); another one follows"
         events.append(session, fence.job_id, [NewEvent("log", {"level": "warning", "message": message}, "warning")])
@@ -115,7 +116,7 @@ def update_all_dependents(store: Store) -> list[str]:
         with store.begin() as session:
             if present_id is None:
                 error = GateError(f"the job {needed_id} that this job needs was deleted").problem()
-                jobs.transition(session, job_id, JobState.FAILED, error=error)
+                transitions.move(session, job_id, JobState.FAILED, error=error)
             startable += update_dependents(session, job_id if present_id is None else needed_id)
     with store.begin() as session:
         _fail_datasets(session)

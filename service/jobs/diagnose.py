@@ -41,7 +41,7 @@ def finding(session: Session, job_id: str, key: str) -> StoredFinding:
 def update(session: Session, job_id: str, present: Sequence[Finding]) -> list[Finding]:
     """Keeps the findings that hold now, with an event for each that is new, worse, returned or withdrawn.
 
-    Returns those that are new, worse or returned. Call it under a fence while the job runs (see `jobs.hold`).
+    Returns those that are new, worse or returned. Call it under a fence while the job runs (`attempts.lock`).
     """
     rows = findings.by_rule(session, job_id)
     changed: list[Finding] = []

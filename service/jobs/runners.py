@@ -1,12 +1,13 @@
 """The runners of a search: internal jobs that share its study, one a worker slot. Their own row is their lifecycle.
 
-They are paused, cancelled and put back into the queue with the search and end with it (see `jobs.transition`); what
+They are paused, cancelled and put back into the queue with the search and end with it (see `transitions`); what
 they have found is in the study. Whatever becomes of them, the search can finish alone.
 """
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
+from service.jobs import transitions
 from service.specs.tune import SearchFields, TuneRunnerSpec
 from service.states import TERMINAL, JobState, Relation
 from service.store import jobs
@@ -26,7 +27,7 @@ def start(session: Session, job_id: str, spec: SearchFields, count: int) -> list
             runner = TuneRunnerSpec.of(spec, job_id, number)
             runners[number] = jobs.create(session, runner, dataset_id=search.dataset_id, parent=parent)
         elif runners[number].state == JobState.PAUSED:
-            jobs.resume(session, runners[number].id)
+            transitions.resume(session, runners[number].id)
     return [row.id for row in runners.values() if row.state == JobState.QUEUED]
 
 

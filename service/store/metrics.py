@@ -22,7 +22,7 @@ SKETCHED_FROM = 64
 
 
 def write(session: Session, job_id: str, records: Sequence[StepRecord | EpochRecord]) -> None:
-    """Appends points in the order of their steps; call it under a fence (see `jobs.hold`).
+    """Appends points in the order of their steps; call it under a fence (`attempts.lock`).
 
     A record that comes again (same series, a step not above the last one) is passed over: writing is idempotent.
     """

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from service.jobs import transitions
 from service.states import JobState
 from service.store import jobs, studies
 from service.store.session import Store
@@ -61,7 +62,7 @@ def test_a_search_over_two_workers_outlives_a_process_and_a_worker(client: Store
         completed(client, job_id, "main", more_than=len(ours) + 1)
         assert client.job(runner).state == JobState.QUEUED
         with client.store.begin() as session:
-            jobs.request_cancel(session, job_id)
+            transitions.request_cancel(session, job_id)
         assert client.ended(job_id).state == client.ended(runner).state == JobState.CANCELLED
     after, series = trials(client, job_id), client.series(job_id)
     assert all(after[trial["number"]] == trial for trial in before if trial["state"] == "complete")

@@ -8,8 +8,8 @@ import pytest
 from service.jobs import completion
 from service.specs import STORED_SPEC, AnyStoredSpec
 from service.states import JobState
-from service.store import jobs, reports
-from service.store.jobs import Claim, Fence
+from service.store import attempts, jobs, reports
+from service.store.attempts import Claim, Fence
 from service.store.session import Store
 from service.store.tables import JobRow
 from tests.service.simulated_worker import SimulatedWorker
@@ -34,7 +34,7 @@ class Harness:
     def try_claim(self, job_id: str, worker: str = "w1", lease_seconds: float = 60) -> Claim | None:
         """What a worker that was notified gets."""
         with self.store.begin() as session:
-            return jobs.claim(session, job_id, worker, lease_seconds)
+            return attempts.claim(session, job_id, worker, lease_seconds)
 
     def claim(self, job_id: str, worker: str = "w1", lease_seconds: float = 60) -> Fence:
         """The fence of a claim that is won."""

@@ -18,9 +18,9 @@ from service.reports.part import ReportPart
 from service.reports.result import Parameters, TrainResult
 from service.specs.dataset import BuiltinSource
 from service.states import JobState, StopReason
-from service.store import datasets, events, files, jobs, metrics, reports
+from service.store import attempts, datasets, events, files, metrics, reports
+from service.store.attempts import Claim, Fence
 from service.store.events import NewEvent
-from service.store.jobs import Claim, Fence
 from service.store.session import Store
 from service.store.tables import DatasetRow
 
@@ -83,14 +83,14 @@ class SimulatedWorker:
     def claim(self, job_id: str) -> Claim:
         """A worker takes the job."""
         with self.store.begin() as session:
-            claim = jobs.claim(session, job_id, WORKER, 60)
+            claim = attempts.claim(session, job_id, WORKER, 60)
         assert claim is not None
         return claim
 
     def record(self, fence: Fence, records: list[StepRecord | EpochRecord]) -> None:
         """A worker writes numbers."""
         with self.store.begin() as session:
-            jobs.hold(session, fence)
+            attempts.lock(session, fence)
             metrics.write(session, fence.job_id, records)
 
     def report(self, fence: Fence, name: str, report: ReportPart) -> None:

@@ -10,10 +10,11 @@ import sqlalchemy as sa
 
 from service import sweeper
 from service.datasets import imports
+from service.jobs import transitions
 from service.settings import Settings
 from service.specs.dataset import BuiltinSource
 from service.states import DatasetState, JobState
-from service.store import datasets, files, jobs, workers
+from service.store import datasets, files, workers
 from service.store.session import Store, now
 from service.store.tables import FileRow, JobRow, SweepRow, WorkerRow
 from service.sweeper import collect, run_forever
@@ -155,8 +156,8 @@ def test_lost_cancelling_and_pausing_jobs_end_as_asked(harness: Harness, notific
     harness.claim(cancelled)
     harness.claim(paused)
     with harness.store.begin() as session:
-        jobs.request_cancel(session, cancelled)
-        jobs.request_pause(session, paused)
+        transitions.request_cancel(session, cancelled)
+        transitions.request_pause(session, paused)
     sweep(harness, notifications, seconds=61)
     assert (harness.state(cancelled), harness.state(paused)) == (JobState.CANCELLED, JobState.PAUSED)
 
@@ -166,7 +167,7 @@ def test_job_whose_need_ended_unseen_is_settled(harness: Harness, notifications:
     second = harness.submit(needs=[first])
     third = harness.submit(needs=[second])
     with harness.store.begin() as session:
-        jobs.request_cancel(session, first)  # and the process died before it settled the others
+        transitions.request_cancel(session, first)  # and the process died before it settled the others
     sweep(harness, notifications)
     assert [harness.state(job_id) for job_id in (second, third)] == [JobState.FAILED, JobState.FAILED]
 

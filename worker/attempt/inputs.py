@@ -20,7 +20,7 @@ from service.specs.tune import SearchFields
 from service.states import JobState, is_terminal
 from service.store import files, jobs, reports
 from service.store.artifacts import sha256_of
-from service.store.jobs import Claim, Fence
+from service.store.attempts import Claim, Fence
 from service.store.session import Store
 from service.store.tables import FileRow
 from worker.attempt.shared_study import share_study

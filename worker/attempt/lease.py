@@ -7,8 +7,8 @@ from typing import Self
 
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from service.store import jobs
-from service.store.jobs import AttemptStatus, Fence
+from service.store import attempts
+from service.store.attempts import AttemptStatus, Fence
 from service.store.session import Store
 
 logger = logging.getLogger(__name__)
@@ -57,8 +57,8 @@ class Lease:
         started = time.monotonic()
         if started - self._renewed_at < lease_seconds / 6:
             with self.store.read() as session:
-                return jobs.attempt_status(session, self.fence)
+                return attempts.status(session, self.fence)
         with self.store.begin() as session:
-            status = jobs.heartbeat(session, self.fence, lease_seconds)
+            status = attempts.heartbeat(session, self.fence, lease_seconds)
         self._renewed_at = started
         return status

@@ -29,10 +29,10 @@ from service.jobs import runners
 from service.reports.dataset import DatasetContent
 from service.reports.result import Report
 from service.states import StopReason
-from service.store import events, files, jobs, metrics, reports
+from service.store import attempts, events, files, metrics, reports
 from service.store.artifacts import StoredFile
+from service.store.attempts import Fence
 from service.store.events import NewEvent
-from service.store.jobs import Fence
 from service.store.session import Store
 from worker.attempt.live_diagnosis import LiveDiagnosis
 
@@ -134,7 +134,7 @@ class Recorder:
         for file in batch.files[len(batch.stored) :]:
             batch.stored.append(self.store.artifacts.put(file.key, file.path))
         with self.store.begin() as session:
-            jobs.hold(session, self.fence, **batch.columns)
+            attempts.lock(session, self.fence, **batch.columns)
             outdated = self._write(session, batch)
             self._judge(session)
         self._diagnosis.committed()

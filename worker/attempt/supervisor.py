@@ -13,10 +13,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from service.errors import RunError, SupervisorError
 from service.events import Log
-from service.jobs import completion
+from service.jobs import completion, transitions
 from service.states import JobState, StopReason
-from service.store import jobs
-from service.store.jobs import AttemptStatus, Claim, LostLeaseError
+from service.store import attempts, jobs
+from service.store.attempts import AttemptStatus, Claim, LostLeaseError
 from service.store.session import Store
 from worker.attempt.child import Failed, Finished
 from worker.attempt.inputs import delete_upload, discard, gather
@@ -162,14 +162,14 @@ class Supervisor:
         fence, failed = self.claim.fence, self.outcome if isinstance(self.outcome, Failed) else None
         reason = self.recorder.stop_reason
         with self.store.begin() as session:
-            jobs.hold(session, fence)
+            attempts.lock(session, fence)
             row = jobs.get(session, fence.job_id)
             if row.state == JobState.CANCELLING:
                 return completion.end(
                     session, row.id, JobState.CANCELLED, fence=fence, stop_reason=StopReason.CANCELLED
                 )
             if row.state == JobState.PAUSING and _has_work_left(failed, reason):
-                jobs.transition(session, row.id, JobState.PAUSED, fence=fence, stop_reason=StopReason.PAUSED)
+                transitions.move(session, row.id, JobState.PAUSED, fence=fence, stop_reason=StopReason.PAUSED)
                 return []
             if reason is StopReason.DRAINED or (failed and failed.retryable and self.asked is StopReason.DRAINED):
                 completion.requeue(session, fence, lost=False)

@@ -18,9 +18,9 @@ from service.jobs import completion
 from service.notify import TASK, make_celery, notify_workers
 from service.settings import Settings
 from service.states import JobState
-from service.store import jobs, workers
+from service.store import attempts, workers
+from service.store.attempts import Claim
 from service.store.ids import new_id
-from service.store.jobs import Claim
 from service.store.migrate import check_schema
 from service.store.session import Store
 from service.sweeper import run_forever
@@ -104,11 +104,11 @@ class Worker:
     def _claim(self, job_id: str) -> Claim | None:
         """The startable job of the highest priority; a duplicate message claims nothing, which does no harm."""
         with self.store.read() as session:
-            candidates = [row.id for row in jobs.startable(session, limit=CANDIDATES)]
+            candidates = [row.id for row in attempts.startable(session, limit=CANDIDATES)]
         for candidate in dict.fromkeys([*candidates, job_id]):
             try:
                 with self.store.begin() as session:
-                    claim = jobs.claim(session, candidate, self.id, self.settings.lease_seconds)
+                    claim = attempts.claim(session, candidate, self.id, self.settings.lease_seconds)
             except ValidationError as error:
                 self._fail_unreadable(candidate, error)
                 continue
@@ -119,7 +119,7 @@ class Worker:
     def _fail_unreadable(self, job_id: str, error: ValidationError) -> None:
         """Fails a job whose stored spec this version cannot read: it would be tried first again and again."""
         problem = SpecError(f"this version of Trainwright cannot read the job's stored spec: {error}").problem()
-        with suppress(jobs.LostLeaseError), self.store.begin() as session:
+        with suppress(attempts.LostLeaseError), self.store.begin() as session:
             completion.end(session, job_id, JobState.FAILED, error=problem)
 
     def notify(self, job_ids: Iterable[str]) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from service.jobs import transitions
 from service.specs.dataset import ImportSpec, UploadSource
 from service.store import datasets, jobs
 from service.store.session import Store
@@ -206,7 +207,7 @@ def test_a_dataset_in_use_names_each_job_whatever_it_does(client: httpx.Client, 
     )
     worker.claim(running)
     with worker.store.begin() as session:
-        jobs.request_pause(session, paused)
+        transitions.request_pause(session, paused)
     detail = client.delete("/v1/datasets/digits").json()["detail"]
     assert all(job_id in detail for job_id in (waiting, running, paused))
     assert client.get("/v1/datasets/digits/samples/0").status_code == 200, "nothing was deleted"

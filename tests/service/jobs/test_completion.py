@@ -4,11 +4,11 @@ import pytest
 
 from service.datasets import imports
 from service.errors import GateError, InUseError, WorkerLostError
-from service.jobs import actions, completion
+from service.jobs import actions, completion, transitions
 from service.reports.dataset import DatasetContent, DatasetMeta, Profile
 from service.specs.dataset import BuiltinSource
 from service.states import DatasetState, JobState
-from service.store import datasets, jobs
+from service.store import attempts, datasets, jobs
 from service.store.tables import JobRow
 from tests.service.conftest import Harness, spec
 
@@ -39,7 +39,7 @@ def test_job_fails_with_what_it_needed(harness: Harness, end: JobState) -> None:
     fence = harness.claim(first)
     if end is JobState.CANCELLED:
         with harness.store.begin() as session:
-            jobs.request_cancel(session, first)
+            transitions.request_cancel(session, first)
     assert harness.end(fence, end) == []
     assert [harness.state(job_id) for job_id in (second, third)] == [JobState.FAILED, JobState.FAILED]
     assert reason(harness, second).startswith(f"{GateError.code}: the train job {first}")
@@ -59,13 +59,13 @@ def test_paused_job_whose_need_failed_ends_too(harness: Harness) -> None:
     second = harness.submit(needs=[first])
     fence = harness.claim(first)
     with harness.store.begin() as session:
-        jobs.request_pause(session, second)
+        transitions.request_pause(session, second)
     harness.end(fence, JobState.FAILED)
     assert harness.state(first) == JobState.FAILED
     assert harness.state(second) in (JobState.FAILED, JobState.PAUSED)
     if harness.state(second) == JobState.PAUSED:
         with harness.store.begin() as session:
-            jobs.resume(session, second)
+            transitions.resume(session, second)
             completion.update_dependents(session, first)
         assert harness.state(second) == JobState.FAILED
 
@@ -105,7 +105,7 @@ def test_import_fills_its_dataset_and_frees_who_waits(harness: Harness) -> None:
         waiting = jobs.create(session, spec(), dataset_id=row.id, needs=[(row.job_id, "dataset")]).id
     fence = harness.claim(row.job_id)
     with harness.store.begin() as session:
-        jobs.hold(session, fence)
+        attempts.lock(session, fence)
         imports.fill(session, row.id, DatasetContent(hash="h" * 64, profile=a_profile()))
     assert harness.end(fence) == [waiting]
     with harness.store.read() as session:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from service.jobs import completion, runners
+from service.jobs import completion, runners, transitions
 from service.specs.tune import TuneSpec
 from service.states import JobState
-from service.store import files, jobs
+from service.store import attempts, files, jobs
 from service.store.artifacts import StoredFile
-from service.store.jobs import Fence
+from service.store.attempts import Fence
 from service.sweeper import sweep
 from tests.service.conftest import Harness
 
@@ -34,7 +34,7 @@ def fence(harness: Harness) -> Fence:
 
 def start(harness: Harness, fence: Fence, count: int = 2) -> list[str]:
     with harness.store.begin() as session:
-        jobs.hold(session, fence)
+        attempts.lock(session, fence)
         return runners.start(session, fence.job_id, SEARCH, count)
 
 
@@ -77,7 +77,7 @@ def test_runners_are_cancelled_with_their_search(harness: Harness, fence: Fence)
     started = start(harness, fence)
     harness.claim(started[0])
     with harness.store.begin() as session:
-        jobs.request_cancel(session, fence.job_id)
+        transitions.request_cancel(session, fence.job_id)
     assert states(harness, [fence.job_id, *started]) == [
         JobState.CANCELLING,
         JobState.CANCELLING,
@@ -89,12 +89,12 @@ def test_runners_pause_and_go_on_with_their_search(harness: Harness, fence: Fenc
     started = start(harness, fence)
     theirs = harness.claim(started[0])
     with harness.store.begin() as session:
-        jobs.request_pause(session, fence.job_id)
+        transitions.request_pause(session, fence.job_id)
     assert states(harness, started) == [JobState.PAUSING, JobState.PAUSED]
     with harness.store.begin() as session:
-        jobs.transition(session, theirs.job_id, JobState.PAUSED, fence=theirs)
-        jobs.transition(session, fence.job_id, JobState.PAUSED, fence=fence)
-        jobs.resume(session, fence.job_id)
+        transitions.move(session, theirs.job_id, JobState.PAUSED, fence=theirs)
+        transitions.move(session, fence.job_id, JobState.PAUSED, fence=fence)
+        transitions.resume(session, fence.job_id)
     assert states(harness, started) == [JobState.PAUSED, JobState.PAUSED]
     assert sorted(start(harness, harness.claim(fence.job_id))) == sorted(started)
     assert states(harness, started) == [JobState.QUEUED, JobState.QUEUED]
@@ -106,17 +106,17 @@ def test_runners_leave_their_slots_to_a_search_that_waits_again(harness: Harness
     with harness.store.begin() as session:
         completion.requeue(session, fence, lost=True)
     assert states(harness, started) == [JobState.QUEUED, JobState.QUEUED]
-    with harness.store.begin() as session, pytest.raises(jobs.LostLeaseError):
-        jobs.hold(session, theirs)
+    with harness.store.begin() as session, pytest.raises(attempts.LostLeaseError):
+        attempts.lock(session, theirs)
     with harness.store.read() as session:
-        assert [row.id for row in jobs.startable(session)] == [fence.job_id, *started]
+        assert [row.id for row in attempts.startable(session)] == [fence.job_id, *started]
 
 
 def test_a_runners_end_does_not_touch_its_search(harness: Harness, fence: Fence) -> None:
     started = start(harness, fence)
     harness.end(harness.claim(started[0]), JobState.FAILED)
     with harness.store.begin() as session:
-        jobs.request_cancel(session, started[1])
+        transitions.request_cancel(session, started[1])
     assert harness.state(fence.job_id) == JobState.RUNNING
 
 
@@ -126,8 +126,8 @@ def test_runners_are_removed_with_their_search(harness: Harness, fence: Fence) -
     harness.end(fence)
     with harness.store.begin() as session:
         assert set(jobs.remove(session, fence.job_id)) == {fence.job_id, *started}
-    with harness.store.begin() as session, pytest.raises(jobs.LostLeaseError):
-        jobs.hold(session, theirs)
+    with harness.store.begin() as session, pytest.raises(attempts.LostLeaseError):
+        attempts.lock(session, theirs)
 
 
 def test_files_of_runners_go_when_their_search_has_ended(harness: Harness, fence: Fence, tmp_path: Path) -> None:

@@ -12,12 +12,12 @@ from sqlalchemy.exc import IntegrityError
 
 from service.datasets import imports
 from service.errors import ConflictError, InUseError, NotFoundError, StateError
-from service.jobs import completion
+from service.jobs import completion, transitions
 from service.specs.dataset import BuiltinSource
 from service.states import JobState, is_terminal
 from service.store import events, jobs
+from service.store.attempts import Fence, LostLeaseError
 from service.store.ids import new_id
-from service.store.jobs import Fence, LostLeaseError
 from service.store.tables import JobRow
 from tests.service.conftest import Harness, spec
 
@@ -34,7 +34,7 @@ sys.stdin.readline()
 random.shuffle(ids)
 for job_id in ids:
     with store.begin() as session:
-        if jobs.claim(session, job_id, worker, 60):
+        if attempts.claim(session, job_id, worker, 60):
             print(job_id)
 """
 
@@ -159,7 +159,7 @@ def test_cancel_and_end_leave_one_terminal_state(harness: Harness, round_: int) 
 
     def cancel() -> None:
         with harness.store.begin() as session:
-            jobs.request_cancel(session, fence.job_id)
+            transitions.request_cancel(session, fence.job_id)
 
     cancelled, ended = together(cancel, lambda: harness.end(fence))
     assert cancelled is None or isinstance(cancelled, StateError)

@@ -7,11 +7,11 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from service.events import StepRecord
-from service.jobs import completion
+from service.jobs import completion, transitions
 from service.states import JobState
-from service.store import events, files, jobs, metrics, reports
+from service.store import attempts, events, files, jobs, metrics, reports
 from service.store.artifacts import StoredFile
-from service.store.jobs import AttemptStatus, Fence, LostLeaseError
+from service.store.attempts import AttemptStatus, Fence, LostLeaseError
 from service.store.session import Store
 from service.store.tables import ChunkRow, EventRow, FileRow, ReportRow
 from tests.service.conftest import Harness
@@ -19,7 +19,7 @@ from tests.service.conftest import Harness
 
 def write_everything(session: Session, fence: Fence) -> None:
     """What a worker's recorder writes in one flush."""
-    jobs.hold(session, fence, phase="training", progress=0.5)
+    attempts.lock(session, fence, phase="training", progress=0.5)
     events.append(session, fence.job_id, [events.NewEvent("log", {"message": "alive"})])
     metrics.write(session, fence.job_id, [StepRecord(1, 1, {"train/loss": 1.0})])
     reports.put(session, fence.job_id, fence.attempt, "result", {"accuracy": 1.0})
@@ -73,9 +73,9 @@ def test_stale_attempt_writes_nothing(harness: Harness, happen: Callable[[Harnes
     with pytest.raises(LostLeaseError), harness.store.begin() as session:
         write_everything(session, fence)
     with harness.store.begin() as session:
-        assert jobs.heartbeat(session, fence, 60) is AttemptStatus.LOST
-        assert jobs.attempt_status(session, fence) is AttemptStatus.LOST
-        assert not jobs.transition(session, fence.job_id, JobState.SUCCEEDED, fence=fence)
+        assert attempts.heartbeat(session, fence, 60) is AttemptStatus.LOST
+        assert attempts.status(session, fence) is AttemptStatus.LOST
+        assert not transitions.move(session, fence.job_id, JobState.SUCCEEDED, fence=fence)
         assert not completion.requeue(session, fence, lost=True)
     with pytest.raises(LostLeaseError), harness.store.begin() as session:
         completion.end(session, fence.job_id, JobState.FAILED, fence=fence)
@@ -113,5 +113,5 @@ def test_crash_between_the_writes_of_a_flush_leaves_none(harness: Harness) -> No
 def test_lost_lease_that_nobody_took_back_may_be_renewed(harness: Harness) -> None:
     fence = harness.claim(harness.submit(), lease_seconds=-1)
     with harness.store.begin() as session:
-        assert jobs.heartbeat(session, fence, 60) is AttemptStatus.CURRENT
+        assert attempts.heartbeat(session, fence, 60) is AttemptStatus.CURRENT
         write_everything(session, fence)

@@ -7,11 +7,12 @@ import pytest
 from sqlalchemy.orm import Session
 
 from service.errors import DivergedError, InvalidRequestError, NotFoundError, StateError
-from service.jobs import completion
+from service.jobs import completion, transitions
 from service.settings import Settings
 from service.states import JobState, Relation, StopReason
-from service.store import events, jobs
-from service.store.jobs import AttemptStatus, Fence, Parent
+from service.store import attempts, events, jobs
+from service.store.attempts import AttemptStatus, Fence
+from service.store.jobs import Parent
 from service.store.session import Store
 from service.store.tables import JobRow
 from tests.service.conftest import Harness, spec
@@ -65,7 +66,7 @@ def test_end_is_final(harness: Harness) -> None:
     assert states_of(harness, job_id) == ["queued", "running", "succeeded"]
     with harness.store.begin() as session:
         for target in JobState:
-            assert not jobs.transition(session, job_id, target)
+            assert not transitions.move(session, job_id, target)
     assert harness.try_claim(job_id) is None
     assert states_of(harness, job_id) == ["queued", "running", "succeeded"]
 
@@ -85,7 +86,7 @@ def test_failure_keeps_its_problem(harness: Harness) -> None:
 def test_transition_that_the_table_lacks_changes_nothing(harness: Harness, target: JobState) -> None:
     job_id = harness.submit()
     with harness.store.begin() as session:
-        moved = jobs.transition(session, job_id, target)
+        moved = transitions.move(session, job_id, target)
     assert moved == (target is JobState.PAUSED)
     assert harness.state(job_id) == (JobState.PAUSED if moved else JobState.QUEUED)
 
@@ -93,7 +94,7 @@ def test_transition_that_the_table_lacks_changes_nothing(harness: Harness, targe
 def test_waiting_job_is_cancelled_at_once(harness: Harness) -> None:
     job_id = harness.submit()
     with harness.store.begin() as session:
-        assert jobs.request_cancel(session, job_id).state == JobState.CANCELLED
+        assert transitions.request_cancel(session, job_id).state == JobState.CANCELLED
     assert harness.try_claim(job_id) is None
     assert harness.job(job_id).stop_reason == StopReason.CANCELLED
 
@@ -102,11 +103,11 @@ def test_running_job_is_asked_to_stop_and_its_owner_ends_it(harness: Harness) ->
     job_id = harness.submit()
     fence = harness.claim(job_id)
     with harness.store.begin() as session:
-        assert jobs.request_cancel(session, job_id).state == JobState.CANCELLING
-        assert jobs.request_cancel(session, job_id).state == JobState.CANCELLING
+        assert transitions.request_cancel(session, job_id).state == JobState.CANCELLING
+        assert transitions.request_cancel(session, job_id).state == JobState.CANCELLING
     with harness.store.begin() as session:
-        assert jobs.attempt_status(session, fence) is AttemptStatus.CANCEL_REQUESTED
-        assert jobs.heartbeat(session, fence, 60) is AttemptStatus.CANCEL_REQUESTED
+        assert attempts.status(session, fence) is AttemptStatus.CANCEL_REQUESTED
+        assert attempts.heartbeat(session, fence, 60) is AttemptStatus.CANCEL_REQUESTED
     harness.end(fence, JobState.CANCELLED)
     assert states_of(harness, job_id) == ["queued", "running", "cancelling", "cancelled"]
 
@@ -115,14 +116,14 @@ def test_pause_and_resume(harness: Harness) -> None:
     job_id = harness.submit()
     fence = harness.claim(job_id)
     with harness.store.begin() as session:
-        jobs.request_pause(session, job_id)
+        transitions.request_pause(session, job_id)
     with harness.store.read() as session:
-        assert jobs.attempt_status(session, fence) is AttemptStatus.PAUSE_REQUESTED
+        assert attempts.status(session, fence) is AttemptStatus.PAUSE_REQUESTED
     with harness.store.begin() as session:
-        assert jobs.transition(session, job_id, JobState.PAUSED, fence=fence, stop_reason=StopReason.PAUSED)
+        assert transitions.move(session, job_id, JobState.PAUSED, fence=fence, stop_reason=StopReason.PAUSED)
     assert harness.try_claim(job_id) is None
     with harness.store.begin() as session:
-        assert jobs.resume(session, job_id).state == JobState.QUEUED
+        assert transitions.resume(session, job_id).state == JobState.QUEUED
     assert harness.claim(job_id, "w2") == Fence(job_id, 2, "w2")
     assert states_of(harness, job_id) == ["queued", "running", "pausing", "paused", "queued", "running"]
 
@@ -131,7 +132,7 @@ def test_request_that_the_state_does_not_allow_names_the_state(harness: Harness)
     job_id = harness.submit()
     harness.end(harness.claim(job_id))
     with harness.store.begin() as session:
-        for request in (jobs.request_cancel, jobs.request_pause, jobs.resume):
+        for request in (transitions.request_cancel, transitions.request_pause, transitions.resume):
             with pytest.raises(StateError, match="succeeded"):
                 request(session, job_id)
 
@@ -146,7 +147,7 @@ def test_heartbeat_renews_the_lease(harness: Harness) -> None:
     fence = harness.claim(job_id, lease_seconds=1)
     before = harness.job(job_id).lease_until
     with harness.store.begin() as session:
-        assert jobs.heartbeat(session, fence, 100) is AttemptStatus.CURRENT
+        assert attempts.heartbeat(session, fence, 100) is AttemptStatus.CURRENT
     after = harness.job(job_id).lease_until
     assert before is not None
     assert after is not None

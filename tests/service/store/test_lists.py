@@ -10,7 +10,7 @@ from service.datasets import imports
 from service.settings import Settings
 from service.specs.dataset import BuiltinSource
 from service.states import JobState, Relation
-from service.store import jobs
+from service.store import attempts, jobs
 from service.store.jobs import Parent
 from service.store.session import Store
 from tests.service.conftest import Harness, spec
@@ -77,7 +77,7 @@ def test_jobs_that_can_start_are_ordered_by_priority_then_age(harness: Harness) 
     urgent = harness.submit(priority=5)
     harness.submit(priority=9, needs=[low])
     with harness.store.read() as session:
-        assert [row.id for row in jobs.startable(session)] == [urgent, first, second, low]
+        assert [row.id for row in attempts.startable(session)] == [urgent, first, second, low]
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,11 @@ from hypothesis.stateful import (
 )
 
 from service.errors import StateError
-from service.jobs import actions, completion
+from service.jobs import actions, completion, transitions
 from service.settings import Settings
 from service.states import OWNED, TRANSITIONS, JobState, is_terminal
-from service.store import events, jobs, reports
-from service.store.jobs import AttemptStatus, Fence, LostLeaseError
+from service.store import attempts, events, jobs, reports
+from service.store.attempts import AttemptStatus, Fence, LostLeaseError
 from service.store.session import Store, now
 from service.store.tables import Base, EventRow, JobRow, SweepRow
 from service.sweeper import sweep
@@ -174,7 +174,7 @@ class Lifecycle(RuleBasedStateMachine):
         allowed = model.state in (JobState.QUEUED, JobState.RUNNING, JobState.PAUSING)
         with self.store.begin() as session:
             try:
-                jobs.request_pause(session, model.id)
+                transitions.request_pause(session, model.id)
                 assert allowed
             except StateError:
                 assert not allowed
@@ -186,7 +186,7 @@ class Lifecycle(RuleBasedStateMachine):
         model = self.pick(number)
         with self.store.begin() as session:
             try:
-                jobs.resume(session, model.id)
+                transitions.resume(session, model.id)
                 assert model.state is JobState.PAUSED
             except StateError:
                 assert model.state is not JobState.PAUSED
@@ -199,7 +199,7 @@ class Lifecycle(RuleBasedStateMachine):
         """A message, perhaps a duplicate or a late one, reaches a worker."""
         model = self.pick(number)
         with self.store.begin() as session:
-            claim = jobs.claim(session, model.id, worker, LEASE_SECONDS)
+            claim = attempts.claim(session, model.id, worker, LEASE_SECONDS)
         assert (claim is not None) == self.may_start(model)
         if claim is None:
             return
@@ -213,7 +213,7 @@ class Lifecycle(RuleBasedStateMachine):
         """A worker, alive or long given up, renews its lease."""
         fence = self.fences[number % len(self.fences)]
         with self.store.begin() as session:
-            status = jobs.heartbeat(session, fence, LEASE_SECONDS)
+            status = attempts.heartbeat(session, fence, LEASE_SECONDS)
         assert (status is not AttemptStatus.LOST) == self.is_live(fence)
         if self.is_live(fence):
             self.models[fence.job_id].lease_left = LEASE_SECONDS
@@ -229,7 +229,7 @@ class Lifecycle(RuleBasedStateMachine):
         live = self.is_live(fence)
         try:
             with self.store.begin() as session:
-                jobs.hold(session, fence)
+                attempts.lock(session, fence)
                 events.append(session, fence.job_id, [events.NewEvent("log", {"attempt": fence.attempt})])
             assert live
             self.models[fence.job_id].written.append(fence.attempt)
@@ -243,11 +243,11 @@ class Lifecycle(RuleBasedStateMachine):
         asked = {JobState.CANCELLING: JobState.CANCELLED, JobState.PAUSING: JobState.PAUSED}.get(model.state, state)
         try:
             with self.store.begin() as session:
-                jobs.hold(session, fence)
+                attempts.lock(session, fence)
                 if model.kind == "sanity":
                     reports.put(session, model.id, fence.attempt, "result", {"passed": passed, "causes": []})
                 if asked is JobState.PAUSED:
-                    assert jobs.transition(session, model.id, asked, fence=fence)
+                    assert transitions.move(session, model.id, asked, fence=fence)
                 else:
                     completion.end(session, model.id, asked, fence=fence)
             assert live

@@ -11,6 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from service.errors import SchemaError
+from service.jobs import transitions
 from service.settings import Settings
 from service.states import JobState
 from service.store import jobs
@@ -95,7 +96,7 @@ def test_old_jobs_run_on(old_store: Store) -> None:
     assert sorted(notified) == ["lost", "runner"]
     assert harness.claim("lost", "w3").attempt == 2
     with old_store.begin() as session:
-        jobs.request_cancel(session, "search")
+        transitions.request_cancel(session, "search")
     assert harness.state("runner") == JobState.CANCELLED
 
 

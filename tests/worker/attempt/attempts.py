@@ -4,8 +4,8 @@ import os
 import threading
 from typing import Self
 
-from service.store import jobs
-from service.store.jobs import Claim
+from service.store import attempts
+from service.store.attempts import Claim
 from service.store.session import Store
 from tests.worker.attempt.processes import training_process_of
 from worker.attempt.supervisor import Supervisor
@@ -16,7 +16,7 @@ class Attempt:
 
     def __init__(self, store: Store, job_id: str, worker_id: str = "w1") -> None:
         with store.begin() as session:
-            claim = jobs.claim(session, job_id, worker_id, store.settings.lease_seconds)
+            claim = attempts.claim(session, job_id, worker_id, store.settings.lease_seconds)
         assert claim is not None
         self.claim: Claim = claim
         self.drain = threading.Event()

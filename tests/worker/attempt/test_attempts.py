@@ -3,9 +3,8 @@
 import os
 import signal
 
-from service.jobs import bundles
+from service.jobs import bundles, transitions
 from service.states import JobState
-from service.store import jobs
 from tests.worker.attempt.attempts import Attempt
 from tests.worker.attempt.processes import has_ended
 from tests.worker.attempt.store_client import StoreClient
@@ -52,7 +51,7 @@ def test_the_first_step_is_written_before_the_run_goes_on_for_long(client: Store
     with Attempt(client.store, job_id):
         first = client.seen(job_id, "metric")
         with client.store.begin() as session:
-            jobs.request_cancel(session, job_id)
+            transitions.request_cancel(session, job_id)
     assert first.data["step"] == 1
 
 
@@ -62,7 +61,7 @@ def test_cancel_ends_the_process_and_keeps_a_checkpoint(client: StoreClient) -> 
         child = attempt.child()
         client.seen(job_id, "metric")
         with client.store.begin() as session:
-            jobs.request_cancel(session, job_id)
+            transitions.request_cancel(session, job_id)
     row = client.job(job_id)
     assert (row.state, row.stop_reason) == ("cancelled", "cancelled")
     assert client.files(job_id, "last")
@@ -77,7 +76,7 @@ def test_a_process_that_does_not_stop_is_killed_after_the_grace_period(client: S
         short.seen(job_id, "metric")
         os.kill(child, signal.SIGSTOP)
         with short.store.begin() as session:
-            jobs.request_cancel(session, job_id)
+            transitions.request_cancel(session, job_id)
     assert short.job(job_id).state == JobState.CANCELLED
     assert has_ended(child)
     assert any("was killed" in event.data["message"] for event in short.events(job_id, "log"))
@@ -91,10 +90,10 @@ def test_pause_and_resume_give_the_uninterrupted_run(client: StoreClient) -> Non
     with Attempt(client.store, parts):
         client.seen(parts, "metric")
         with client.store.begin() as session:
-            jobs.request_pause(session, parts)
+            transitions.request_pause(session, parts)
     assert client.job(parts).state == JobState.PAUSED
     with client.store.begin() as session:
-        jobs.resume(session, parts)
+        transitions.resume(session, parts)
     Attempt(client.store, parts).run()
     assert client.series(parts) == client.series(whole)
     assert client.files(parts, "model") == client.files(whole, "model")

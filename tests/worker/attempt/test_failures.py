@@ -3,10 +3,10 @@
 import numpy as np
 
 from service.events import StepRecord
-from service.jobs import completion
+from service.jobs import completion, transitions
 from service.states import JobState
-from service.store import files, jobs
-from service.store.jobs import Fence
+from service.store import attempts, files
+from service.store.attempts import Fence
 from service.store.session import Store
 from tests.polling import eventually
 from tests.worker.attempt.attempts import Attempt
@@ -51,7 +51,7 @@ def test_a_dataset_larger_than_the_memory_limit_is_streamed(client: StoreClient)
         eventually(lambda: len(limited.series(job_id).get("train/loss", ())) > 20)
         resident = resident_bytes(attempt.child())
         with limited.store.begin() as session:
-            jobs.request_cancel(session, job_id)
+            transitions.request_cancel(session, job_id)
     assert limited.job(job_id).state == JobState.CANCELLED, limited.job(job_id).error
     assert resident < LIMIT_BYTES
     limited.store.close()
@@ -95,7 +95,7 @@ def test_who_loses_the_lease_stops_its_process_and_writes_nothing_more(client: S
         client.seen(job_id, "metric")
         with client.store.begin() as session:
             completion.requeue(session, attempt.claim.fence, lost=True)
-            thief = jobs.claim(session, job_id, "w2", 60)
+            thief = attempts.claim(session, job_id, "w2", 60)
         count = len(client.events(job_id))
     assert attempt.free == []
     assert thief is not None
@@ -108,7 +108,7 @@ def test_who_loses_the_lease_stops_its_process_and_writes_nothing_more(client: S
 def test_an_attempt_from_the_start_voids_what_an_earlier_one_recorded(client: StoreClient) -> None:
     job_id = client.submit(epochs=2, early_stopping=None, checkpoint={"every_seconds": 10_000})
     with client.store.begin() as session:
-        claim = jobs.claim(session, job_id, "w0", 60)
+        claim = attempts.claim(session, job_id, "w0", 60)
     assert claim is not None
     recorder = Recorder(client.store, claim.fence)
     for step in range(1, 500):

@@ -8,7 +8,7 @@ import pytest
 from service.settings import Settings
 from service.specs.part import FromJob
 from service.states import JobState
-from service.store import files, jobs
+from service.store import attempts, files
 from service.store.session import Store
 from tests.worker.attempt.attempts import Attempt
 from tests.worker.attempt.store_client import StoreClient
@@ -28,7 +28,7 @@ def shared(database_url: str, home: Path) -> Iterator[StoreClient]:
 def inputs(client: StoreClient, job_id: str) -> Inputs:
     """Claims the job and gathers its inputs."""
     with client.store.begin() as session:
-        claim = jobs.claim(session, job_id, "w1", 60)
+        claim = attempts.claim(session, job_id, "w1", 60)
     assert claim is not None
     return gather(client.store, claim, device="cpu", threads=1)
 
@@ -72,7 +72,7 @@ def test_the_lr_that_an_earlier_job_recommends_is_put_in_its_place(client: Store
 def test_a_checkpoint_whose_hash_is_wrong_is_passed_over(client: StoreClient) -> None:
     job_id = client.submit(epochs=3, early_stopping=None, checkpoint={"every_steps": 30})
     with client.store.begin() as session:
-        claim = jobs.claim(session, job_id, "w1", 60)
+        claim = attempts.claim(session, job_id, "w1", 60)
         assert claim is not None
     for step, text in ((10, "older"), (20, "newer")):
         save(client, job_id, step, text)
@@ -97,7 +97,7 @@ def save(client: StoreClient, job_id: str, step: int, text: str) -> None:
 def test_scratch_files_of_a_later_attempt_stay(client: StoreClient) -> None:
     job_id = client.submit()
     with client.store.begin() as session:
-        claim = jobs.claim(session, job_id, "w1", 60)
+        claim = attempts.claim(session, job_id, "w1", 60)
     assert claim is not None
     scratch = gather(client.store, claim, device="cpu", threads=1).context.scratch
     later = scratch.parent / "2"

@@ -10,8 +10,8 @@ from service.reports.result import Parameters, TrainResult
 from service.specs import JOB_SPEC
 from service.specs.train import TrainSpec
 from service.states import StopReason
-from service.store import events, jobs
-from service.store.jobs import Fence
+from service.store import attempts, events, jobs
+from service.store.attempts import Fence
 from service.store.session import Store
 from worker.attempt.recorder import Recorder
 from worker.attempt.stop_on_finding import StopOnFinding
@@ -39,7 +39,7 @@ def submit(store: Store, **fields: object) -> str:
 
 def claim(store: Store, job_id: str) -> Fence:
     with store.begin() as session:
-        claimed = jobs.claim(session, job_id, "worker", 60)
+        claimed = attempts.claim(session, job_id, "worker", 60)
     assert claimed is not None
     return claimed.fence
 

@@ -9,8 +9,8 @@ from service.events import EpochRecord, FileSaved, Log, Phase, Progress, Resumed
 from service.jobs import completion
 from service.specs import JOB_SPEC
 from service.states import StopReason
-from service.store import events, files, jobs, metrics
-from service.store.jobs import Fence, LostLeaseError
+from service.store import attempts, events, files, jobs, metrics
+from service.store.attempts import Fence, LostLeaseError
 from service.store.session import Store
 from worker.attempt.recorder import Recorder
 
@@ -20,7 +20,7 @@ def fence(store: Store) -> Fence:
     """The first attempt at a job."""
     with store.begin() as session:
         job = jobs.create(session, JOB_SPEC.validate_python({"kind": "train", "dataset": "d"}))
-        claim = jobs.claim(session, job.id, "w1", 60)
+        claim = attempts.claim(session, job.id, "w1", 60)
     assert claim is not None
     return claim.fence
 

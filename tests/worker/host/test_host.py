@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from service.store import jobs
+from service.store import attempts, jobs
 from tests.worker.attempt.store_client import StoreClient
 from worker.host import cleanup
 from worker.host.devices import DevicePool, find_devices
@@ -25,7 +25,7 @@ def test_cleanup_removes_what_nothing_uses_and_keeps_what_runs(client: StoreClie
     home = client.store.settings.home
     ended, running = client.submit(), client.submit()
     with client.store.begin() as session:
-        jobs.claim(session, running, "w1", 60)
+        attempts.claim(session, running, "w1", 60)
         dataset = jobs.get(session, running).dataset_id
     stays = [folder(home / "scratch" / running / "1"), folder(home / "cache" / "datasets" / str(dataset))]
     stays.append(folder(home / "cache" / "datasets" / ".being-fetched"))

@@ -1,0 +1,107 @@
+"""Every change of a job's state but the claim: a compare-and-set that leaves an event; a search's runners follow it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from service.errors import Problem, StateError
+from service.states import OWNED, TRANSITIONS, JobState, StopReason, is_terminal
+from service.store import attempts, events, jobs
+from service.store.attempts import Fence
+from service.store.events import NewEvent
+from service.store.session import now
+from service.store.tables import JobRow
+
+
+def move(
+    session: Session,
+    job_id: str,
+    target: JobState,
+    *,
+    fence: Fence | None = None,
+    error: Problem | None = None,
+    stop_reason: StopReason | None = None,
+    **values: Any,
+) -> bool:
+    """Moves the job to `target` if its state allows it (and the fence, if given, still holds); leaves an event."""
+    sources = [str(state) for state, targets in TRANSITIONS.items() if target in targets]
+    details: dict[str, Any] = {"reason": stop_reason} if stop_reason else {}
+    details |= {"error": error.model_dump(mode="json")} if error else {}
+    if target not in OWNED:
+        values |= {"worker_id": None, "lease_until": None}
+    if is_terminal(target):
+        values |= {"finished_at": now(session), "phase": None}
+    if error is not None:
+        values["error"] = details["error"]
+    if stop_reason is not None:
+        values["stop_reason"] = stop_reason
+    moved = session.execute(
+        update(JobRow)
+        .where(attempts.is_current(fence) if fence else JobRow.id == job_id, JobRow.state.in_(sources))
+        .values(state=target, **values)
+        .returning(JobRow.attempt, JobRow.kind),
+        execution_options={"synchronize_session": False},
+    ).one_or_none()
+    if moved is None:
+        return False
+    attempt, kind = moved
+    events.append(session, job_id, [NewEvent("state", {"state": target, "attempt": attempt} | details)])
+    if is_terminal(target):
+        events.append(session, job_id, [NewEvent("end", {"state": target})])
+    session.expire_all()
+    if kind == "tune":
+        _move_runners(session, job_id, target)
+    return True
+
+
+def request_cancel(session: Session, job_id: str) -> JobRow:
+    """A waiting or paused job is cancelled at once, a running one is asked to stop; StateError when it has ended."""
+    return _request(session, job_id, "cancelled", JobState.CANCELLING, JobState.CANCELLED)
+
+
+def request_pause(session: Session, job_id: str) -> JobRow:
+    """A waiting job is paused at once, a running one after a checkpoint."""
+    return _request(session, job_id, "paused", JobState.PAUSING, JobState.PAUSED)
+
+
+def resume(session: Session, job_id: str) -> JobRow:
+    """A paused job waits for a worker again and goes on from its last checkpoint."""
+    row = jobs.lock(session, job_id)
+    if row.state != JobState.PAUSED:
+        raise StateError(f"the job is {row.state}; only a paused job can be resumed")
+    _queue(session, job_id)
+    return jobs.get(session, job_id)
+
+
+def _request(session: Session, job_id: str, word: str, requested: JobState, done: JobState) -> JobRow:
+    row = jobs.lock(session, job_id)
+    state = JobState(row.state)
+    if state == requested:
+        return row
+    target, reason = (requested, None) if state in OWNED else (done, StopReason(done))
+    if not move(session, job_id, target, stop_reason=reason):
+        raise StateError(f"the job is {state} and cannot be {word}")
+    return jobs.get(session, job_id)
+
+
+def _queue(session: Session, job_id: str) -> None:
+    move(session, job_id, JobState.QUEUED, notified_at=None)
+
+
+def _move_runners(session: Session, job_id: str, target: JobState) -> None:
+    """Moves the runners of a search with it; one that is queued again needs a slot that they may hold."""
+    sources = {JobState.QUEUED, JobState.RUNNING}
+    move_runner: Callable[[Session, str], object]
+    if is_terminal(target) or target is JobState.CANCELLING:
+        sources, move_runner = {state for state in JobState if not is_terminal(state)}, request_cancel
+    elif target in (JobState.PAUSING, JobState.PAUSED):
+        move_runner = request_pause
+    elif target is JobState.QUEUED:
+        sources, move_runner = {JobState.RUNNING}, _queue
+    else:
+        return
+    query = jobs.runners_of(job_id).where(JobRow.state.in_([str(state) for state in sources]))
+    for runner_id in session.execute(query.with_for_update()).scalars().all():
+        move_runner(session, runner_id)

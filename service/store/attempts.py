@@ -1,0 +1,141 @@
+"""Attempts at jobs: claimed by one worker, fenced against every other, renewed until they end.
+
+Whatever an attempt writes goes through its fence: a worker that was thought dead cannot write over its successor.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, exists, func, select, update
+from sqlalchemy.orm import Session, aliased
+
+from service.specs import STORED_SPEC, AnyStoredSpec
+from service.states import OWNED, JobState
+from service.store import events
+from service.store.events import NewEvent
+from service.store.session import now
+from service.store.tables import DependencyRow, JobRow
+
+
+class AttemptStatus(StrEnum):
+    """What the database says about an attempt."""
+
+    CURRENT = "current"
+    CANCEL_REQUESTED = "cancel-requested"
+    PAUSE_REQUESTED = "pause-requested"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """Proof of one attempt: what does not carry the current one writes nothing."""
+
+    job_id: str
+    attempt: int
+    worker_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An attempt that a worker has won."""
+
+    fence: Fence
+    spec: AnyStoredSpec
+    dataset_id: str | None
+
+
+class LostLeaseError(Exception):
+    """The attempt is no longer the job's current one; nothing was written."""
+
+
+def claimable() -> ColumnElement[bool]:
+    """Queued, and every job it needs has succeeded."""
+    need = aliased(JobRow)
+    unmet = exists().where(
+        DependencyRow.job_id == JobRow.id,
+        ~exists().where(need.id == DependencyRow.needs_job_id, need.state == JobState.SUCCEEDED),
+    )
+    return and_(JobRow.state == JobState.QUEUED, ~unmet)
+
+
+def startable(session: Session, limit: int = 1000) -> list[JobRow]:
+    """Jobs that can start now, in the order in which they will: priority, then age."""
+    query = select(JobRow).where(claimable()).order_by(JobRow.priority.desc(), JobRow.id).limit(limit)
+    return list(session.execute(query).scalars())
+
+
+def claim(session: Session, job_id: str, worker_id: str, lease_seconds: float) -> Claim | None:
+    """Wins the job's next attempt, or returns None: someone else has it, it waits for others, or it is not queued."""
+    time = now(session)
+    won = session.execute(
+        update(JobRow)
+        .where(JobRow.id == job_id, claimable())
+        .values(
+            state=JobState.RUNNING,
+            attempt=JobRow.attempt + 1,
+            worker_id=worker_id,
+            lease_until=time + timedelta(seconds=lease_seconds),
+            started_at=func.coalesce(JobRow.started_at, time),
+            phase="starting",
+        )
+        .returning(JobRow.attempt, JobRow.spec, JobRow.dataset_id),
+        execution_options={"synchronize_session": False},
+    ).one_or_none()
+    if won is None:
+        return None
+    attempt, spec, dataset_id = won
+    events.append(
+        session, job_id, [NewEvent("state", {"state": JobState.RUNNING, "attempt": attempt, "worker": worker_id})]
+    )
+    return Claim(Fence(job_id, attempt, worker_id), STORED_SPEC.validate_python(spec), dataset_id)
+
+
+def is_current(fence: Fence) -> ColumnElement[bool]:
+    """The job's row, if the attempt is the job's current one."""
+    return and_(
+        JobRow.id == fence.job_id,
+        JobRow.attempt == fence.attempt,
+        JobRow.worker_id == fence.worker_id,
+        JobRow.state.in_([str(state) for state in OWNED]),
+    )
+
+
+def lock(session: Session, fence: Fence, **values: Any) -> None:
+    """Locks the job's row for the current attempt and sets columns; LostLeaseError when it is someone else's."""
+    held = session.execute(
+        update(JobRow).where(is_current(fence)).values(worker_id=fence.worker_id, **values).returning(JobRow.id),
+        execution_options={"synchronize_session": False},
+    ).one_or_none()
+    if held is None:
+        raise LostLeaseError(fence.job_id)
+
+
+def heartbeat(session: Session, fence: Fence, lease_seconds: float) -> AttemptStatus:
+    """Renews the lease; returns the attempt's status."""
+    state = session.execute(
+        update(JobRow)
+        .where(is_current(fence))
+        .values(lease_until=now(session) + timedelta(seconds=lease_seconds))
+        .returning(JobRow.state),
+        execution_options={"synchronize_session": False},
+    ).scalar_one_or_none()
+    return _status_in(state)
+
+
+def status(session: Session, fence: Fence) -> AttemptStatus:
+    """The attempt's status: one query by primary key."""
+    return _status_in(session.execute(select(JobRow.state).where(is_current(fence))).scalar_one_or_none())
+
+
+def _status_in(state: str | None) -> AttemptStatus:
+    match state:
+        case None:
+            return AttemptStatus.LOST
+        case JobState.CANCELLING:
+            return AttemptStatus.CANCEL_REQUESTED
+        case JobState.PAUSING:
+            return AttemptStatus.PAUSE_REQUESTED
+        case _:
+            return AttemptStatus.CURRENT
