@@ -17,22 +17,19 @@ def readiness(services: Services) -> ReadinessReport:
 
     Raises UnavailableError, or SchemaError, when jobs cannot be taken.
     """
-    checks = {"database": _check_database(services), "disk": _check_disk(services)}
-    has_broker = services.broker_answers()
-    checks["broker"] = "answers" if has_broker else "does not answer: jobs are accepted and wait"
-    return ReadinessReport(status="ready" if has_broker else "degraded", checks=checks)
-
-
-def _check_database(services: Services) -> str:
     try:
         check_schema(services.store.engine)
     except SQLAlchemyError as error:
         raise UnavailableError(f"the database does not answer: {type(error).__name__}") from error
-    return "answers, schema is current"
-
-
-def _check_disk(services: Services) -> str:
     free = shutil.disk_usage(services.settings.home).free
     if free < MIN_FREE_BYTES:
         raise UnavailableError(f"only {free // 2**20} MiB are free under {services.settings.home}")
-    return f"{free / 2**30:.1f} GiB free"
+    has_broker = services.broker_answers()
+    return ReadinessReport(
+        status="ready" if has_broker else "degraded",
+        checks={
+            "database": "answers, schema is current",
+            "disk": f"{free / 2**30:.1f} GiB free",
+            "broker": "answers" if has_broker else "does not answer: jobs are accepted and wait",
+        },
+    )

@@ -9,7 +9,6 @@ from service.resolution.warnings import advise_on_data
 from service.specs.dataset import DatasetSource, ImportSpec, UploadFields, UploadSource
 from service.states import TERMINAL, DatasetState, JobState
 from service.store import datasets, events, files, jobs
-from service.store.events import NewEvent
 from service.store.ids import new_id
 from service.store.session import Store
 from service.store.tables import DatasetRow, JobRow
@@ -39,12 +38,9 @@ def fill(session: Session, dataset_id: str, content: DatasetContent) -> None:
     row = datasets.get(session, dataset_id)
     row.state, row.hash, row.profile = DatasetState.READY, content.hash, content.profile.model_dump(mode="json")
     session.flush()
-    warnings = [
-        NewEvent("log", {"message": f"{advice.pointer}: {advice.detail}"}, "warning")
-        for advice in advise_on_data(content.profile.findings)
-    ]
+    advice = advise_on_data(content.profile.findings)
     for job_id in datasets.jobs_on(session, row.id, [JobState.QUEUED]):
-        events.append(session, job_id, warnings)
+        events.append_warnings(session, job_id, advice)
 
 
 def fail(session: Session, job_id: str) -> None:

@@ -30,16 +30,9 @@ def waiting(session: Session, limit: int) -> list[WaitingJob]:
     """The first `limit` jobs that wait, in the order in which workers take them."""
     query = select(JobRow).where(JobRow.state == JobState.QUEUED).order_by(JobRow.priority.desc(), JobRow.id)
     rows = session.execute(query.limit(limit)).scalars().all()
-    queue = places(session, rows)
     return [
-        WaitingJob(
-            job=row.id,
-            name=row.name,
-            kind=row.kind,
-            position=queue[row.id].position,
-            reason=queue[row.id].reason,
-        )
-        for row in rows
+        WaitingJob(job=row.id, name=row.name, kind=row.kind, position=place.position, reason=place.reason)
+        for row, place in zip(rows, places(session, rows).values(), strict=True)
     ]
 
 

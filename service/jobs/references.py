@@ -1,17 +1,25 @@
 """What a spec refers to by id or name: its dataset, the jobs whose results it takes, the jobs it waits for."""
 
 import difflib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from service.errors import FieldError, SpecError
+from sqlalchemy.orm import Session
+
+from service.errors import FieldError, NotFoundError, SpecError
 from service.resolution.resolve import training_of
 from service.specs import AnyJobSpec
 from service.specs.model import TorchvisionSpec
 from service.specs.part import FromJob
 from service.specs.train import TrainFields
 from service.specs.tune import TuneSpec
+from service.states import DatasetState, JobState
+from service.store import datasets
+from service.store.tables import DatasetRow, JobRow
+
+# Datasets that a job may name before anyone imported them: submitting imports them.
+BUILTINS: tuple[str, ...] = ("digits",)
+IMPORT_HINT = "POST /v1/datasets imports one"
 
 
 class Need(NamedTuple):
@@ -32,15 +40,44 @@ GIVERS: dict[str, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True)
-class Given:
-    """What is known of a job that is referred to."""
+def find_dataset(session: Session, spec: AnyJobSpec) -> DatasetRow | None:
+    """The spec's dataset; None for a built-in one that is not imported yet.
 
-    kind: str
-    state: str
+    Raises SpecError when it is not there (with the nearest known name), or its import failed.
+    """
+    part, prefix = training_of(spec)
+    name = part.dataset
+    try:
+        row = datasets.get(session, name)
+    except NotFoundError:
+        if name in BUILTINS:
+            return None
+        near = difflib.get_close_matches(name, [*datasets.names(session), *BUILTINS], n=1, cutoff=0.5)
+        detail = f"there is no dataset `{name}`; " + (f"did you mean `{near[0]}`?" if near else IMPORT_HINT)
+        raise SpecError(detail, [FieldError(pointer=f"{prefix}/dataset", detail=detail)]) from None
+    if row.state == DatasetState.FAILED:
+        detail = f"the import of `{name}` failed; GET /v1/datasets/{row.id} says why"
+        raise SpecError(detail, [FieldError(pointer=f"{prefix}/dataset", detail=detail)])
+    return row
 
 
-def needs(spec: AnyJobSpec) -> Iterator[Need]:
+def check_jobs(session: Session, spec: AnyJobSpec) -> None:
+    """SpecError for jobs that are not there, are of the wrong kind, or have ended without the value."""
+    faults = [_fault(need, session.get(JobRow, need.job_id)) for need in _needs(spec)]
+    if errors := [error for error in faults if error is not None]:
+        raise SpecError(errors[0].detail, errors)
+
+
+def dependencies(spec: AnyJobSpec, dataset: DatasetRow) -> Iterator[tuple[str, str]]:
+    """(job id, role) of what must end well first; a gate comes last, so that it wins over a value of the same job."""
+    if dataset.state == DatasetState.IMPORTING:
+        yield dataset.job_id, "dataset"
+    needs = list(_needs(spec))
+    yield from ((need.job_id, "from_job") for need in needs if need.role != "requires")
+    yield from ((need.job_id, "requires") for need in needs if need.role == "requires")
+
+
+def _needs(spec: AnyJobSpec) -> Iterator[Need]:
     """Every job that the spec names."""
     for index, job_id in enumerate(spec.requires):
         yield Need(job_id, "requires", f"/requires/{index}")
@@ -55,26 +92,15 @@ def needs(spec: AnyJobSpec) -> Iterator[Need]:
         yield Need(spec.lr_find.from_job, "lr_find", "/lr_find/from_job")
 
 
-def fault(need: Need, given: Given | None) -> FieldError | None:
+def _fault(need: Need, job: JobRow | None) -> FieldError | None:
     """Why this reference can never be followed, if so."""
-    if given is None:
+    if job is None:
         return FieldError(pointer=need.pointer, detail=f"there is no job {need.job_id}")
     allowed = GIVERS.get(need.role)
-    if allowed and given.kind not in allowed:
+    if allowed and job.kind not in allowed:
         kinds = " or ".join(f"`{kind}`" for kind in allowed)
-        return FieldError(pointer=need.pointer, detail=f"job {need.job_id} is a `{given.kind}` job; this takes {kinds}")
+        return FieldError(pointer=need.pointer, detail=f"job {need.job_id} is a `{job.kind}` job; this takes {kinds}")
     # A gate that was missed fails the job when it is stored; a value that will never come is refused here.
-    if need.role != "requires" and given.state in ("failed", "cancelled"):
-        return FieldError(pointer=need.pointer, detail=f"job {need.job_id} is {given.state} and gives no value")
+    if need.role != "requires" and job.state in (JobState.FAILED, JobState.CANCELLED):
+        return FieldError(pointer=need.pointer, detail=f"job {need.job_id} is {job.state} and gives no value")
     return None
-
-
-def refused_dataset(name: str, prefix: str, *, known: Sequence[str] = (), failed: str | None = None) -> SpecError:
-    """The error for a dataset that is not there (with the nearest known name), or whose import failed."""
-    if failed is not None:
-        detail = f"the import of `{name}` failed; GET /v1/datasets/{failed} says why"
-    else:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f"did you mean `{near[0]}`?" if near else "POST /v1/datasets imports one"
-        detail = f"there is no dataset `{name}`; {hint}"
-    return SpecError(detail, [FieldError(pointer=f"{prefix}/dataset", detail=detail)])

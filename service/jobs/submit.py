@@ -1,32 +1,26 @@
 """From a spec to a stored job: resolve it, follow its references, store it."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
 from service.datasets import imports
-from service.errors import BusyError, InvalidRequestError, NotFoundError, SpecError
-from service.jobs import completion, queue
-from service.jobs.references import Given, fault, needs, refused_dataset
+from service.errors import BusyError, InvalidRequestError
+from service.jobs import completion, queue, references
 from service.jobs.reports import job_report
 from service.reports.job import SubmittedJob
-from service.reports.resolution import Advice, DryRunReport
+from service.reports.resolution import DryRunReport
 from service.resolution.resolve import Resolution, resolve, training_of
 from service.resolution.validation import Limits
 from service.resolution.warnings import advise_on_data
 from service.settings import Settings
 from service.specs import JOB_SPEC, AnyJobSpec
 from service.specs.dataset import BuiltinSource
-from service.states import DatasetState, JobState
+from service.states import JobState
 from service.store import datasets, events, jobs, workers
-from service.store.events import NewEvent
 from service.store.jobs import Parent
 from service.store.tables import DatasetRow, JobRow
-
-# Datasets that a job may name before anyone imported them: submitting imports them.
-BUILTINS: tuple[str, ...] = ("digits",)
 
 
 class Submission(NamedTuple):
@@ -48,9 +42,9 @@ def submit(session: Session, settings: Settings, spec: AnyJobSpec, *, parent: Pa
     if dataset is None:
         dataset = imports.create(session, training_of(spec)[0].dataset, BuiltinSource(kind="builtin"))
         startable.append(dataset.job_id)
-    dependencies = list(_dependencies(resolution.spec, dataset))
-    row = jobs.create(session, resolution.spec, dataset_id=dataset.id, parent=parent, needs=dependencies)
-    events.append(session, row.id, [_warning(advice) for advice in resolution.warnings])
+    needs = list(references.dependencies(resolution.spec, dataset))
+    row = jobs.create(session, resolution.spec, dataset_id=dataset.id, parent=parent, needs=needs)
+    events.append_warnings(session, row.id, resolution.warnings)
     completion.fail_behind_missed_gate(session, row.id)
     report = job_report(session, row.id)
     if report.state is JobState.QUEUED:
@@ -77,48 +71,10 @@ def submitted_spec(row: JobRow) -> AnyJobSpec:
 
 def _resolve(session: Session, settings: Settings, spec: AnyJobSpec) -> tuple[Resolution, DatasetRow | None]:
     """The resolved spec and its dataset; None for a built-in dataset that is not imported yet."""
-    dataset = _find_dataset(session, spec)
-    _check_references(session, spec)
+    dataset = references.find_dataset(session, spec)
+    references.check_jobs(session, spec)
     profile = datasets.profile(dataset) if dataset else None
     limits = Limits(settings.max_epochs, settings.max_parameters)
     resolution = resolve(spec, limits, profile.meta if profile else None, gpu=workers.has_gpu(session))
     about_data = advise_on_data(profile.findings, training_of(spec)[1]) if profile else []
     return replace(resolution, warnings=[*about_data, *resolution.warnings]), dataset
-
-
-def _warning(advice: Advice) -> NewEvent:
-    return NewEvent("log", {"message": f"{advice.pointer}: {advice.detail}"}, "warning")
-
-
-def _find_dataset(session: Session, spec: AnyJobSpec) -> DatasetRow | None:
-    """The spec's dataset; None for a built-in one that is not imported yet. SpecError when it cannot be used."""
-    part, prefix = training_of(spec)
-    try:
-        row = datasets.get(session, part.dataset)
-    except NotFoundError:
-        if part.dataset in BUILTINS:
-            return None
-        raise refused_dataset(part.dataset, prefix, known=[*datasets.names(session), *BUILTINS]) from None
-    if row.state == DatasetState.FAILED:
-        raise refused_dataset(part.dataset, prefix, failed=row.id)
-    return row
-
-
-def _check_references(session: Session, spec: AnyJobSpec) -> None:
-    """SpecError for jobs that are not there, are of the wrong kind, or have ended without the value."""
-    errors = []
-    for need in needs(spec):
-        row = session.get(JobRow, need.job_id)
-        if error := fault(need, Given(row.kind, row.state) if row else None):
-            errors.append(error)
-    if errors:
-        raise SpecError(errors[0].detail, errors)
-
-
-def _dependencies(spec: AnyJobSpec, dataset: DatasetRow) -> Iterator[tuple[str, str]]:
-    """(job id, role) of what must end well first; a gate comes last, so that it wins over a value of the same job."""
-    if dataset.state == DatasetState.IMPORTING:
-        yield dataset.job_id, "dataset"
-    named = list(needs(spec))
-    yield from ((need.job_id, "from_job") for need in named if need.role != "requires")
-    yield from ((need.job_id, "requires") for need in named if need.role == "requires")

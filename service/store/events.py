@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
+from service.reports.resolution import Advice
 from service.store.session import now
 from service.store.tables import EventRow, JobRow
 
@@ -47,6 +48,12 @@ def append(session: Session, job_id: str, events: Sequence[NewEvent]) -> int:
         ],
     )
     return following - 1
+
+
+def append_warnings(session: Session, job_id: str, advice: Sequence[Advice]) -> None:
+    """Adds advice on a job's spec or data as log lines."""
+    lines = [f"{warning.pointer}: {warning.detail}" for warning in advice]
+    append(session, job_id, [NewEvent("log", {"message": line}, "warning") for line in lines])
 
 
 def latest(session: Session, job_ids: Iterable[str]) -> dict[str, int]:

@@ -1,5 +1,8 @@
 """Answers that endpoints make themselves, and how the contract describes them."""
 
+import csv
+import io
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -33,6 +36,13 @@ def answer(
 def picture(content: bytes, image_format: plots.ImageFormat) -> Response:
     """A picture as a response."""
     return Response(content, media_type=plots.MEDIA_TYPES[image_format], headers={"Cache-Control": "no-cache"})
+
+
+def csv_table(rows: Iterable[Sequence[object]]) -> Response:
+    """Rows, the first of which names the columns, as CSV."""
+    buffer = io.StringIO()
+    csv.writer(buffer).writerows(rows)
+    return Response(buffer.getvalue(), media_type="text/csv; charset=utf-8")
 
 
 def also(status: int, description: str, model: type[BaseModel] | None = None) -> dict[int | str, dict[str, Any]]:

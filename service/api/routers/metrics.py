@@ -1,8 +1,6 @@
 """Series of numbers, and curves per epoch, as JSON, CSV or pictures."""
 
-import csv
-import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,7 +9,7 @@ from fastapi import APIRouter, Query, Response
 from service import plots
 from service.api.auth import MAY_READ
 from service.api.deps import JobId, ServicesDep, separated
-from service.api.http.responses import answer, picture, pictured
+from service.api.http.responses import answer, csv_table, picture, pictured
 from service.jobs.curves import curves, metrics_report, series
 from service.reports.job import CurvesReport, MetricsReport
 
@@ -42,7 +40,7 @@ def get_metrics(
         patterns = separated(names) if names else None
         points = series(session, job_id, patterns, from_step=from_step, max_points=max_points)
     if format == "csv":
-        return Response(_csv(points), media_type="text/csv; charset=utf-8")
+        return csv_table(_rows(points))
     return answer(metrics_report(points))
 
 
@@ -61,11 +59,8 @@ def get_curves_picture(job_id: JobId, image_format: Literal["svg", "png"], servi
     return picture(plots.curves_picture(report, image_format), image_format)
 
 
-def _csv(points_by_name: Mapping[str, "Points"]) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    writer.writerow(["name", "step", "epoch", "value", "time"])
+def _rows(points_by_name: Mapping[str, "Points"]) -> Iterator[Sequence[object]]:
+    yield "name", "step", "epoch", "value", "time"
     for name, points in points_by_name.items():
         for step, epoch, value, time in points.tolist():
-            writer.writerow([name, step, epoch, repr(value), datetime.fromtimestamp(time, UTC).isoformat()])
-    return buffer.getvalue()
+            yield name, step, epoch, repr(value), datetime.fromtimestamp(time, UTC).isoformat()

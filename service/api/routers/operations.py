@@ -34,9 +34,12 @@ def get_readiness(services: ServicesDep) -> ReadinessReport:
 @router.get("/metrics", response_class=PlainTextResponse, dependencies=MAY_READ)
 def get_statistics(services: ServicesDep) -> Response:
     """Statistics in Prometheus' text format."""
-    from service.api.statistics import statistics_response  # its library takes a twentieth of the API's import time
+    # The library takes a twentieth of the API's import time.
+    from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
-    return statistics_response(services)
+    from service.api.statistics import Statistics
+
+    return Response(generate_latest(Statistics(services)), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 @v1.get("/workers", dependencies=MAY_READ)

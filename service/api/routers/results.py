@@ -1,7 +1,5 @@
 """What a job concluded: confusion, classification report, lr curve, trials, sanity, batch sizes, check-up."""
 
-import csv
-import io
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
@@ -10,7 +8,7 @@ from starlette.responses import Response
 from service import plots
 from service.api.auth import MAY_READ
 from service.api.deps import JobId, Services, ServicesDep
-from service.api.http.responses import picture, pictured
+from service.api.http.responses import csv_table, picture, pictured
 from service.jobs.results import AnyReport, stored_report, trials
 from service.reports.classification import ClassificationReport, ConfusionReport
 from service.reports.names import ReportName
@@ -37,7 +35,8 @@ def get_confusion_picture(
     """The confusion matrix as a picture, or as CSV (first row and column: the classes)."""
     report = _report(services, job_id, ReportName.CONFUSION.of(split), ConfusionReport)
     if image_format == "csv":
-        return Response(_confusion_csv(report), media_type="text/csv; charset=utf-8")
+        rows = ([label, *counts] for label, counts in zip(report.labels, report.matrix, strict=True))
+        return csv_table([["true \\ predicted", *report.labels], *rows])
     return picture(plots.confusion_picture(report, image_format), image_format)
 
 
@@ -88,12 +87,3 @@ def get_checkup(job_id: JobId, services: ServicesDep) -> CheckupReport:
 def _report(services: Services, job_id: str, name: str, model: type[AnyReport]) -> AnyReport:
     with services.store.read() as session:
         return stored_report(session, job_id, name, model)
-
-
-def _confusion_csv(report: ConfusionReport) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    writer.writerow(["true \\ predicted", *report.labels])
-    for label, row in zip(report.labels, report.matrix, strict=True):
-        writer.writerow([label, *row])
-    return buffer.getvalue()
