@@ -3,26 +3,28 @@
 import importlib
 import os
 import platform
-import sys
 import time
 from pathlib import Path
 
+import click
 import torch
 
-NAMES = ("engine", "prefix", "lr_find", "latency", "tune", "store", "api", "duplicates", "import_speed")
+NAMES = ("engine", "feature_cache", "lr_find", "latency", "tune", "store", "api", "duplicates", "import_speed")
 RESULTS = Path(__file__).parent / "results" / "bench.md"
 HEAD = "| what | measured | target | | note |\n|---|---|---|---|---|"
 
 
-def main(wanted: list[str]) -> None:
-    """Each benchmark in turn; the file is written only when all of them ran."""
+@click.command
+@click.argument("names", nargs=-1, type=click.Choice(NAMES))
+def main(names: tuple[str, ...]) -> None:
+    """Runs the benchmarks of these NAMES, or all; the page of results is written only when all of them ran."""
     rows = []
     print(HEAD)
-    for name in wanted or NAMES:
+    for name in names or NAMES:
         for measure in importlib.import_module(f"benchmarks.{name}").measure():
             rows.append(measure.row())
             print(rows[-1], flush=True)
-    if not wanted:
+    if not names:
         versions = f"Python {platform.python_version()}, torch {torch.__version__}"
         machine = f"{platform.machine()}, {os.cpu_count()} cores, {versions}"
         RESULTS.parent.mkdir(exist_ok=True)
@@ -32,4 +34,4 @@ def main(wanted: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -30,7 +30,7 @@ def measure() -> list[Measure]:
             return [
                 _p95("list jobs, p95 of 50 clients", service.url, ["/v1/jobs?limit=20"]),
                 _p95("get a job, p95 of 50 clients", service.url, [f"/v1/jobs/{ids[0]}"]),
-                _p95("get 50 different jobs, p95 of 50 clients", service.url, [f"/v1/jobs/{each}" for each in ids]),
+                _p95("get 50 different jobs, p95 of 50 clients", service.url, [f"/v1/jobs/{job_id}" for job_id in ids]),
             ]
 
 
@@ -46,7 +46,7 @@ def _fill(home: Path, url: str) -> list[str]:
         row = session.execute(select(JobRow).where(JobRow.id == job["id"])).scalar_one()
         copy = {column.key: getattr(row, column.key) for column in JobRow.__table__.columns}
         ids = [new_id() for _ in range(JOBS)]
-        session.execute(insert(JobRow), [copy | {"id": each} for each in ids])
+        session.execute(insert(JobRow), [copy | {"id": job_id} for job_id in ids])
     store.close()
     return [str(job["id"]), *ids[1 :: JOBS // (CLIENTS - 1)]]
 

@@ -75,7 +75,7 @@ def measure() -> list[Measure]:
     threads = torch.get_num_threads()
     images_NHW, labels_N = fashion_mnist()
     chosen = (images_NHW[:SAMPLES], labels_N[:SAMPLES])
-    found = []
+    measures = []
     with tempfile.TemporaryDirectory() as folder:
         pack(Path(folder), *chosen)
         for augment, limit in (("none", 0.9), ("standard", 0.8)):
@@ -83,10 +83,10 @@ def measure() -> list[Measure]:
             times = interleaved({"bare": _bare_step(threads), "engine": engine}, rounds=5)
             spent = float(np.median(engine.training_seconds))
             note = f"{EPOCHS * SAMPLES / spent:,.0f} samples/s, {threads} threads"
-            found.append(Measure(f"engine / bare step, augment {augment}", times["bare"] / spent, limit, note=note))
+            measures.append(Measure(f"engine / bare step, augment {augment}", times["bare"] / spent, limit, note=note))
         for augment in ("none", "standard"):
-            found += _against_peers(Path(folder), chosen, augment, threads)
-    return found
+            measures += _against_peers(Path(folder), chosen, augment, threads)
+    return measures
 
 
 def _against_peers(folder: Path, data: peers.Arrays, augment: str, threads: int) -> list[Measure]:
@@ -98,13 +98,13 @@ def _against_peers(folder: Path, data: peers.Arrays, augment: str, threads: int)
     for _ in range(3):
         ours()
     epoch_seconds = float(np.median(ours.training_seconds)) / EPOCHS
-    found = []
+    measures = []
     for name, train in (("Lightning", peers.lightning_epochs), ("fastai", peers.fastai_epochs)):
         best = min(_peer_epoch(train, data, augment, workers) for workers in (0, 2))
         label = f"engine / {name}, augment {augment}"
         note = f"{best:.2f} s against {epoch_seconds:.2f} s an epoch"
-        found.append(Measure(label, best / epoch_seconds, 1.5, note=note))
-    return found
+        measures.append(Measure(label, best / epoch_seconds, 1.5, note=note))
+    return measures
 
 
 def _peer_epoch(train: Callable[..., None], data: peers.Arrays, augment: str, workers: int) -> float:

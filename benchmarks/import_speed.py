@@ -28,10 +28,10 @@ TARGET = 0.8
 def measure() -> list[Measure]:
     """Photographs as cameras store them, and clip art as it is, where Debian's package is installed."""
     with tempfile.TemporaryDirectory() as scratch:
-        found = _compare("JPEG photographs of 11 megapixels", photographs(Path(scratch) / "photographs"))
+        measures = _compare("JPEG photographs of 11 megapixels", photographs(Path(scratch) / "photographs"))
         if OPENCLIPART.is_dir():
-            found += _compare("PNGs of openclipart", clip_art(Path(scratch) / "clip-art"))
-        return found
+            measures += _compare("PNGs of openclipart", clip_art(Path(scratch) / "clip-art"))
+        return measures
 
 
 def photographs(folder: Path) -> Path:

@@ -106,8 +106,8 @@ def snapped(lr: float) -> float:
 def ours(case: Case, rule: str) -> LrCurve:
     """The `lr-find` job's curve."""
     spec = LrFindSpec.model_validate({"kind": "lr-find", "rule": rule, **case.fields()})
-    found = [event.report for event in run(spec, case.context) if isinstance(event, Reported)]
-    return next(report for report in found if isinstance(report, LrCurve))
+    reports = [event.report for event in run(spec, case.context) if isinstance(event, Reported)]
+    return next(report for report in reports if isinstance(report, LrCurve))
 
 
 def peers(case: Case) -> Iterator[lr_peers.Peer]:
@@ -135,12 +135,12 @@ def likeness(curve: LrCurve, peer: lr_peers.Peer) -> float:
 def compare(case: Case) -> tuple[dict[str, float], list[float]]:
     """The suggestion of each rule, and how like the peers' our curve is."""
     curve = ours(case, "probe")
-    found = {OURS: curve.suggested, "chapter, literal": ours(case, "chapter").suggested}
+    suggested = {OURS: curve.suggested, "chapter, literal": ours(case, "chapter").suggested}
     likenesses = []
     for peer in peers(case):
-        found |= peer.suggested
+        suggested |= peer.suggested
         likenesses.append(likeness(curve, peer))
-    return found, likenesses
+    return suggested, likenesses
 
 
 @dataclass(frozen=True)
@@ -162,14 +162,16 @@ def measure(folder: Path, setup_: tuple[str, str, str], seeds: int) -> Row:
     best_lr = max(grid, key=lambda lr: grid[lr])
     compared = [compare(case) for case in cases]
     reached = {
-        rule: np.mean([accuracy(case, snapped(found[rule])) for case, (found, _) in zip(cases, compared, strict=True)])
+        rule: np.mean(
+            [accuracy(case, snapped(suggested[rule])) for case, (suggested, _) in zip(cases, compared, strict=True)]
+        )
         for rule in RULES
     }
     return Row(
         name=", ".join(setup_),
         best=grid[best_lr],
         best_lr=best_lr,
-        lrs={rule: float(np.median([found[rule] for found, _ in compared])) for rule in RULES},
+        lrs={rule: float(np.median([suggested[rule] for suggested, _ in compared])) for rule in RULES},
         lost={rule: 100 * (grid[best_lr] - float(reached[rule])) for rule in RULES},
         likenesses=tuple(np.mean([likenesses for _, likenesses in compared], axis=0)),
     )

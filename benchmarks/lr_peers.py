@@ -78,6 +78,8 @@ def fastai(model: nn.Module, spec: OptimizerSpec, data: tuple[Tensor, Tensor], s
             DataLoaders(batches, batches), model, loss_func=nn.CrossEntropyLoss(), opt_func=make, path=Path(folder)
         )
         with learner.no_bar(), learner.no_logging():
-            found = learner.lr_find(LR_MIN, LR_MAX, STEPS, show_plot=False, suggest_funcs=(valley, minimum))
+            suggested = learner.lr_find(LR_MIN, LR_MAX, STEPS, show_plot=False, suggest_funcs=(valley, minimum))
     lrs, losses = np.array(learner.recorder.lrs, float), np.array([float(loss) for loss in learner.recorder.losses])
-    return Peer(lrs[: len(losses)], losses, {"fastai valley": float(found[0]), "fastai minimum/10": float(found[1])})
+    return Peer(
+        lrs[: len(losses)], losses, {"fastai valley": float(suggested[0]), "fastai minimum/10": float(suggested[1])}
+    )

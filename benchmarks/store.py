@@ -18,15 +18,15 @@ MILLION = 1_000_000
 
 def measure() -> list[Measure]:
     """Points a second in batches as a recorder writes them, and the time of a downsampled million-point series."""
-    found = []
+    measures = []
     with tempfile.TemporaryDirectory(prefix="tw-") as folder:
         for name, url, target in _databases(Path(folder)):
             store = Store(Settings(home=Path(folder), database_url=url))
             upgrade(store.engine)
-            found.append(Measure(f"metric writes, {name}", _write_rate(store), target, "points/s"))
-            found.append(_million(store, name))
+            measures.append(Measure(f"metric writes, {name}", _write_rate(store), target, "points/s"))
+            measures.append(_million(store, name))
             store.close()
-    return found
+    return measures
 
 
 def _databases(folder: Path) -> list[tuple[str, str, float]]:

@@ -1,4 +1,4 @@
-"""50 trials of a search against one plain Optuna process that rebuilds its loaders in every trial (chapter, 5.3).
+"""50 trials of a search against one plain Optuna process that rebuilds its loaders in every trial.
 
 The plain loop runs every fifth of our trials again: the same values, epochs and images, nothing pruned in either, ours
 with its study in SQLite as in the service, the plain one in memory. Ours are charged for their share of all that the
@@ -88,7 +88,7 @@ def _ours(data: Arrays, pruner: str) -> tuple[list[Trial], float]:
 
 
 def _plain_optuna(data: Arrays, trials: list[Trial]) -> float:
-    """Seconds of the chapter's objective with its training loop written out, for the same trials."""
+    """Seconds of a usual Optuna objective with its training loop written out, for the same trials."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     torch.set_num_threads(THREADS)
     study = optuna.create_study(direction="maximize")

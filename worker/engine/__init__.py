@@ -20,7 +20,7 @@ from service.specs.tune import TuneRunnerSpec, TuneSpec
 from worker.engine.context import RunContext
 
 TOO_FEW_SAMPLES = "Expected more than 1 value per channel"
-"""What torch's batch norm says of a batch of one sample."""
+"""Part of the message of torch's batch norm when a batch has one sample."""
 
 
 def run(spec: AnyEngineSpec, context: RunContext) -> Iterator[Event]:

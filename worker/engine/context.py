@@ -48,19 +48,19 @@ class RunContext:
     study: str = "tune"
     """The name of its study there."""
     runner: str = MAIN
-    """Who runs trials; unlike a process it comes again after a crash."""
+    """Name of the runner of its trials: `main`, or another process beside the job; it is the same after a restart."""
     trial_state: Callable[[int], Path | None] = field(default=_no_state)
     """The state that another runner saved of the trial of this number, fetched to this host."""
     stop: Callable[[], StopReason | None] = field(default=_never)
-    """Asked at every step boundary; a reason makes the run save a last checkpoint and end."""
+    """Called after every step; a reason makes the run save a last checkpoint and end."""
 
 
 def refusal(path: Path, data_roots: tuple[Path, ...]) -> str | None:
-    """Why a path may not be read, with the roots by name (a comma for a colon shows, and a folder's typo); None under
-    one of them.
+    """Why a path may not be read; None when it lies under a data root. The sentence names all roots, so that a mistyped
+    setting shows.
     """
     resolved = path.resolve()
     if any(resolved.is_relative_to(root.resolve()) for root in data_roots):
         return None
-    named = (str(root) if root.is_dir() else f"{root} (no folder)" for root in data_roots)
-    return f"{path} is not under a data root (this worker's TRAINWRIGHT_DATA_ROOTS: {', '.join(named) or 'none'})"
+    roots = (str(root) if root.is_dir() else f"{root} (no folder)" for root in data_roots)
+    return f"{path} is not under a data root (this worker's TRAINWRIGHT_DATA_ROOTS: {', '.join(roots) or 'none'})"

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from service.errors import WeightsError
-from worker.engine.runtime.torchvision_shim import impatience, torchvision
+from worker.engine.runtime.torchvision_shim import download_timeout, torchvision
 
 NESTED: tuple[str, ...] = ("state_dict", "model", "model_state_dict", "weights", "net")
 """Where training scripts put the state dict inside what they save."""
@@ -69,7 +69,7 @@ def read_official(arch: str, name: str) -> StartWeights:
         raise WeightsError(f"torchvision has no weights `{name}` for {arch}") from error
     cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(member.url).name
     try:
-        with impatience():
+        with download_timeout():
             tensors = member.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except UNREADABLE as error:
         what = f"the cached file {cached} is damaged; delete it" if cached.exists() else "there is no cached file"

@@ -1,4 +1,4 @@
-"""`torch.compile` where the machine can: on a CPU that takes a C++ compiler, on a GPU Triton and a C compiler."""
+"""`torch.compile`, where the machine has the toolchain: on a CPU a C++ compiler, on a GPU Triton and a C compiler."""
 
 import os
 import shutil
@@ -12,14 +12,14 @@ from service.specs.train import TrainSpec
 
 
 def compiled(model: nn.Module, spec: TrainSpec, device: torch.device) -> Callable[..., Tensor]:
-    """The model's compiled form if the spec wants it and the machine can make it, else the model."""
-    if not spec.compile or obstacle(device):
+    """The compiled model when the spec asks for it and the machine has the toolchain, else the model as it is."""
+    if not spec.compile or missing_toolchain(device):
         return model
     return torch.compile(model)
 
 
-def obstacle(device: torch.device) -> str | None:
-    """What the machine lacks for compiling, if anything."""
+def missing_toolchain(device: torch.device) -> str | None:
+    """What the machine lacks for compiling; None when nothing."""
     if device.type == "cuda":
         has_compiler = any(shutil.which(name) for name in (os.environ.get("CC", ""), "gcc", "clang", "cc"))
         return None if has_triton() and has_compiler else "Triton and a C compiler"
@@ -28,7 +28,7 @@ def obstacle(device: torch.device) -> str | None:
 
 
 def notes(spec: TrainSpec, device: torch.device) -> list[str]:
-    """Says so when the wish to compile could not be followed: the numbers are the same, it only takes longer."""
-    if not spec.compile or (missing := obstacle(device)) is None:
+    """Says so when `compile` was asked for and could not be done: the results are the same, it only takes longer."""
+    if not spec.compile or (missing := missing_toolchain(device)) is None:
         return []
     return [f"`compile` needs {missing}, which this worker does not have: the network ran as it is"]

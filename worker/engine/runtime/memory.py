@@ -8,7 +8,7 @@ import torch
 
 from service.errors import OutOfMemoryError
 
-SIGNS = (
+MESSAGES = (
     "out of memory",
     "can't allocate memory",
     "not enough memory",
@@ -17,7 +17,7 @@ SIGNS = (
     "could not create a memory",
     "status_alloc_failed",
 )
-"""Words of torch's CPU and CUDA allocators, the C++ library, oneDNN, and cuBLAS and cuDNN."""
+"""Parts of the messages of torch's CPU and CUDA allocators, the C++ library, oneDNN, cuBLAS and cuDNN."""
 CGROUPS = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat"),
     (
@@ -29,7 +29,7 @@ CGROUPS = (
 """Limit, use and statistics of the container's memory, in cgroups of version 2 and 1."""
 
 LIMITS = ((resource.RLIMIT_DATA, "VmData"), (resource.RLIMIT_AS, "VmSize"))
-"""The process's own limits, of what it allocates and of all that it maps, and what it has of each."""
+"""The process's own limits on what it allocates and on all that it maps, and the status fields with its use of each."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -37,7 +37,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno == errno.ENOMEM:
         return True
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in SIGNS)
+        isinstance(error, RuntimeError) and any(message in str(error).lower() for message in MESSAGES)
     )
 
 

@@ -1,9 +1,9 @@
 """torchvision, importable beside any build of torch: `from worker.engine.runtime.torchvision_shim import torchvision`.
 
 torchvision's wheel carries an extension that is linked against CUDA; beside a CPU build of torch it cannot load, and
-`import torchvision` then dies because it registers shapes for two operators that nobody defined. Their schemas are
-defined here first, and only then; models, transforms and datasets work without the extension (`torchvision.io`'s
-decoding does not: Pillow decodes).
+`import torchvision` then fails because it registers shapes for two operators that are not defined. Their schemas are
+defined here first, in that case only; models, transforms and datasets work without the extension (decoding with
+`torchvision.io` does not: Pillow decodes).
 """
 
 import importlib.util
@@ -28,17 +28,17 @@ def extension_loads() -> bool:
     if spec is None or spec.origin is None:
         return False
     folder = Path(spec.origin).parent
-    found = [folder / f"_C{suffix}" for suffix in EXTENSION_SUFFIXES if (folder / f"_C{suffix}").is_file()]
+    extensions = [folder / f"_C{suffix}" for suffix in EXTENSION_SUFFIXES if (folder / f"_C{suffix}").is_file()]
     try:
-        for path in found[:1]:
+        for path in extensions[:1]:
             torch.ops.load_library(path)
     except OSError:
         return False
-    return bool(found)
+    return bool(extensions)
 
 
 def define_missing_operators() -> None:
-    """Gives the operators that torchvision's Python code refers to a schema each, unless they exist."""
+    """Defines a schema for each operator that torchvision's Python code refers to, unless it exists."""
     for name, schema in SCHEMAS:
         namespace, operator = name.split("::")
         if not hasattr(getattr(torch.ops, namespace), operator):
@@ -46,8 +46,8 @@ def define_missing_operators() -> None:
 
 
 @contextmanager
-def impatience() -> Iterator[None]:
-    """Downloads give up on a server that is silent; urllib alone would wait for ever."""
+def download_timeout() -> Iterator[None]:
+    """Makes downloads give up on a server that sends nothing; urllib alone would wait for ever."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_SECONDS)
     try:
@@ -61,4 +61,4 @@ if not extension_loads():
 
 import torchvision  # noqa: E402  (the operators must be there first)
 
-__all__ = ["define_missing_operators", "extension_loads", "impatience", "torchvision"]
+__all__ = ["define_missing_operators", "download_timeout", "extension_loads", "torchvision"]

@@ -13,7 +13,7 @@ from service.errors import ImportRefusedError
 from service.events import Log, Phase, Progress
 from service.specs.dataset import ImportOptions, TorchvisionSource
 from worker.engine.context import RunContext
-from worker.engine.runtime.torchvision_shim import impatience
+from worker.engine.runtime.torchvision_shim import download_timeout
 from worker.importing.archives.folder import regular_file
 from worker.importing.archives.listing import Faulty, Member, printable
 from worker.importing.images.layout import Arrangement, Picture
@@ -87,7 +87,7 @@ def _download(name: str, variant: str, parts: Sequence[Part], context: RunContex
     if not KNOWN[name].can_download:
         raise ImportRefusedError("download-impossible", f"{name} cannot be downloaded; put its files under a data root")
     folder = context.downloads / name
-    with _alone(folder), impatience():
+    with _alone(folder), download_timeout():
         # Archives come from servers that are not ours: nothing may be written outside the folder.
         tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
         for part in parts:
