@@ -7,14 +7,17 @@ from contextlib import nullcontext
 
 from service.errors import DivergedError
 from service.events import EpochRecord, Event
+from service.specs.train import CheckpointSpec
 from service.states import StopReason
 from worker.engine import models
 from worker.engine.data.batches import Batch
 from worker.engine.training import preserve, probes, run_files
 from worker.engine.training.evaluate import Evaluation, evaluate_until, macro_f1
-from worker.engine.training.intervals import Clock
 from worker.engine.training.state import Best, Sums, TrainingState
 from worker.engine.training.train_step import take_step
+
+PROGRESS_SECONDS = 0.2
+"""Least time between two `Progress` events."""
 
 
 def train_epochs(run: TrainingState) -> Iterator[Event]:
@@ -36,7 +39,7 @@ def _ended(run: TrainingState) -> StopReason | None:
     return StopReason.COMPLETED if run.epoch > run.spec.epochs else None
 
 
-def _train_epoch(run: TrainingState, clock: Clock) -> Iterator[Event]:
+def _train_epoch(run: TrainingState, clock: "Clock") -> Iterator[Event]:
     models.begin_epoch(run.model, run.epoch)
     started, before = time.perf_counter(), run.sums.seconds
     for batches in _groups(run.splits.train.epoch(run.epoch, run.batch), run.spec.accumulate):
@@ -117,3 +120,30 @@ def _record(run: TrainingState, validation: Evaluation, probed: dict[str, float]
         is_best=run.stopping.epoch_ended({"train": train, "val": val}[split][metric]),
         probes=probed,
     )
+
+
+class Clock:
+    """When progress and checkpoints are due; nothing that is computed depends on it."""
+
+    def __init__(self, spec: CheckpointSpec) -> None:
+        self.spec = spec
+        self._progress = 0.0
+        self._saved = time.monotonic()
+
+    def progress_due(self) -> bool:
+        """Whether it is time to say how far the run is; asking counts as saying it."""
+        now = time.monotonic()
+        if now - self._progress < PROGRESS_SECONDS:
+            return False
+        self._progress = now
+        return True
+
+    def checkpoint_due(self, step: int) -> bool:
+        """Whether the state after optimizer step `step` should be saved."""
+        if self.spec.every_steps and step % self.spec.every_steps == 0:
+            return True
+        return time.monotonic() - self._saved >= self.spec.every_seconds
+
+    def checkpoint_saved(self) -> None:
+        """Starts the wait for the next checkpoint."""
+        self._saved = time.monotonic()

@@ -15,7 +15,6 @@ from tests.worker.engine.runs import spec_of
 from worker.engine.context import RunContext
 from worker.engine.training import loop
 from worker.engine.training.evaluate import evaluate
-from worker.engine.training.intervals import Clock
 from worker.engine.training.setup import build_run
 from worker.engine.training.state import TrainingState
 
@@ -59,7 +58,7 @@ def test_evaluation_gives_each_module_its_own_mode_back(few_digits: Path, tmp_pa
 
 def test_validation_and_probes_leave_weights_and_batch_norm_statistics_alone(few_digits: Path, tmp_path: Path) -> None:
     run = run_of(few_digits, tmp_path, ema={"decay": 0.9})
-    list(loop._train_epoch(run, Clock(run.spec.checkpoint)))
+    list(loop._train_epoch(run, loop.Clock(run.spec.checkpoint)))
     before = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
     random = torch.get_rng_state()
     list(loop._finish_epoch(run))
@@ -77,7 +76,7 @@ def test_gradients_are_none_before_each_backward_pass(few_digits: Path, tmp_path
         return logits_BK
 
     run.optimizer_step.forward = forward
-    list(loop._train_epoch(run, Clock(run.spec.checkpoint)))
+    list(loop._train_epoch(run, loop.Clock(run.spec.checkpoint)))
     assert seen == [True] * 5
 
 
@@ -135,7 +134,7 @@ def test_val_images_go_through_the_train_normalisation_and_nothing_random(few_di
 def test_two_seeded_replays_of_three_steps_are_identical(few_digits: Path, tmp_path: Path) -> None:
     def three_steps() -> list[dict[str, float]]:
         run = run_of(few_digits, tmp_path, augment="strong")
-        events = loop._train_epoch(run, Clock(run.spec.checkpoint))
+        events = loop._train_epoch(run, loop.Clock(run.spec.checkpoint))
         return [next(event for event in events if isinstance(event, StepRecord)).values for _ in range(3)]
 
     assert three_steps() == three_steps()
