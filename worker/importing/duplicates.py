@@ -4,7 +4,7 @@ A perceptual hash has 64 bits: which of the lowest 8 x 8 frequencies of the 32 x
 median by a fifth of their mean size. (Against the median alone, drawings, which are symmetric and have half of them
 near zero, change over three bits when they are merely resized: 64 to 97 % are found again, with the margin 92 to 100 %;
 photographs alike.) Two hashes within Hamming distance 3 agree in one of four 16-bit bands, so only those that share a
-band are compared; a band value that too many share is divided by the same argument again, into bands of the bits left.
+band are compared; a bucket of too many is divided by the same argument again, into bands of the bits left.
 Shapes: thumbs_N32 (N,32,32), hashes_N uint64, groups_N int64 (samples with the same number are duplicates).
 """
 
@@ -21,7 +21,7 @@ MARGIN = 0.2
 MIN_DEVIATION = 4.0
 """Grey levels; a picture flatter than this has no pattern to compare."""
 BATCH = 4096
-CROWD = 256
+MAX_BUCKET = 256
 
 
 @dataclass(frozen=True)
@@ -123,11 +123,11 @@ def _within(
         for start, end in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
             if end - start < 2:
                 continue
-            crowd = members[order[start:end]]
-            if len(crowd) > CROWD and bits > 16:
-                yield from _within(hashes_U, crowd, bits * 3 // 4, mask & ~band)
+            bucket = members[order[start:end]]
+            if len(bucket) > MAX_BUCKET and bits > 16:
+                yield from _within(hashes_U, bucket, bits * 3 // 4, mask & ~band)
             else:
-                yield _close(hashes_U, crowd)
+                yield _close(hashes_U, bucket)
 
 
 def _bands(mask: int, bits: int) -> Iterator[int]:
@@ -137,12 +137,12 @@ def _bands(mask: int, bits: int) -> Iterator[int]:
         yield sum(1 << place for place in places[band * bits // 4 : (band + 1) * bits // 4])
 
 
-def _close(hashes_U: NDArray[np.uint64], crowd: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pairs of a crowd within MAX_DISTANCE, each with each."""
-    left, right = np.triu_indices(len(crowd), 1)
-    distance = np.bitwise_count(hashes_U[crowd[left]] ^ hashes_U[crowd[right]])
+def _close(hashes_U: NDArray[np.uint64], bucket: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pairs of a bucket within MAX_DISTANCE, each with each."""
+    left, right = np.triu_indices(len(bucket), 1)
+    distance = np.bitwise_count(hashes_U[bucket[left]] ^ hashes_U[bucket[right]])
     near = distance <= MAX_DISTANCE
-    return crowd[left[near]], crowd[right[near]]
+    return bucket[left[near]], bucket[right[near]]
 
 
 def correlation(a_P32: NDArray[np.uint8], b_P32: NDArray[np.uint8]) -> NDArray[np.float32]:

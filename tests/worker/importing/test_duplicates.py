@@ -8,7 +8,7 @@ from PIL import Image, ImageEnhance
 
 from tests.service.pictures.drawings import picture
 from worker.importing.duplicates import (
-    CROWD,
+    MAX_BUCKET,
     MAX_DISTANCE,
     candidates,
     equal_groups,
@@ -75,7 +75,7 @@ def test_a_crowd_that_shares_a_band_is_not_compared_each_with_each() -> None:
     rng = np.random.default_rng(0)
     hashes = rng.integers(0, 2**48, 40_000, np.uint64)  # the upper sixteen bits are the same in all
     looked_at = sum(len(left) for left, _ in candidates(hashes))
-    assert looked_at < CROWD * 10
+    assert looked_at < MAX_BUCKET * 10
 
 
 def test_thumbnails_average_areas() -> None:

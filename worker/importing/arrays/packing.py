@@ -47,7 +47,7 @@ class Numbers:
 
     def notes(self, *, is_image: bool) -> list[Finding | None]:
         """What the numbers were before."""
-        return [_check_range(self), _check_pixels(self)] if is_image else [_check_features(self)]
+        return [_check_range(self) if is_image else None, _check_type(self, is_image=is_image)]
 
 
 def _check_range(numbers: Numbers) -> Finding | None:
@@ -63,27 +63,17 @@ def _check_range(numbers: Numbers) -> Finding | None:
     )  # fmt: skip
 
 
-def _check_pixels(numbers: Numbers) -> Finding | None:
-    """P3: pictures of another type than bytes."""
-    if numbers.dtype == "uint8":
+def _check_type(numbers: Numbers, *, is_image: bool) -> Finding | None:
+    """P3: another type than the one that is kept."""
+    if numbers.dtype in (("uint8",) if is_image else ("float32", "float16")):
         return None
-    return finding(
-        "P3", "info",
+    explanation = (
         f"The pictures were numbers of type {numbers.dtype}; they are kept as bytes (uint8) and become float32 on the "
-        "way into the network.",
-        "Nothing.", dtype=numbers.dtype,
-    )  # fmt: skip
-
-
-def _check_features(numbers: Numbers) -> Finding | None:
-    """P3: features of another type than networks compute in."""
-    if numbers.dtype in ("float32", "float16"):
-        return None
-    return finding(
-        "P3", "info",
-        f"The features were of type {numbers.dtype}; networks compute in float32, and so are they kept.",
-        "Nothing.", dtype=numbers.dtype,
-    )  # fmt: skip
+        "way into the network."
+        if is_image
+        else f"The features were of type {numbers.dtype}; networks compute in float32, and so are they kept."
+    )
+    return finding("P3", "info", explanation, "Nothing.", dtype=numbers.dtype)
 
 
 def scan(xs: Sequence[Array]) -> Numbers:

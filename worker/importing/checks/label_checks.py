@@ -50,7 +50,7 @@ def check_imbalance(dataset: DatasetView) -> Finding | None:
     )  # fmt: skip
 
 
-def check_few(dataset: DatasetView) -> Finding | None:
+def check_few_samples(dataset: DatasetView) -> Finding | None:
     """P11: classes with hardly any samples."""
     counts = dataset.counts("train")
     rare = np.flatnonzero((counts > 0) & (counts < FEW))
@@ -64,7 +64,7 @@ def check_few(dataset: DatasetView) -> Finding | None:
     )  # fmt: skip
 
 
-def check_order(dataset: DatasetView) -> Finding | None:
+def check_sorted(dataset: DatasetView) -> Finding | None:
     """P12: the samples come class by class."""
     y = dataset.raw.y[dataset.split_N == 0]
     if not dataset.raw.is_ordered or len(y) < 50:

@@ -4,24 +4,8 @@ from collections.abc import Callable
 
 from service.reports.dataset import SPLITS, Profile
 from service.reports.finding import Finding
+from worker.importing.checks import duplicate_checks, label_checks, value_checks
 from worker.importing.checks.dataset_view import DatasetView
-from worker.importing.checks.duplicate_checks import (  # fmt: skip
-    check_contradictions,
-    check_exact,
-    check_leakage,
-    check_near,
-    count_duplicates,
-    name_groups,
-)
-from worker.importing.checks.label_checks import check_few, check_imbalance, check_missing, check_order
-from worker.importing.checks.value_checks import (  # fmt: skip
-    check_aspect,
-    check_constant,
-    check_double,
-    check_exposure,
-    check_scale,
-    check_target_leak,
-)
 from worker.importing.findings import SHOWN, finding
 
 MAX_LISTED = 1000
@@ -29,8 +13,11 @@ MAX_SIZES = 200
 PIECE_ROWS = 4096
 SEVERITIES = ("critical", "warning", "info")
 CHECKS: tuple[Callable[[DatasetView], Finding | None], ...] = (
-    check_scale, check_missing, check_imbalance, check_exact, check_near, check_leakage, check_contradictions,
-    check_few, check_order, check_constant, check_double, check_target_leak, check_exposure, check_aspect,
+    value_checks.check_scale, label_checks.check_missing, label_checks.check_imbalance, duplicate_checks.check_exact,
+    duplicate_checks.check_near, duplicate_checks.check_leakage, duplicate_checks.check_contradictions,
+    label_checks.check_few_samples, label_checks.check_sorted, value_checks.check_constant,
+    value_checks.check_copied_features, value_checks.check_target_leak, value_checks.check_blank,
+    value_checks.check_aspect,
 )  # fmt: skip
 
 
@@ -52,8 +39,8 @@ def make_profile(dataset: DatasetView) -> Profile:
         modes=raw.modes or mode,
         corrupt=raw.corrupt[:MAX_LISTED],
         ignored=raw.ignored[:MAX_LISTED],
-        duplicates=count_duplicates(dataset),
-        duplicate_groups=name_groups(dataset),
+        duplicates=duplicate_checks.count_duplicates(dataset),
+        duplicate_groups=duplicate_checks.name_groups(dataset),
         findings=sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)),
     )  # fmt: skip
 

@@ -12,7 +12,7 @@ DARK, LIGHT = 13.0, 242.0
 ROWS = 20_000
 """Training rows that the checks of features look at."""
 FEW_VALUES = 32
-TELLING = 0.99
+LEAK_ACCURACY = 0.99
 
 
 def check_scale(dataset: DatasetView) -> Finding | None:
@@ -34,7 +34,7 @@ def check_scale(dataset: DatasetView) -> Finding | None:
     )  # fmt: skip
 
 
-def check_exposure(dataset: DatasetView) -> Finding | None:
+def check_blank(dataset: DatasetView) -> Finding | None:
     """P18: pictures that are nearly black, white or of one colour."""
     if dataset.raw.thumbs is None:
         return None
@@ -82,7 +82,7 @@ def check_constant(dataset: DatasetView) -> Finding | None:
     )  # fmt: skip
 
 
-def check_double(dataset: DatasetView) -> Finding | None:
+def check_copied_features(dataset: DatasetView) -> Finding | None:
     """P15: features that repeat others."""
     if dataset.raw.is_image:
         return None
@@ -108,8 +108,8 @@ def check_target_leak(dataset: DatasetView) -> Finding | None:
     chance = float(np.bincount(y).max() / len(y)) if len(y) else 1.0
     if len(y) < 100 or chance > 0.95:
         return None
-    scores = {index: tells(train[:, index], y) for index in range(train.shape[1])}
-    telling = sorted((index for index, score in scores.items() if score >= TELLING), key=lambda i: -scores[i])
+    scores = {index: accuracy_alone(train[:, index], y) for index in range(train.shape[1])}
+    telling = sorted((index for index, score in scores.items() if score >= LEAK_ACCURACY), key=lambda i: -scores[i])
     if not telling:
         return None
     return finding(
@@ -124,7 +124,7 @@ def check_target_leak(dataset: DatasetView) -> Finding | None:
     )  # fmt: skip
 
 
-def tells(column: NDArray[np.float32], y: NDArray[np.int64]) -> float:
+def accuracy_alone(column: NDArray[np.float32], y: NDArray[np.int64]) -> float:
     """Accuracy of guessing from one feature alone, learned on every second sample and asked of the others: the
     commonest label of each value, or of many values the label of the nearest.
     """

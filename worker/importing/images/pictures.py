@@ -25,7 +25,7 @@ from worker.importing.raw_data import Input, RawData, Reading
 DEFAULT_SIDE = 256
 SAMPLE = 256
 """Headers that the size is guessed from; a guess that proves wrong costs a second pass."""
-TELL_SECONDS = 0.5
+PROGRESS_SECONDS = 0.5
 GREY = {"1", "L", "LA", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
 TRANSPARENT = ("RGBA", "LA", "PA", "La", "RGBa")
 SUFFIXES = {"JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), "PNG": (".png", ".apng"), "TIFF": (".tif", ".tiff")}
@@ -86,12 +86,12 @@ def _decode(
     thumbs_offset = create_rows(thumbs, (rows, THUMB_SIDE, THUMB_SIDE), np.dtype(np.uint8))
     plan = Plan(*shape, str(x), offset, str(thumbs), thumbs_offset, probe)
     outcomes: dict[int, Outcome] = {}
-    told = time.monotonic()
+    reported = time.monotonic()
     for done in decoders.decode([picture.file for picture in pictures], plan):
         if done is not None:
             outcomes[done[0]] = done[1]
-        if time.monotonic() - told > TELL_SECONDS:
-            told = time.monotonic()
+        if time.monotonic() - reported > PROGRESS_SECONDS:
+            reported = time.monotonic()
             share = 0.0 if probe else 0.75 * len(outcomes) / len(pictures)
             yield Progress(share, len(outcomes), len(pictures))
     return [outcomes[index] for index in range(len(pictures))]
@@ -138,35 +138,27 @@ def _gather(arrangement: Arrangement, outcomes: Sequence[Outcome], folder: Path)
 
 def _notes(names: Sequence[str], decoded: Sequence[Decoded]) -> list[Finding | None]:
     """What was done to single pictures on the way."""
-
-    def concerned(is_concerned: Callable[[str, Decoded], bool]) -> list[str]:
-        return [name for name, facts in zip(names, decoded, strict=True) if is_concerned(name, facts)]
-
+    pairs = list(zip(names, decoded, strict=True))
     return [
-        note(
-            "P20", concerned(lambda _, facts: facts.mode in TRANSPARENT),
-            "transparent pictures were laid on a white ground",
-        ),
-        note(
-            "P21", concerned(lambda _, facts: facts.mode.startswith(("I", "F"))),
-            "pictures of 16 or more bits a channel were brought to 8",
-        ),
-        note(
-            "P22", concerned(lambda _, facts: facts.turned),
-            "pictures were turned the right way up, as their EXIF data say",
-        ),
-        note(
-            "P23", concerned(lambda _, facts: facts.frames > 1),
-            "of animated pictures the first frame was taken",
-        ),
-        note(
-            "P24", concerned(_is_misnamed),
-            "pictures are of another kind than their names say; they were read",
-        ),
-    ]  # fmt: skip
+        note(rule, [name for name, facts in pairs if concerns(name, facts)], explanation)
+        for rule, concerns, explanation in NOTES
+    ]
 
 
 def _is_misnamed(name: str, facts: Decoded) -> bool:
     suffix, kind = Path(name).suffix.lower(), facts.format
     named = next((formats for formats, suffixes in SUFFIXES.items() if suffix in suffixes), suffix[1:].upper())
     return bool(suffix) and named != kind and kind != "PPM" and not (suffix == ".dib" and kind == "BMP")
+
+
+NOTES: tuple[tuple[str, Callable[[str, Decoded], bool], str], ...] = (
+    ("P20", lambda _, facts: facts.mode in TRANSPARENT, "transparent pictures were laid on a white ground"),
+    (
+        "P21",
+        lambda _, facts: facts.mode.startswith(("I", "F")),
+        "pictures of 16 or more bits a channel were brought to 8",
+    ),
+    ("P22", lambda _, facts: facts.turned, "pictures were turned the right way up, as their EXIF data say"),
+    ("P23", lambda _, facts: facts.frames > 1, "of animated pictures the first frame was taken"),
+    ("P24", _is_misnamed, "pictures are of another kind than their names say; they were read"),
+)

@@ -23,7 +23,7 @@ from worker.importing.known.torchvision_part import IN_MEMORY, OpenedPart, merge
 from worker.importing.npy_rows import create_rows, grow_rows, open_rows
 from worker.importing.raw_data import RawData, Reading
 
-TELL_ROWS = 5000
+PROGRESS_ROWS = 5000
 NEVER = "N/A"
 """What EMNIST calls label 0 of its letters, which start at 1."""
 
@@ -147,7 +147,7 @@ def _pack(parts: Iterator[OpenedPart], count: int, scratch: Path) -> Reading:
                 raise ImportRefusedError("files-damaged", f"{opened.name}: pictures of different sizes")
             rows[len(labels)] = pixels_HWC
             labels.append(label)
-            if index % TELL_ROWS == 0:
+            if index % PROGRESS_ROWS == 0:
                 yield Progress(0.7 * (number + index / len(opened)) / count, len(labels))
         splits += [opened.part.split] * (len(labels) - len(splits))
     if not labels:

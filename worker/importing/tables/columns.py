@@ -17,7 +17,7 @@ class Column:
     kind: str = NUMBERS
     texts: set[str] = field(default_factory=set)
     """Different texts, as long as they are few."""
-    is_crowded: bool = False
+    is_free_text: bool = False
     has_missing: bool = False
 
     def learn(self, cell: str, decimal: str) -> None:
@@ -28,9 +28,9 @@ class Column:
             return
         if self.kind == NUMBERS and number(text, decimal) is None:
             self.kind = TEXT
-        if not self.is_crowded:
+        if not self.is_free_text:
             self.texts.add(text)
-            self.is_crowded = len(self.texts) > MAX_CATEGORIES
+            self.is_free_text = len(self.texts) > MAX_CATEGORIES
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from worker.importing.tables.csv_file import Table, open_table
 
 SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".txt", ".tab")
 FAULTS = (csv.Error, OSError, UnicodeError, EOFError, ValueError, zlib.error)
-TELL_ROWS = 20_000
+PROGRESS_ROWS = 20_000
 
 
 def is_table(file: Input) -> bool:
@@ -67,7 +67,7 @@ def _learn(table: Table) -> Generator[Event, None, tuple[int, list[dict[str, str
             column.learn(cell, table.decimal)
         if table.split is not None and len(splits) < 100:
             splits.add(row[table.split].strip().lower())
-        if samples % TELL_ROWS == 0:
+        if samples % PROGRESS_ROWS == 0:
             yield Progress(0.3, samples)
     if not splits <= SPLIT_NAMES.keys():
         table.split = None
@@ -83,7 +83,7 @@ def choose_features(table: Table) -> tuple[list[Feature], list[str]]:
     for index, column in enumerate(table.columns):
         if index in (table.label, table.split):
             continue
-        if column.kind == TEXT and column.is_crowded:
+        if column.kind == TEXT and column.is_free_text:
             left_out.append(column.name)
         else:
             features += encode(index, column)
@@ -109,7 +109,7 @@ def _pack(table: Table, features: list[Feature], samples: int, scratch: Path) ->
         names.append(f"line {line}")
         if table.split is not None:
             splits.append(SPLIT_NAMES[row[table.split].strip().lower()])
-        if at % TELL_ROWS == 0:
+        if at % PROGRESS_ROWS == 0:
             yield Progress(0.3 + 0.4 * at / samples, at, samples)
     y_N, classes, notes = _labels(labels, table.columns[table.label], table.decimal)
     texts = {
