@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from service.jobs.curves import curves
 from service.jobs.reports import checkpoint_report, job_report
+from service.jobs.results import curves
 from service.reports.names import ReportName
 from service.reports.record import Bundle, ComparedJob, Comparison
 from service.store import files, findings, jobs, reports

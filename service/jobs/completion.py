@@ -110,9 +110,9 @@ def update_all_dependents(store: Store) -> list[str]:
         .where(or_(needed.id.is_(None), needed.state.in_(UNSUCCESSFUL)))
     )
     with store.read() as session:
-        dependencies = session.execute(query).all()
+        rows = session.execute(query).all()
     startable: list[str] = []
-    for needed_id, job_id, present_id in dependencies:
+    for needed_id, job_id, present_id in rows:
         with store.begin() as session:
             if present_id is None:
                 error = GateError(f"the job {needed_id} that this job needs was deleted").problem()

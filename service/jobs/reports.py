@@ -6,18 +6,19 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from service.errors import Problem
 from service.jobs import queue
 from service.reports.job import CheckpointReport, EventReport, JobReport, QueuePlace
 from service.reports.names import ReportName
 from service.reports.operations import WorkerReport
-from service.states import JobState, Relation
 from service.store import jobs, workers
 from service.store.session import now
 from service.store.tables import EventRow, FileRow, JobRow, ReportRow, WorkerRow
 
 # Lists of numbers that a result holds, one a step or trial: shown for one job, not in lists of jobs.
 LONG_FIELDS: frozenset[str] = frozenset({"points", "loss_per_step", "accuracy_per_step", "data", "table", "attempts"})
+
+COLUMNS = JobReport.model_fields.keys() & JobRow.__table__.columns.keys()
+"""What a job's report and its row call by the same name."""
 
 
 def job_report(session: Session, job_id: str) -> JobReport:
@@ -44,16 +45,7 @@ def event_report(row: EventRow) -> EventReport:
 
 def checkpoint_report(row: FileRow) -> CheckpointReport:
     """One file of a job."""
-    return CheckpointReport(
-        name=row.name,
-        role=row.role,
-        size=row.size,
-        sha256=row.sha256,
-        step=row.step,
-        epoch=row.epoch,
-        metrics=row.metrics,
-        created_at=row.created_at,
-    )
+    return CheckpointReport.model_validate(row, from_attributes=True)
 
 
 def worker_report(session: Session, row: WorkerRow, lease_seconds: float) -> WorkerReport:
@@ -73,28 +65,13 @@ def worker_report(session: Session, row: WorkerRow, lease_seconds: float) -> Wor
 
 
 def _job(row: JobRow, results: dict[str, dict[str, Any]], places: dict[str, QueuePlace]) -> JobReport:
-    return JobReport(
-        id=row.id,
-        kind=row.kind,
-        name=row.name,
-        labels=row.labels,
-        priority=row.priority,
-        state=JobState(row.state),
-        phase=row.phase,
-        progress=row.progress,
-        dataset=row.dataset_id,
-        parent=row.parent_id,
-        relation=Relation(row.relation) if row.relation else None,
-        attempt=row.attempt,
-        resume=row.resume,
-        created_at=row.created_at,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-        error=Problem.model_validate(row.error) if row.error else None,
-        queue=places.get(row.id),
-        spec=row.spec,
-        result=results.get(row.id),
-    )
+    others = {
+        "dataset": row.dataset_id,
+        "parent": row.parent_id,
+        "queue": places.get(row.id),
+        "result": results.get(row.id),
+    }
+    return JobReport.model_validate({name: getattr(row, name) for name in COLUMNS} | others)
 
 
 def _results(session: Session, rows: Sequence[JobRow]) -> dict[str, dict[str, Any]]:

@@ -1,16 +1,53 @@
-"""What a job concluded: its stored reports by name, and the trials of a search that still runs."""
+"""What a job measured and concluded, as reports: curves per epoch, series of points, reports by name, trials."""
 
-from typing import TypeVar
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy.orm import Session
 
 from service.errors import NotReadyError
+from service.reports.job import CurveEpoch, CurvesReport, MetricsReport, Point, Series
 from service.reports.names import ReportName
 from service.reports.part import ReportPart
 from service.reports.result import Trial, TuneReport
-from service.store import jobs, reports
+from service.store import jobs, metrics, reports
+from service.store.tables import EpochRow
+
+if TYPE_CHECKING:
+    from service.store.points import Points
 
 AnyReport = TypeVar("AnyReport", bound=ReportPart)
+
+
+def curves(session: Session, job_id: str) -> CurvesReport:
+    """The curves of one job; NotFoundError when there is no such job."""
+    jobs.get(session, job_id)
+    rows = metrics.epochs(session, job_id)
+    best = [row.epoch for row in rows if row.data["is_best"]]
+    return CurvesReport(epochs=[_epoch(row) for row in rows], best_epoch=best[-1] if best else None)
+
+
+def series(
+    session: Session, job_id: str, patterns: Sequence[str] | None, *, from_step: int, max_points: int
+) -> dict[str, "Points"]:
+    """Points of the series whose names match a pattern such as `grad/*` (None: all), at most `max_points` of each.
+
+    Raises NotFoundError when there is no such job.
+    """
+    jobs.get(session, job_id)
+    names = None
+    if patterns is not None:
+        known = metrics.names(session, job_id)
+        names = [name for name in known if any(fnmatchcase(name, pattern) for pattern in patterns)]
+    return metrics.read(session, job_id, names, from_step=from_step, max_points=max_points)
+
+
+def metrics_report(points_by_name: Mapping[str, "Points"]) -> MetricsReport:
+    """The series as a report: a value that is not finite is null and flagged."""
+    return MetricsReport(series=[_series(name, points) for name, points in points_by_name.items()])
 
 
 def stored_report(session: Session, job_id: str, name: str, model: type[AnyReport]) -> AnyReport:
@@ -34,6 +71,34 @@ def trials(session: Session, job_id: str) -> TuneReport:
     stored = [Trial.model_validate(data) for data in reports.of(session, job_id, ReportName.TRIAL).values()]
     importances = reports.get(session, job_id, ReportName.IMPORTANCES) or {"data": {}}
     return _trials_so_far(job.spec["metric"], stored, importances["data"])
+
+
+def _series(name: str, points: "Points") -> Series:
+    # Without validation: a job may have a million points.
+    return Series.model_construct(
+        name=name,
+        points=[
+            Point.model_construct(
+                step=step,
+                epoch=epoch,
+                value=value if math.isfinite(value) else None,
+                time=datetime.fromtimestamp(time, UTC),
+                flag=None if math.isfinite(value) else str(value),
+            )
+            for step, epoch, value, time in points.tolist()
+        ],
+    )
+
+
+def _epoch(row: EpochRow) -> CurveEpoch:
+    return CurveEpoch(
+        epoch=row.epoch, train=_numbers(row.data["train"]), val=_numbers(row.data["val"]), lr=row.data["lr"]
+    )
+
+
+def _numbers(values: Mapping[str, Any]) -> dict[str, float | None]:
+    """What is not finite is stored as a word."""
+    return {name: None if isinstance(value, str) else value for name, value in values.items()}
 
 
 def _trials_so_far(metric: str, trials: list[Trial], importances: dict[str, float]) -> TuneReport:

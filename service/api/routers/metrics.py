@@ -10,7 +10,7 @@ from service import plots
 from service.api.auth import MAY_READ
 from service.api.deps import JobId, ServicesDep, separated
 from service.api.http.responses import answer, csv_table, picture, pictured
-from service.jobs.curves import curves, metrics_report, series
+from service.jobs.results import curves, metrics_report, series
 from service.reports.job import CurvesReport, MetricsReport
 
 if TYPE_CHECKING:
