@@ -51,7 +51,7 @@ def checkpoint_report(row: FileRow) -> CheckpointReport:
 def worker_report(session: Session, row: WorkerRow, lease_seconds: float) -> WorkerReport:
     """One worker; it is lost when it has been silent for longer than a lease."""
     silent_seconds = (now(session) - row.heartbeat_at).total_seconds()
-    devices = [str(device.get("name", device)) if isinstance(device, dict) else str(device) for device in row.devices]
+    devices = [str(device.get("name") or device["device"]) for device in row.devices]
     return WorkerReport(
         id=row.id,
         name=f"{row.host}:{row.pid}",
