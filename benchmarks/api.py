@@ -13,8 +13,8 @@ from sqlalchemy import insert, select
 from benchmarks.measure import Measure
 from service.cli.client import Client
 from service.embedded.processes import EmbeddedService, free_port
+from service.ids import new_id
 from service.settings import load_settings
-from service.store.ids import new_id
 from service.store.session import Store
 from service.store.tables import JobRow
 

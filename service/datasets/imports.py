@@ -4,12 +4,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from service.errors import InUseError
+from service.ids import new_id
 from service.reports.dataset import DatasetContent
 from service.resolution.warnings import advise_on_data
 from service.specs.dataset import DatasetSource, ImportSpec, UploadFields, UploadSource
 from service.states import TERMINAL, DatasetState, JobState
 from service.store import datasets, events, files, jobs
-from service.store.ids import new_id
 from service.store.session import Store
 from service.store.tables import DatasetRow, JobRow
 

@@ -20,11 +20,11 @@ from pydantic import BaseModel, ConfigDict
 from service.datasets import imports
 from service.durable_files import write_durably
 from service.errors import ConflictError, FieldError, InvalidRequestError, NotFoundError, TooLargeError
+from service.ids import new_id
 from service.reports.dataset import UploadReport
 from service.specs.dataset import UploadRequest
 from service.store import datasets
-from service.store.artifacts import StoredFile, sha256_of
-from service.store.ids import new_id
+from service.store.artifacts.interface import StoredFile, sha256_of
 from service.store.session import Store
 from service.store.tables import DatasetRow
 

@@ -6,8 +6,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from service.errors import NotReadyError
-from service.store.artifacts import StoredFile
-from service.store.ids import new_id
+from service.ids import new_id
+from service.store.artifacts.interface import StoredFile
 from service.store.session import now
 from service.store.tables import FileRow
 

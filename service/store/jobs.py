@@ -8,11 +8,11 @@ from sqlalchemy import Select, delete, select
 from sqlalchemy.orm import Session
 
 from service.errors import InUseError, NotFoundError, StateError
+from service.ids import new_id
 from service.specs import INTERNAL_KINDS, AnyStoredSpec
 from service.states import TERMINAL, JobState, Relation
 from service.store import dependencies, events
 from service.store.events import NewEvent
-from service.store.ids import new_id
 from service.store.session import now
 from service.store.tables import JobRow, LabelRow
 

@@ -15,7 +15,8 @@ from sqlalchemy.orm import DeclarativeBase, Session
 
 from service.errors import InvalidRequestError
 from service.settings import Settings
-from service.store.artifacts import ArtifactStore, open_artifacts
+from service.store.artifacts import open_artifacts
+from service.store.artifacts.interface import ArtifactStore
 
 BUSY_TIMEOUT_MILLISECONDS = 10_000
 

@@ -19,7 +19,7 @@ from service.specs.part import FromJob
 from service.specs.tune import SearchFields
 from service.states import JobState, is_terminal
 from service.store import files, jobs, reports
-from service.store.artifacts import sha256_of
+from service.store.artifacts.interface import sha256_of
 from service.store.attempts import Claim, Fence
 from service.store.session import Store
 from service.store.tables import FileRow

@@ -30,7 +30,7 @@ from service.reports.dataset import DatasetContent
 from service.reports.result import Report
 from service.states import StopReason
 from service.store import attempts, events, files, metrics, reports
-from service.store.artifacts import StoredFile
+from service.store.artifacts.interface import StoredFile
 from service.store.attempts import Fence
 from service.store.events import NewEvent
 from service.store.session import Store

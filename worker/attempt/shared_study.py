@@ -8,7 +8,7 @@ from service.jobs import runners
 from service.settings import Settings
 from service.specs.tune import TuneRunnerSpec, TuneSpec
 from service.store import studies
-from service.store.artifacts import sha256_of
+from service.store.artifacts.interface import sha256_of
 from service.store.attempts import Claim
 from service.store.session import Store
 from worker.engine.context import MAIN, RunContext, trial_file

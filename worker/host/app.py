@@ -14,13 +14,13 @@ from kombu.asynchronous import get_event_loop
 from pydantic import ValidationError
 
 from service.errors import SpecError
+from service.ids import new_id
 from service.jobs import completion
 from service.notify import TASK, make_celery, notify_workers
 from service.settings import Settings
 from service.states import JobState
 from service.store import attempts, workers
 from service.store.attempts import Claim
-from service.store.ids import new_id
 from service.store.migrate import check_schema
 from service.store.session import Store
 from service.sweeper import run_forever

@@ -9,7 +9,7 @@ from service.jobs import completion, runners, transitions
 from service.specs.tune import TuneSpec
 from service.states import JobState
 from service.store import attempts, files, jobs
-from service.store.artifacts import StoredFile
+from service.store.artifacts.interface import StoredFile
 from service.store.attempts import Fence
 from service.sweeper import sweep
 from tests.service.conftest import Harness

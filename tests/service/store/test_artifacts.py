@@ -11,9 +11,12 @@ import pytest
 import sqlalchemy as sa
 
 from service.errors import NotFoundError
+from service.ids import new_id
 from service.settings import Settings
-from service.store.artifacts import CHUNK_BYTES, ArtifactStore, DatabaseStore, FolderStore, open_artifacts
-from service.store.ids import new_id
+from service.store.artifacts import open_artifacts
+from service.store.artifacts.database import DatabaseStore
+from service.store.artifacts.folder import FolderStore
+from service.store.artifacts.interface import CHUNK_BYTES, ArtifactStore
 from service.store.session import make_engine
 from service.store.tables import ArtifactChunkRow
 

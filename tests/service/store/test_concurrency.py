@@ -12,12 +12,12 @@ from sqlalchemy.exc import IntegrityError
 
 from service.datasets import imports
 from service.errors import ConflictError, InUseError, NotFoundError, StateError
+from service.ids import new_id
 from service.jobs import completion, transitions
 from service.specs.dataset import BuiltinSource
 from service.states import JobState, is_terminal
 from service.store import events, jobs
 from service.store.attempts import Fence, LostLeaseError
-from service.store.ids import new_id
 from service.store.tables import JobRow
 from tests.service.conftest import Harness, spec
 

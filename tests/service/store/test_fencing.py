@@ -10,7 +10,7 @@ from service.events import StepRecord
 from service.jobs import completion, transitions
 from service.states import JobState
 from service.store import attempts, events, files, jobs, metrics, reports
-from service.store.artifacts import StoredFile
+from service.store.artifacts.interface import StoredFile
 from service.store.attempts import AttemptStatus, Fence, LostLeaseError
 from service.store.session import Store
 from service.store.tables import ChunkRow, EventRow, FileRow, ReportRow

@@ -7,7 +7,7 @@ import pytest
 from service.errors import NotReadyError
 from service.reports.names import ReportName
 from service.store import files, reports
-from service.store.artifacts import StoredFile
+from service.store.artifacts.interface import StoredFile
 from tests.service.conftest import Harness
 
 

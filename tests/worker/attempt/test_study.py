@@ -5,10 +5,10 @@ from pathlib import Path
 import optuna
 import pytest
 
+from service.ids import new_id
 from service.specs.tune import TuneSpec
 from service.store import studies
 from service.store.attempts import Claim, Fence
-from service.store.ids import new_id
 from service.store.session import Store
 from worker.attempt.shared_study import share_study
 from worker.engine.context import RunContext

@@ -1,4 +1,4 @@
-"""Identifiers: UUIDv7 (RFC 9562), which sort by the time they were made."""
+"""Identifiers of rows, workers and uploads: UUIDv7 (RFC 9562), which sort by the time they were made."""
 
 import os
 import time
@@ -14,5 +14,5 @@ def new_id() -> str:
 
 
 def first_id(seconds: float) -> str:
-    """What every id made since then (seconds since 1970) is not below."""
+    """The smallest id that `new_id` can make from that time on (seconds since 1970)."""
     return str(uuid.UUID(int=int(seconds * 1000) << 80))
