@@ -8,9 +8,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.api.http import yaml_text
 from service.api.http.problems import http_problem, problem_response, request_id
 from service.errors import InvalidRequestError
-from service.specs import yaml_text
 
 YAML_TYPES: frozenset[str] = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"})
 # PyYAML reads about 1 MB in 2 s.

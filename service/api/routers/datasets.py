@@ -8,13 +8,13 @@ from fastapi import APIRouter, Path, Response
 from service.api.auth import MAY_READ, MAY_TRAIN
 from service.api.dataset_bodies import DatasetBody, RawFile, ReceivedFile
 from service.api.deps import Cursor, Limit, Services, ServicesDep
+from service.api.http.examples import DATASET_EXAMPLES
 from service.api.idempotency import IdempotencyKey, create_once
 from service.datasets import imports, samples
 from service.datasets.reports import created_dataset, dataset_report
 from service.datasets.uploads import Uploads
 from service.reports.dataset import DatasetReport, Profile
 from service.reports.page import Page
-from service.specs.examples import DATASET_EXAMPLES
 from service.store import datasets
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])

@@ -7,6 +7,7 @@ from pydantic import AfterValidator
 
 from service.api.auth import MAY_READ, MAY_TRAIN
 from service.api.deps import Cursor, JobId, Limit, ServicesDep
+from service.api.http.examples import EXAMPLES
 from service.api.http.responses import also, answer
 from service.api.idempotency import IdempotencyKey, create_once
 from service.jobs import actions
@@ -17,7 +18,6 @@ from service.reports.job import JobReport, SubmittedJob
 from service.reports.page import Page
 from service.reports.resolution import DryRunReport
 from service.specs import INTERNAL_KINDS, KINDS, JobSpec
-from service.specs.examples import EXAMPLES
 from service.specs.requests import JobChanges
 from service.states import JobState
 from service.store import datasets, jobs

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.specs.examples import EXAMPLES
+from service.api.http.examples import EXAMPLES
 from service.states import JobState
 from tests.service.api.notifications import Notifications
 from tests.service.simulated_worker import SimulatedWorker

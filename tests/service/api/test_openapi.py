@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
+from service.api.http.examples import DATASET_EXAMPLES
 from service.specs import KINDS
-from service.specs.examples import DATASET_EXAMPLES
 
 SNAPSHOT = Path(__file__).parent / "openapi.txt"
 
