@@ -12,8 +12,9 @@ from starlette.concurrency import run_in_threadpool
 from service.api.deps import Services, ServicesDep
 from service.errors import AuthError, ForbiddenError
 from service.settings import Settings
+from service.specs.requests import KeyScope
 from service.store import keys
-from service.store.keys import SCOPES, Scope
+from service.store.keys import SCOPES
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="key", description="An API key: `Authorization: Bearer tw_...`")
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
@@ -38,7 +39,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _require(scope: Scope) -> Callable[..., Awaitable[None]]:
+def _require(scope: KeyScope) -> Callable[..., Awaitable[None]]:
     async def check(services: ServicesDep, credentials: Credentials) -> None:
         if services.settings.auth == "off":
             return
@@ -51,7 +52,7 @@ def _require(scope: Scope) -> Callable[..., Awaitable[None]]:
     return check
 
 
-def _granted(services: Services, text: str) -> Scope:
+def _granted(services: Services, text: str) -> KeyScope:
     first = services.settings.admin_key
     if first is not None and hmac.compare_digest(first.get_secret_value().encode(), text.encode()):
         return "admin"

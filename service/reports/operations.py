@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Literal
 
 from service.reports.part import ReportPart
+from service.specs.requests import KeyScope
 
 
 class WorkerReport(ReportPart):
@@ -108,7 +109,7 @@ class KeyReport(ReportPart):
 
     id: str
     name: str
-    scope: Literal["read", "train", "admin"]
+    scope: KeyScope
     created_at: datetime
     revoked_at: datetime | None
 

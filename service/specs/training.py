@@ -12,8 +12,8 @@ from service.specs.part import Part
 Label = Annotated[str, Field(min_length=1, max_length=100)]
 
 
-class JobCommon(Part):
-    """What every job has, whatever its kind."""
+class JobMetadata(Part):
+    """What describes a job to people and to the queue."""
 
     name: str | None = Field(default=None, max_length=200)
     """A name for people; it need not be unique."""
@@ -21,6 +21,11 @@ class JobCommon(Part):
     """Free key-value pairs to filter the list of jobs by."""
     priority: int = Field(default=0, ge=-100, le=100)
     """Jobs of a higher priority start first."""
+
+
+class JobCommon(JobMetadata):
+    """What every job has, whatever its kind."""
+
     requires: list[str] = Field(default=[], max_length=50)
     """Ids of jobs that must have succeeded (a `sanity` job: passed) before this one starts."""
 

@@ -3,25 +3,24 @@
 import hashlib
 import hmac
 import secrets
-from typing import Literal, get_args
+from typing import get_args
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from service.errors import AuthError, NotFoundError
+from service.specs.requests import KeyScope
 from service.store.session import now
 from service.store.tables import KeyRow
 
-Scope = Literal["read", "train", "admin"]
-SCOPES: tuple[Scope, ...] = get_args(Scope)
-"""Each scope allows what the ones before it allow."""
+SCOPES: tuple[KeyScope, ...] = get_args(KeyScope)
 
 
 def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def create(session: Session, name: str, scope: Scope) -> tuple[KeyRow, str]:
+def create(session: Session, name: str, scope: KeyScope) -> tuple[KeyRow, str]:
     """A new key; its text is returned this once and cannot be had again."""
     key_id, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
     row = KeyRow(id=key_id, name=name, scope=scope, sha256=_digest(secret), created_at=now(session))
@@ -30,7 +29,7 @@ def create(session: Session, name: str, scope: Scope) -> tuple[KeyRow, str]:
     return row, f"tw_{key_id}_{secret}"
 
 
-def check(session: Session, text: str) -> Scope:
+def check(session: Session, text: str) -> KeyScope:
     """The scope of a key; AuthError when it is malformed, unknown, wrong or revoked."""
     prefix, _, rest = text.partition("_")
     key_id, _, secret = rest.partition("_")

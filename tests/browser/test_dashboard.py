@@ -5,8 +5,10 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from service.api.http.examples import EXAMPLES
 from service.events import StepRecord
 from service.reports.result import Importances, LrCurve, LrPoint, Trial
+from service.specs import KINDS
 from tests.browser.chromium import Chromium
 from tests.service.api.server import Server
 from tests.service.simulated_worker import SimulatedWorker, epoch_record
@@ -119,6 +121,22 @@ def test_a_person_submits_a_job(browser: Chromium, site: Server, worker: Simulat
     browser.wait("location.hash.startsWith('#/jobs/')")
     browser.wait("document.querySelector('.badge.queued') !== null")
     assert httpx.get(f"{site.url}/v1/jobs").json()["data"][0]["spec"]["epochs"] == 3
+
+
+def test_kinds_and_examples_are_those_of_the_contract(browser: Chromium, site: Server, worker: SimulatedWorker) -> None:
+    worker.dataset()
+    browser.open(f"{site.url}/")
+    browser.wait(f"document.querySelectorAll('#kind option').length === {1 + len(KINDS)}")
+    options = "[...document.querySelectorAll('#kind option')].map((option) => option.value)"
+    assert browser.run(options) == ["", *KINDS]
+    browser.open(f"{site.url}/#/new")
+    browser.wait(f"document.querySelectorAll('#example option').length === {len(EXAMPLES)}")
+    search = next(number for number, example in enumerate(EXAMPLES.values()) if example["value"]["kind"] == "tune")
+    browser.run(f"document.querySelector('#example').value = {search}")
+    browser.run("document.querySelector('#example').dispatchEvent(new Event('change'))")
+    browser.run("document.querySelector('#check').click()")
+    browser.wait("document.body.innerText.includes('It can run')")
+    assert "search_space" in browser.run("document.querySelector('#spec').value")
 
 
 def test_datasets_are_imported_and_shown(browser: Chromium, site: Server, worker: SimulatedWorker) -> None:

@@ -25,6 +25,9 @@ from service.store import datasets, jobs
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
 
+LISTED_WHEN_ASKED = f"{' and '.join(f'`{kind}`' for kind in INTERNAL_KINDS)} jobs are listed only when asked for."
+
+
 def _is_a_kind(value: str) -> str:
     if value not in (*KINDS, *INTERNAL_KINDS):
         raise ValueError(f"`{value}` is none of: {', '.join((*KINDS, *INTERNAL_KINDS))}")
@@ -57,9 +60,7 @@ def submit_job(
 def list_jobs(
     services: ServicesDep,
     state: Annotated[JobState | None, Query()] = None,
-    kind: Annotated[
-        Kind | None, Query(description="`import` and `tune-runner` jobs are listed only when asked for.")
-    ] = None,
+    kind: Annotated[Kind | None, Query(description=LISTED_WHEN_ASKED)] = None,
     label: Annotated[str | None, Query(max_length=301, description="`key` or `key=value`.")] = None,
     dataset: Annotated[str | None, Query(max_length=100, description="Id or name of a dataset.")] = None,
     parent: Annotated[str | None, Query(max_length=100, description="Id of the job that these follow.")] = None,

@@ -39,6 +39,12 @@ export async function get(path) {
   return (await request(path)).json();
 }
 
+// The examples of job specs that the contract gives, by name; a kind has one or more.
+export async function jobExamples() {
+  const body = (await get("/openapi.json")).paths["/v1/jobs"].post.requestBody;
+  return Object.values(body.content["application/json"].examples);
+}
+
 // A part of a result that may not exist (yet): null instead of an error.
 export async function maybe(path) {
   try {

@@ -81,7 +81,7 @@ function head(job, path) {
 async function charts(place, path, job) {
   if (job.kind === "lr-find") return lrChart(place, path);
   if (job.kind === "tune") return trialsView(place, path);
-  if (job.kind === "sanity" || job.kind === "batch-size" || job.kind === "import" || job.kind === "tune-runner") return simpleResult(place, job);
+  if (job.kind !== "train") return simpleResult(place, job);
   const curves = await maybe(`${path}/curves`);
   if (!curves?.epochs.length) return stepChart(place, path);
   const of = (side, name) => curves.epochs.map((e) => [e.epoch, e[side][name] ?? NaN]);

@@ -1,9 +1,8 @@
 // The list of jobs, kept current.
 import { ago, badge, duration, fill, h, link, problemBox, progress, table } from "./dom.js";
-import { get } from "./http.js";
+import { get, jobExamples } from "./http.js";
 
 const STATES = ["", "queued", "running", "paused", "succeeded", "failed", "cancelled"];
-const KINDS = ["", "train", "lr-find", "sanity", "batch-size", "tune"];
 const EVERY = 2000;
 
 export async function jobsView(place, signal) {
@@ -14,9 +13,9 @@ export async function jobsView(place, signal) {
     refresh();
   };
   const choose = (name, values) =>
-    h("label", {}, `${name} `, h("select", { onchange: change(name) }, values.map((v) => h("option", { value: v }, v || "any"))));
+    h("label", {}, `${name} `, h("select", { id: name, onchange: change(name) }, values.map(option)));
   const head = h("div", { class: "row" }, h("h1", {}, "Jobs"), h("span", { class: "grow" }),
-    choose("state", STATES), choose("kind", KINDS), link("#/new", "New job", { class: "button" }));
+    choose("state", STATES), choose("kind", [""]), link("#/new", "New job", { class: "button" }));
   fill(place, head, body);
 
   async function refresh() {
@@ -35,9 +34,13 @@ export async function jobsView(place, signal) {
   }
 
   await refresh();
+  const kinds = new Set((await jobExamples()).map((example) => example.value.kind));
+  head.querySelector("#kind").append(...[...kinds].map(option));
   const timer = setInterval(() => document.hidden || refresh(), EVERY);
   signal.addEventListener("abort", () => clearInterval(timer));
 }
+
+const option = (value) => h("option", { value }, value || "any");
 
 export function jobTable(jobs) {
   const heads = ["Job", "Kind", "State", "Progress", "Result", "Submitted", "Took"];

@@ -1,33 +1,18 @@
 // Submit a job: a spec as JSON or YAML, checked by a dry run before it is sent.
 import { bytes, fill, h, number, panel, problemBox } from "./dom.js";
-import { get, post } from "./http.js";
-
-const EXAMPLES = {
-  train: { kind: "train", name: "baseline", dataset: "digits", model: { family: "mlp", hidden: [256, 128] }, epochs: 20 },
-  "lr-find": { kind: "lr-find", dataset: "digits", model: { family: "mlp", hidden: [256, 128] } },
-  sanity: { kind: "sanity", dataset: "digits", model: { family: "mlp", hidden: [256, 128] } },
-  "batch-size": { kind: "batch-size", dataset: "digits", model: { family: "cnn" } },
-  tune: {
-    kind: "tune",
-    train: { dataset: "digits", epochs: 5 },
-    search_space: {
-      "optimizer.lr": { type: "float", low: 1e-5, high: 1e-2, log: true },
-      batch_size: { type: "categorical", choices: [32, 64, 128] },
-    },
-    n_trials: 20,
-  },
-};
+import { get, jobExamples, post } from "./http.js";
 
 export async function newJobView(place, signal, query) {
   const given = new URLSearchParams(query || "");
   const datasets = (await get("/v1/datasets?limit=100")).data;
+  const examples = await jobExamples();
   const text = h("textarea", { id: "spec", rows: 18, spellcheck: "false" });
   const result = h("div", { id: "verdict" });
-  const kind = h("select", { id: "kind", onchange: suggest }, Object.keys(EXAMPLES).map((k) => h("option", { value: k }, k)));
+  const example = h("select", { id: "example", onchange: suggest }, examples.map((e, n) => h("option", { value: n }, `${e.value.kind}: ${e.summary}`)));
   const dataset = h("select", { id: "dataset", onchange: suggest }, datasets.map((d) => h("option", { value: d.name }, d.name)));
 
   async function suggest() {
-    const spec = structuredClone(EXAMPLES[kind.value]);
+    const spec = structuredClone(examples[example.value].value);
     if (dataset.value) (spec.train || spec).dataset = dataset.value;
     text.value = JSON.stringify(spec, null, 2);
   }
@@ -50,7 +35,7 @@ export async function newJobView(place, signal, query) {
     h("button", { id: "check", onclick: () => send(true) }, "Check (dry run)"));
   if (signal.aborted) return;
   fill(place, h("h1", {}, "New job"), h("div", { class: "columns" },
-    h("div", {}, h("div", { class: "row" }, h("label", {}, "kind ", kind), h("label", {}, "dataset ", dataset)), text, buttons),
+    h("div", {}, h("div", { class: "row" }, h("label", {}, "example ", example), h("label", {}, "dataset ", dataset)), text, buttons),
     result));
 }
 
