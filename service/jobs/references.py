@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
+from service.catalog.datasets import BUILTINS
 from service.errors import FieldError, NotFoundError, SpecError
 from service.resolution.resolve import training_of
 from service.specs import AnyJobSpec
@@ -17,8 +18,6 @@ from service.states import DatasetState, JobState
 from service.store import datasets
 from service.store.tables import DatasetRow, JobRow
 
-# Datasets that a job may name before anyone imported them: submitting imports them.
-BUILTINS: tuple[str, ...] = ("digits",)
 IMPORT_HINT = "POST /v1/datasets imports one"
 
 

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
-from service.catalog.datasets import BUILTINS
 from service.datasets import imports
 from service.errors import BusyError, InvalidRequestError
 from service.jobs import completion, queue, references
