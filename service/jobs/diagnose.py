@@ -19,11 +19,10 @@ def report(session: Session, job_id: str) -> FindingsReport:
     """The verdict of today's rules on a job, old or running, with what is kept about each finding."""
     job = jobs.get(session, job_id)
     record = run_record(session, job)
-    rows = findings.by_rule(session, job_id)
     if record is None:
         missing = f"a training: the rules judge `train` jobs, a `{job.kind}` job says what it found in its result"
-        data = [_stored(session, job_id, _kept(row), row, active=row.active) for row in rows.values()]
-        return FindingsReport(verdict="not enough evidence", missing=[missing], data=data)
+        return FindingsReport(verdict="not enough evidence", missing=[missing], data=[])
+    rows = findings.by_rule(session, job_id)
     diagnosis = diagnose(record)
     present = [_stored(session, job_id, finding, rows.pop(finding.rule, None)) for finding in diagnosis.findings]
     withdrawn = [_stored(session, job_id, _kept(row), row, active=False) for row in rows.values()]

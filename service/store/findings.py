@@ -1,7 +1,7 @@
 """Findings of jobs: each rule's finding is kept once, with the history of its changes."""
 
 import uuid
-from typing import Any, Literal
+from typing import Literal
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -34,7 +34,8 @@ def keep(session: Session, job_id: str, finding: Finding, change: Change) -> Fin
     """Adds a finding, or puts it in the place of what is kept of it; its history grows by the change."""
     key = finding_id(job_id, finding.rule)
     row = session.get(FindingRow, key) or FindingRow(id=key, job_id=job_id, rule=finding.rule, history=[])
-    row.active, row.data, row.updated_at = change != "withdrawn", _said(finding), now(session)
+    row.data = finding.model_dump(mode="json", include=set(Finding.model_fields))
+    row.active, row.updated_at = change != "withdrawn", now(session)
     entry = {
         "time": row.updated_at.isoformat(),
         "change": change,
@@ -46,11 +47,6 @@ def keep(session: Session, job_id: str, finding: Finding, change: Change) -> Fin
     session.add(row)
     session.flush()
     return row
-
-
-def _said(finding: Finding) -> dict[str, Any]:
-    """What the rule said, without what is kept about it."""
-    return finding.model_dump(mode="json", include=set(Finding.model_fields))
 
 
 def link(session: Session, job_id: str, finding: Finding, child_id: str) -> None:

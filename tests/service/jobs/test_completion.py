@@ -9,7 +9,7 @@ from service.reports.dataset import DatasetContent, DatasetMeta, Profile
 from service.specs.dataset import BuiltinSource
 from service.states import DatasetState, JobState
 from service.store import attempts, datasets, jobs
-from service.store.tables import JobRow
+from service.store.tables import DatasetRow, JobRow
 from tests.service.conftest import Harness, spec
 
 
@@ -99,10 +99,16 @@ def test_needed_job_is_not_removed_under_a_waiting_one(harness: Harness) -> None
         jobs.remove(session, first)
 
 
-def test_import_fills_its_dataset_and_frees_who_waits(harness: Harness) -> None:
+def importing(harness: Harness) -> tuple[DatasetRow, str]:
+    """A dataset whose import waits, and the id of a job that waits for it."""
     with harness.store.begin() as session:
         row = imports.create(session, "digits", BuiltinSource(kind="builtin"))
-        waiting = jobs.create(session, spec(), dataset_id=row.id, needs=[(row.job_id, "dataset")]).id
+        waiting = jobs.create(session, spec(), dataset_id=row.id, needs=[(row.job_id, "dataset")])
+        return row, waiting.id
+
+
+def test_import_fills_its_dataset_and_frees_who_waits(harness: Harness) -> None:
+    row, waiting = importing(harness)
     fence = harness.claim(row.job_id)
     with harness.store.begin() as session:
         attempts.lock(session, fence)
@@ -116,9 +122,7 @@ def test_import_fills_its_dataset_and_frees_who_waits(harness: Harness) -> None:
 
 
 def test_failed_import_fails_its_dataset_and_who_waits(harness: Harness) -> None:
-    with harness.store.begin() as session:
-        row = imports.create(session, "digits", BuiltinSource(kind="builtin"))
-        waiting = jobs.create(session, spec(), dataset_id=row.id, needs=[(row.job_id, "dataset")]).id
+    row, waiting = importing(harness)
     fence = harness.claim(row.job_id)
     with harness.store.begin() as session:
         error = WorkerLostError("the worker was lost").problem()
