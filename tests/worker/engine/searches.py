@@ -1,6 +1,6 @@
 """Searches on a few digits, and what they say."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ import optuna
 
 from service.events import Event
 from service.reports.result import TuneReport
-from service.specs.tune import TuneSpec
+from service.specs.tune import TuneRunnerSpec, TuneSpec
 from tests.worker.engine.runs import reports_of
 from worker.engine import run
 from worker.engine.context import RunContext
@@ -47,3 +47,24 @@ def study_url(folder: Path) -> str:
 
 def study_at(folder: Path) -> optuna.Study:
     return optuna.load_study(study_name="tune", storage=study_url(folder))
+
+
+def beside(data: Path, folder: Path, spec: TuneSpec, number: int, **context: Any) -> Iterator[Event]:
+    """A runner beside the job's own process, on the same study."""
+    scratch = folder / f"runner-{number}"
+    scratch.mkdir()
+    runner = TuneRunnerSpec.of(spec, "tune", number)
+    return run(
+        runner,
+        RunContext(scratch=scratch, dataset=data, study_url=study_url(folder), runner=f"runner-{number}", **context),
+    )
+
+
+def until(events: Iterator[Event], is_last: Callable[[Event], bool]) -> list[Event]:
+    """Events up to the first for which `is_last` holds, with it."""
+    passed: list[Event] = []
+    for event in events:
+        passed.append(event)
+        if is_last(event):
+            return passed
+    raise AssertionError(passed)
