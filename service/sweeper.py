@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 from service.datasets.uploads import Uploads
 from service.errors import WorkerLostError
 from service.ids import first_id
-from service.jobs import completion, runners, transitions
+from service.jobs import completion, idempotency, runners, transitions
 from service.states import OWNED, TERMINAL, JobState, StopReason
-from service.store import attempts, idempotency, jobs, workers
+from service.store import attempts, jobs, workers
 from service.store.attempts import Fence, LostLeaseError
 from service.store.session import Store, now, upsert
 from service.store.tables import DatasetRow, FileRow, JobRow, SweepRow

@@ -1,12 +1,15 @@
 """Idempotency keys: the first answer is given again, and what it reports happens once."""
 
+from datetime import timedelta
+
 import pytest
 from sqlalchemy.orm import Session
 
 from service.errors import ConflictError, InvalidRequestError
-from service.jobs.idempotency import Answer, answer_once
+from service.jobs.idempotency import Answer, answer_once, delete_expired
 from service.store import jobs
-from service.store.session import Store
+from service.store.session import Store, now
+from service.store.tables import IdempotencyRow
 from tests.service.conftest import spec
 
 
@@ -57,3 +60,14 @@ def test_request_that_collides_starts_again_and_finds_what_the_other_made(store:
 
     assert answer_once(store, "key", b"request", collide).is_repeated
     assert count_jobs(store) == 1
+
+
+def test_answers_are_deleted_after_a_day(store: Store) -> None:
+    for key in ("old", "new"):
+        answer_once(store, key, b"", create_job)
+    with store.begin() as session:
+        session.get_one(IdempotencyRow, ("", "old")).created_at = now(session) - timedelta(hours=25)
+    with store.begin() as session:
+        delete_expired(session)
+    assert not answer_once(store, "old", b"", create_job).is_repeated
+    assert answer_once(store, "new", b"", create_job).is_repeated
