@@ -32,7 +32,7 @@ def test_ring_sends_the_id_and_notes_the_time(harness: Harness, broker_url: str)
     assert notify.broker_answers(harness.store.settings)
 
 
-def test_broker_that_is_down_leaves_the_job_queued_and_unrung(sqlite_url: str, home: Path) -> None:
+def test_broker_that_is_down_leaves_the_job_queued_and_to_be_sent_again(sqlite_url: str, home: Path) -> None:
     store = Store(Settings(home=home, database_url=sqlite_url))
     harness = Harness(store)
     job_id = harness.submit()

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -12,7 +11,6 @@ from sqlalchemy.exc import IntegrityError
 
 from service.datasets import imports
 from service.errors import ConflictError, InUseError, NotFoundError, StateError
-from service.ids import new_id
 from service.jobs import completion, transitions
 from service.specs.dataset import BuiltinSource
 from service.states import JobState, is_terminal
@@ -24,7 +22,7 @@ from tests.service.conftest import Harness, spec
 CLAIMER = """
 import random, sys
 from service.settings import Settings
-from service.store import jobs
+from service.store import attempts
 from service.store.session import Store
 
 url, worker, *ids = sys.argv[1:]
@@ -168,13 +166,3 @@ def test_cancel_and_end_leave_one_terminal_state(harness: Harness, round_: int) 
         types = Counter(event.type for event in events.after(session, fence.job_id, 0))
         assert is_terminal(JobState(session.get_one(JobRow, fence.job_id).state))
     assert types["end"] == 1
-
-
-def test_ids_are_distinct_and_in_order() -> None:
-    ids = []
-    for _ in range(200):
-        ids.append(new_id())
-        time.sleep(1e-6)
-    assert len({*ids}) == 200
-    assert ids == sorted(ids)
-    assert {(one[14], one[19] in "89ab") for one in ids} == {("7", True)}
