@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from service.events import Event, StepRecord
+from service.resolution.defaults import filled
 from service.specs.lr_find import LrFindSpec
 from service.specs.sanity import SanitySpec
 from service.specs.train import TrainSpec
@@ -72,7 +73,7 @@ def batches_of(spec: AugmentedPart, data: Path, size: int) -> Batches:
 @pytest.mark.parametrize("fields", [{"clip_norm": 0.5}, {"clip_norm": None, "accumulate": 3}, MIXED], ids=str)
 def test_a_training_steps_as_a_plain_loop_does(fields: dict[str, Any], few_digits: Path, tmp_path: Path) -> None:
     common = {"epochs": 1, "batch_size": 20, "schedule": {"name": "constant"}, "diagnose": False}
-    spec = TrainSpec.model_validate({"kind": "train", "dataset": "digits", "model": CNN} | common | fields)
+    spec = filled(TrainSpec.model_validate({"kind": "train", "dataset": "digits", "model": CNN} | common | fields))
     model, optimizer = built(spec, few_digits)
     batches = batches_of(spec, few_digits, 20)
     criterion = setup.build_criterion(spec.loss, batches.labels_N, 10)
@@ -90,7 +91,7 @@ def test_a_training_steps_as_a_plain_loop_does(fields: dict[str, Any], few_digit
 
 def test_a_sweep_steps_as_a_plain_loop_does(few_digits: Path) -> None:
     fields = {"model": CNN, "rule": "chapter", "clip_norm": 0.5, "num_steps": 40, "lr_max": 0.1} | MIXED
-    spec = LrFindSpec.model_validate({"kind": "lr-find", "dataset": "digits"} | fields)
+    spec = filled(LrFindSpec.model_validate({"kind": "lr-find", "dataset": "digits"} | fields))
     model, optimizer = built(spec, few_digits)
     batches = batches_of(spec, few_digits, spec.batch_size)
     criterion = setup.build_criterion(spec.loss, batches.labels_N, 10)
@@ -104,7 +105,7 @@ def test_a_sweep_steps_as_a_plain_loop_does(few_digits: Path) -> None:
 
 def test_a_sanity_check_steps_as_a_plain_loop_does(few_digits: Path) -> None:
     fields = {"model": CNN, "dropout": True, "max_steps": 20, "optimizer": {"name": "sgd", "lr": 0.01}}
-    spec = SanitySpec.model_validate({"kind": "sanity", "dataset": "digits"} | fields)
+    spec = filled(SanitySpec.model_validate({"kind": "sanity", "dataset": "digits"} | fields))
     plain = spec.model_copy(update={"optimizer": spec.optimizer.model_copy(update={"weight_decay": 0.0})})
     model, optimizer = built(plain, few_digits)
     dataset = setup.open_dataset(RunContext(scratch=few_digits, dataset=few_digits))
