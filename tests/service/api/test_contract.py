@@ -45,9 +45,9 @@ def operations(server: Server) -> Iterator[APIOperation[Any, Any, Any, Any]]:
     for methods in document["paths"].values():
         for operation in methods.values():
             operation.pop("security", None)
-    for found in schemathesis.openapi.from_dict(document).get_all_operations():
-        assert isinstance(found, Ok)
-        yield found.ok()
+    for result in schemathesis.openapi.from_dict(document).get_all_operations():
+        assert isinstance(result, Ok)
+        yield result.ok()
 
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
@@ -66,7 +66,7 @@ def test_every_operation_keeps_the_contract(server: Server, worker: SimulatedWor
         except Unsatisfiable:
             assert mode is GenerationMode.NEGATIVE  # an operation without input cannot be asked wrongly
         except FailureGroup as failures:
-            broken.append(f"{operation.label}: {failures}: {[str(each) for each in failures.exceptions]}")
+            broken.append(f"{operation.label}: {failures}: {[str(failure) for failure in failures.exceptions]}")
     assert broken == []
 
 

@@ -52,7 +52,7 @@ def test_a_ready_dataset_shows_classes_and_profile(client: httpx.Client, worker:
         assert (dataset["state"], dataset["progress"], dataset["hash"]) == ("ready", 1.0, "a" * 64)
         assert dataset["counts"] == {"train": 8, "val": 6, "test": 6}
     assert client.get("/v1/datasets/digits/profile").json()["meta"]["shape"] == [8, 8, 1]
-    assert [each["name"] for each in client.get("/v1/datasets").json()["data"]] == ["digits"]
+    assert [dataset["name"] for dataset in client.get("/v1/datasets").json()["data"]] == ["digits"]
 
 
 def test_samples_are_pictures_with_label_and_split(client: httpx.Client, worker: SimulatedWorker) -> None:

@@ -28,10 +28,10 @@ def test_an_overfitting_run_is_found_out(client: httpx.Client, worker: Simulated
     worker.end(worker.record_losses(job_id, OVERFITTING))
     body = diagnosis(client, job_id)
     assert body["verdict"] == "findings"
-    found = body["data"][0]
-    assert found["name"].startswith("overfit")
-    assert found["remedy"]["patch"]
-    assert found["explanation"]
+    finding = body["data"][0]
+    assert finding["name"].startswith("overfit")
+    assert finding["remedy"]["patch"]
+    assert finding["explanation"]
 
 
 def test_a_fresh_job_has_not_enough_evidence(client: httpx.Client, worker: SimulatedWorker) -> None:
@@ -43,8 +43,8 @@ def test_a_fresh_job_has_not_enough_evidence(client: httpx.Client, worker: Simul
 def test_a_remedy_becomes_the_next_job(client: httpx.Client, worker: SimulatedWorker) -> None:
     job_id = submit(client, worker)
     worker.end(worker.record_losses(job_id, OVERFITTING))
-    found = diagnosis(client, job_id)["data"][0]
-    path = f"/v1/jobs/{job_id}/findings/{found['id']}/apply"
+    finding = diagnosis(client, job_id)["data"][0]
+    path = f"/v1/jobs/{job_id}/findings/{finding['id']}/apply"
     shown = client.post(f"{path}?dry_run=true")
     assert shown.status_code == 200
     made = client.post(path)
@@ -52,7 +52,7 @@ def test_a_remedy_becomes_the_next_job(client: httpx.Client, worker: SimulatedWo
     child = made.json()
     assert (child["parent"], child["relation"]) == (job_id, "follow-up")
     assert child["spec"] == shown.json()["spec"]
-    for dotted, value in found["remedy"]["patch"].items():
+    for dotted, value in finding["remedy"]["patch"].items():
         place = child["spec"]
         for part in dotted.split("."):
             place = place[part]

@@ -65,7 +65,7 @@ def test_a_dry_run_stores_nothing(client: httpx.Client, worker: SimulatedWorker)
     response = client.post("/v1/jobs?dry_run=true", json=LEAST | {"shuffle": False, "epochs": 3})
     assert response.status_code == 200
     answer = response.json()
-    assert [each["code"] for each in answer["warnings"]] == ["no-shuffle", "batch-large"]
+    assert [advice["code"] for advice in answer["warnings"]] == ["no-shuffle", "batch-large"]
     assert answer["estimates"]["parameters"]["total"] > 0
     assert client.get("/v1/jobs").json() == {"data": [], "next_cursor": None}
 
@@ -73,7 +73,7 @@ def test_a_dry_run_stores_nothing(client: httpx.Client, worker: SimulatedWorker)
 def test_warnings_come_with_the_job_and_as_log_lines(client: httpx.Client, worker: SimulatedWorker) -> None:
     worker.dataset(samples=500)
     job = submit(client, shuffle=False)
-    assert [each["pointer"] for each in job["warnings"]] == ["/shuffle"]
+    assert [advice["pointer"] for advice in job["warnings"]] == ["/shuffle"]
     assert "/shuffle" in client.get(f"/v1/jobs/{job['id']}/logs?level=warning").text
 
 
@@ -153,7 +153,7 @@ def test_retry_and_clone_make_linked_jobs(client: httpx.Client, worker: Simulate
     cloned = client.post(f"{path}/clone", json={"patch": {"optimizer.lr": 0.5}}).json()
     assert (cloned["relation"], cloned["spec"]["optimizer"]["lr"]) == ("follow-up", 0.5)
     assert job["relation"] is None
-    assert [each["id"] for each in client.get(f"/v1/jobs?parent={job['id']}").json()["data"]] == [
+    assert [child["id"] for child in client.get(f"/v1/jobs?parent={job['id']}").json()["data"]] == [
         cloned["id"],
         retried["id"],
     ]

@@ -29,18 +29,22 @@ def wordless(node: Any) -> Any:
     if isinstance(node, dict):
         words = ("description", "summary", "title", "examples")
         return {name: wordless(value) for name, value in node.items() if name not in words or not is_word(value)}
-    return [wordless(each) for each in node] if isinstance(node, list) else node
+    return [wordless(item) for item in node] if isinstance(node, list) else node
 
 
 def is_word(value: Any) -> bool:
-    return isinstance(value, str) or (isinstance(value, dict) and all("summary" in each for each in value.values()))
+    return isinstance(value, str) or (
+        isinstance(value, dict) and all("summary" in example for example in value.values())
+    )
 
 
 def lines(document: dict[str, Any]) -> str:
     """One line an operation and one a schema, without words: small, and its differences read well."""
     rows = [*operations(document), *document["components"]["schemas"].items()]
-    rows = [(name, wordless(each)) for name, each in rows]
-    return "".join(f"{name}: {json.dumps(each, sort_keys=True, ensure_ascii=False)}\n" for name, each in sorted(rows))
+    rows = [(name, wordless(schema)) for name, schema in rows]
+    return "".join(
+        f"{name}: {json.dumps(schema, sort_keys=True, ensure_ascii=False)}\n" for name, schema in sorted(rows)
+    )
 
 
 def test_the_contract_is_the_one_in_the_snapshot(document: dict[str, Any]) -> None:

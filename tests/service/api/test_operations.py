@@ -81,9 +81,9 @@ def test_workers_and_queue(client: httpx.Client, worker: SimulatedWorker) -> Non
     assert client.post("/v1/workers/none/drain").status_code == 404
 
 
-def test_the_catalog_begins_with_the_chapters_table(client: httpx.Client) -> None:
+def test_the_catalog_begins_with_the_architectures_that_are_used_most(client: httpx.Client) -> None:
     body = client.get("/v1/architectures").json()
-    assert [(each["name"], each["top1"]) for each in body["data"][:6]] == [
+    assert [(architecture["name"], architecture["top1"]) for architecture in body["data"][:6]] == [
         ("resnet18", 69.8),
         ("resnet50", 76.1),
         ("efficientnet_b0", 77.1),
@@ -93,9 +93,9 @@ def test_the_catalog_begins_with_the_chapters_table(client: httpx.Client) -> Non
     ]
     assert [mode["mode"] for mode in body["modes"]] == ["feature_extraction", "partial", "full"]
     assert len(body["data"]) == len(ARCHITECTURES) == 80
-    assert all(each["usage"] for each in body["data"])
+    assert all(architecture["usage"] for architecture in body["data"])
     assert client.get("/v1/known-datasets").json()["data"][0]["name"] == "digits"
-    presets = {each["name"]: each["operations"] for each in client.get("/v1/augmentations").json()["data"]}
+    presets = {preset["name"]: preset["operations"] for preset in client.get("/v1/augmentations").json()["data"]}
     assert [op["op"] for op in presets["light"]] == ["horizontal_flip", "crop"]
 
 

@@ -38,7 +38,7 @@ def test_the_job_shows_its_result(client: httpx.Client, trained: str) -> None:
 
 def test_metrics_are_series_of_points(client: httpx.Client, trained: str) -> None:
     series = client.get(f"{trained}/metrics?names=train/loss,lr/*").json()["series"]
-    assert [each["name"] for each in series] == ["lr/group0", "train/loss"]
+    assert [one["name"] for one in series] == ["lr/group0", "train/loss"]
     points = series[1]["points"]
     assert [(point["step"], point["epoch"], point["value"]) for point in points[:2]] == [(1, 1, 2.0), (2, 1, 1.0)]
     assert len(points) == 30

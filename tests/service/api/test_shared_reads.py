@@ -119,7 +119,7 @@ def test_everyone_sees_their_own_job_in_the_list(server: Server, worker: Simulat
             listed = client.get("/v1/jobs?limit=100").json()["data"]
             deleted = client.delete(f"/v1/jobs/{job['id']}").status_code == 204
             left = client.get("/v1/jobs?limit=100").json()["data"]
-            return deleted and job["id"] in {each["id"] for each in listed} - {each["id"] for each in left}
+            return deleted and job["id"] in {shown["id"] for shown in listed} - {shown["id"] for shown in left}
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(submit_and_look, range(40)))

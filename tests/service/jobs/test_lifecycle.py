@@ -152,7 +152,7 @@ class Lifecycle(RuleBasedStateMachine):
             completion.fail_behind_missed_gate(session, job_id)
         model = self.models[job_id] = Model(job_id, kind, needed)
         ended = [self.models[need] for need in needed if is_terminal(self.models[need].state)]
-        if not all(self.is_good(each) for each in ended):
+        if not all(self.is_good(other) for other in ended):
             self.enter(model, JobState.FAILED)
 
     def cancel(self, number: int) -> None:
@@ -327,9 +327,9 @@ class Lifecycle(RuleBasedStateMachine):
     def every_change_left_its_event(self) -> None:
         """Numbers without gaps, transitions that the table knows, one end, and no row of a stale attempt."""
         with self.store.read() as session:
-            found = session.execute(sa.select(EventRow).order_by(EventRow.job_id, EventRow.seq)).scalars().all()
+            events_of_all = session.execute(sa.select(EventRow).order_by(EventRow.job_id, EventRow.seq)).scalars().all()
         for model in self.models.values():
-            mine = [event for event in found if event.job_id == model.id]
+            mine = [event for event in events_of_all if event.job_id == model.id]
             assert [event.seq for event in mine] == list(range(1, len(mine) + 1))
             states = [JobState(event.data["state"]) for event in mine if event.type == "state"]
             assert states[0] is JobState.QUEUED

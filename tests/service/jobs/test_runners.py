@@ -138,9 +138,9 @@ def test_files_of_runners_go_when_their_search_has_ended(harness: Harness, fence
     stored: StoredFile = harness.store.artifacts.put(key, tmp_path / "state")
     with harness.store.begin() as session:
         files.put(session, running, "trial-00003.pt", "last", stored)
-        found = runners.file_of(session, fence.job_id, "trial-00003.pt")
-        assert found is not None
-        assert found.artifact == key
+        row = runners.file_of(session, fence.job_id, "trial-00003.pt")
+        assert row is not None
+        assert row.artifact == key
         assert runners.file_of(session, fence.job_id, "trial-00004.pt") is None
         assert runners.delete_files(session) == []
     harness.end(fence)
