@@ -52,8 +52,9 @@ def names(session: Session, limit: int = 1000) -> list[str]:
 
 def imported_from(session: Session, artifact: str) -> DatasetRow | None:
     """The dataset that was made of this uploaded file."""
-    imports = select(DatasetRow).join(JobRow, JobRow.id == DatasetRow.job_id).where(JobRow.kind == "import")
-    return session.execute(imports.where(JobRow.spec["source", "artifact"].as_string() == artifact)).scalars().first()
+    key = JobRow.spec["source", "artifact"].as_string()
+    newest = select(DatasetRow).join(JobRow, JobRow.id == DatasetRow.job_id).order_by(DatasetRow.id.desc())
+    return session.execute(newest.where(JobRow.kind == "import", key == artifact).limit(1)).scalar_one_or_none()
 
 
 def jobs_on(session: Session, dataset_id: str, states: Iterable[JobState]) -> list[str]:

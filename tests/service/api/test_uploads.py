@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from service.api.http import request_bodies
 from service.datasets.uploads import Uploads
 from service.store.session import Store
 from service.sweeper import PARTIAL_SECONDS, collect
@@ -96,6 +97,39 @@ def test_a_second_writer_is_refused(server: Server, client: httpx.Client) -> Non
         assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
         assert "another transfer" in refused.json()["detail"]
     eventually(lambda: send(client, address, b"", arrived(client, address)).status_code == 204)
+
+
+FORM = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.zip"\r\n\r\nabc'
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "content"),
+    [
+        ("POST", "/v1/datasets", "Content-Type: multipart/form-data; boundary=x", FORM),
+        ("PUT", "/v1/datasets/big?filename=a.zip", "Content-Type: application/octet-stream", b"abc"),
+        ("PATCH", "", f"Content-Type: {PIECE_TYPE}\r\nUpload-Offset: 0", CONTENT[: 2**20]),
+    ],
+)
+def test_a_connection_that_falls_silent_is_ended(
+    server: Server,
+    client: httpx.Client,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    path: str,
+    headers: str,
+    content: bytes,
+) -> None:
+    monkeypatch.setattr(request_bodies, "IDLE_SECONDS", 0.3)
+    address = "" if path else begin(client)
+    with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2])), timeout=30) as connection:
+        head = f"{method} {path or address} HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}\r\nContent-Length: 3000000\r\n\r\n"
+        connection.sendall(head.encode() + content)
+        assert connection.recv(2**16).startswith(b"HTTP/1.1 408")
+    folder = server.store.settings.home / "uploads"
+    if address:
+        assert arrived(client, address) == 2**20, "what has arrived stays"
+    else:
+        eventually(lambda: list(folder.iterdir()) == [])
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A whole service for the tests that import over HTTP."""
+"""A folder of pictures, and a whole service for the tests that import over HTTP."""
 
 import shutil
 import tempfile
@@ -10,6 +10,7 @@ import pytest
 from service.settings import Settings
 from tests.service.api.notifications import Notifications
 from tests.service.api.server import Server
+from tests.worker.importing.imports import FILES, write_folder
 from tests.worker.importing.service import ImportService
 from worker.attempt.training_process import start_forkserver
 
@@ -26,3 +27,9 @@ def importer(sqlite_template: Path) -> Iterator[ImportService]:
         yield service
         service.client.close()
     shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A folder of pictures of two classes."""
+    return write_folder(tmp_path / "tree", FILES)

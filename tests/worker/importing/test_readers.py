@@ -9,15 +9,9 @@ from tests.worker.importing.imports import (
     import_path,
     refusal,
     run_import,
-    write_folder,
     write_tar,
     write_zip,
 )
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    return write_folder(tmp_path / "tree", FILES)
 
 
 def test_folder_zip_and_tar_of_the_same_pictures_are_the_same_dataset(tmp_path: Path, tree: Path) -> None:

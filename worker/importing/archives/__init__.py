@@ -1,1 +1,1 @@
-"""Zip and tar archives: listed and refused before a byte is unpacked."""
+"""Zip and tar archives, and folders: what they hold is listed, and hazards are refused, before a byte is unpacked."""

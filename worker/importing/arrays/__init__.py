@@ -1,1 +1,1 @@
-"""Arrays with labels: npz, IDX."""
+"""Arrays with labels: NumPy archives and IDX files."""

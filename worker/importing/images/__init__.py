@@ -1,1 +1,1 @@
-"""Pictures in folders: layout, decoding in guarded processes, resizing."""
+"""Pictures in folders and archives: which is a sample of which class, decoded in guarded processes."""

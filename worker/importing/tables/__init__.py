@@ -1,1 +1,1 @@
-"""Tables: CSV files, their columns, and missing values."""
+"""CSV tables: their lines, their columns, and the features that become of them."""

@@ -4,8 +4,6 @@ import os
 import tarfile
 from pathlib import Path
 
-import pytest
-
 from tests.service.pictures.drawings import encoded, picture
 from tests.worker.importing.imports import (
     FILES,
@@ -13,11 +11,6 @@ from tests.worker.importing.imports import (
     run_import,
     write_folder,
 )
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    return write_folder(tmp_path / "tree", FILES)
 
 
 def test_names_that_are_no_text_at_all_do_not_stop_an_import(tmp_path: Path, tree: Path) -> None:
