@@ -23,8 +23,6 @@ from service.states import JobState
 from service.store import datasets, jobs
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
-
-
 LISTED_WHEN_ASKED = f"{' and '.join(f'`{kind}`' for kind in INTERNAL_KINDS)} jobs are listed only when asked for."
 
 
