@@ -29,9 +29,10 @@ demo: .venv/.runs
 test: .venv/.tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-# What needs neither a process of its own nor a long training.
+# Specs, their resolution, the rules, the use cases and the documentation: nothing that trains for long.
+FAST := $(addprefix tests/service/,catalog specs resolution diagnosis jobs) tests/test_architecture.py tests/test_docs.py
 test-fast: .venv/.tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests/service tests/worker/importing tests/test_*.py --ignore tests/service/cli
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(FAST) --ignore tests/service/diagnosis/test_suite.py
 
 # Random faults on running services: each once, or TRIALS=200 of them, which goes on where its journal in .faults/ ends.
 faults: .venv/.tests
