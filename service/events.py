@@ -1,6 +1,6 @@
 """The typed events that an engine run yields; the recorder stores them and the API streams them.
 
-An engine never says who listens: `for event in run(spec, context): ...`. `EVENT_TYPES` names each event on the wire.
+An engine never says who listens: `for event in run(spec, context): ...`.
 """
 
 from dataclasses import dataclass, field

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
+from service.catalog.hyperparameters import OPTIMIZERS
 from service.cli.main import main
 from service.diagnosis.judge import diagnose
 from service.diagnosis.record import Epoch, RunRecord
@@ -96,6 +97,20 @@ def _docstrings_of_settings() -> dict[str, str]:
 
 def test_kinds_are_documented() -> None:
     assert set(KINDS) <= set(rows(read("docs/quickstart.md")))
+    assert ", ".join(f"`{kind}`" for kind in KINDS) in read("docs/glossary.md")
+
+
+def test_usual_values_of_optimizers_are_the_catalogs() -> None:
+    documented = {name: cells for name, cells in rows(read("docs/method.md")).items() if name in OPTIMIZERS}
+    assert documented == {
+        name: [
+            f"{usual.lr:g}",
+            "{:g} to {:g}".format(*usual.lr_range),
+            f"{usual.weight_decay:g}",
+            "{:g} to {:g}".format(*usual.weight_decay_range),
+        ]
+        for name, usual in OPTIMIZERS.items()
+    }
 
 
 def test_rules_are_documented_by_their_names() -> None:

@@ -9,7 +9,7 @@ from starlette.background import BackgroundTask
 
 from service.api.http.sse import Tails
 from service.api.middleware.request_context import RequestStatistics
-from service.reports.page import CURSOR
+from service.reports.part import CURSOR
 from service.settings import Settings
 from service.store.session import Store
 

@@ -137,7 +137,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
 )
 # fmt: on
 
-_BY_NAME: dict[str, Architecture] = {each.name: each for each in ARCHITECTURES}
+_BY_NAME: dict[str, Architecture] = {known.name: known for known in ARCHITECTURES}
 
 # The first prefix that fits says what a family is for.
 _USAGE: tuple[tuple[str, str], ...] = (

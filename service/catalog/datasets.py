@@ -91,6 +91,6 @@ DATASETS: tuple[KnownDataset, ...] = (
     KnownDataset("CLEVRClassification", "torchvision", 8, 85_000, "480x320", "how many objects a scene has"),
     KnownDataset("CelebA", "torchvision", 2, 202_599, "178x218", "faces, by one attribute", CELEBA_ATTRIBUTES),
 )
-BUILTINS: tuple[str, ...] = tuple(each.name for each in DATASETS if each.kind == "builtin")
+BUILTINS: tuple[str, ...] = tuple(dataset.name for dataset in DATASETS if dataset.kind == "builtin")
 """They ship with the service: submitting a job that names one imports it."""
-KNOWN: dict[str, KnownDataset] = {each.name: each for each in DATASETS if each.kind == "torchvision"}
+KNOWN: dict[str, KnownDataset] = {dataset.name: dataset for dataset in DATASETS if dataset.kind == "torchvision"}

@@ -6,7 +6,8 @@ from service.catalog.hyperparameters import OPTIMIZERS
 from service.diagnosis import thresholds as t
 from service.diagnosis.record import RunRecord, median
 from service.resolution.defaults import lowered_lr
-from service.specs.augmentation import Affine, operations
+from service.resolution.presets import operations
+from service.specs.augmentation import Affine
 from service.specs.model import CnnSpec, MlpSpec, TorchvisionSpec
 
 Patch = dict[str, Any]

@@ -6,6 +6,8 @@
 
 from typing import Final
 
+from service.catalog.hyperparameters import DROPOUT_RANGE
+
 # Alerts that several rules share
 LOSS_GAP: Final = 0.5
 """val loss - train loss, in nats, above this is an overfitting alert. [practice]"""
@@ -122,7 +124,7 @@ LR_GONE: Final = 0.01
 LR_GONE_TARGET: Final = 0.9
 """Instead of TARGET_ACCURACY where the rate was gone in most epochs: the model had no chance to get there. [measured]
 """
-USUAL_DROPOUT: Final = 0.5
+USUAL_DROPOUT: Final = DROPOUT_RANGE[1]
 """Dropout above this restrains a model. [Srivastava et al., 2014]"""
 LARGEST_WEIGHT_DECAY: Final = 0.2
 """So does weight decay above this. [measured]"""
@@ -172,7 +174,7 @@ LEAKED_SHARE: Final = 0.02
 """Duplicates of training samples, as a share of the val and test samples. [measured]"""
 
 # What remedies aim at
-LEAST_DROPOUT: Final = 0.2
+LEAST_DROPOUT: Final = DROPOUT_RANGE[0]
 """Against overfitting. [measured]"""
 USUAL_SMOOTHING: Final = 0.1
 """Label smoothing. [Szegedy et al., 2016]"""

@@ -25,7 +25,7 @@ class Check(ReportPart):
 
 
 class CheckupReport(ReportPart):
-    """SPEC section 6: the model and its first batch, looked at before the first step."""
+    """The model and its first batch, looked at before the first step."""
 
     parameters: Parameters
     checks: list[Check]

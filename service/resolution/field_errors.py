@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from service.errors import FieldError, json_pointer
-from service.reports.page import CURSOR
+from service.reports.part import CURSOR
 from service.specs import JobSpec
 from service.specs.augmentation import AugmentOp
 from service.specs.dataset import DATASET_NAME, PublicSource
@@ -39,8 +39,8 @@ def field_errors_in_body(errors: Sequence[Any], body: object) -> list[FieldError
     located = []
     for error in errors:
         place, *location = error["loc"] or ("",)
-        found = _pointer(error, location, body) if place == "body" else (json_pointer(error["loc"]), False)
-        located.append((error, *found))
+        pointer = _pointer(error, location, body) if place == "body" else (json_pointer(error["loc"]), False)
+        located.append((error, *pointer))
     return _merged(located)
 
 

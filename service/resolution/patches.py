@@ -145,7 +145,7 @@ def _annotation(place: Any, annotation: Any, name: str | int) -> Any:
     if isinstance(name, str) and (form := _form(place, annotation)):
         return form.model_fields[name].annotation
     container = dict if isinstance(place, dict) else list
-    return next((get_args(each)[-1] for each in _members(annotation) if get_origin(each) is container), Any)
+    return next((get_args(kind)[-1] for kind in _members(annotation) if get_origin(kind) is container), Any)
 
 
 def _form(place: Mapping[str, Any], annotation: Any) -> type[Part] | None:
@@ -161,7 +161,7 @@ def _tags(part: type[Part]) -> dict[str, Any]:
 
 
 def _parts(annotation: Any) -> list[type[Part]]:
-    return [each for each in _members(annotation) if isinstance(each, type) and issubclass(each, Part)]
+    return [kind for kind in _members(annotation) if isinstance(kind, type) and issubclass(kind, Part)]
 
 
 def _members(annotation: Any) -> Iterator[Any]:
@@ -180,7 +180,7 @@ def _hint(document: Mapping[str, Any], schema: type[Part], path: str) -> str:
     """The path that reads most like `path`; one that ends alike goes first."""
     known = list(_paths(document, schema))
     name = path.split(".")[-1]
-    alike = [each for each in known if each.split(".")[-1] == name]
+    alike = [other for other in known if other.split(".")[-1] == name]
     near = difflib.get_close_matches(path, alike or known, n=1, cutoff=0.0 if alike else 0.6)
     return f"; did you mean `{near[0]}`?" if near else ""
 

@@ -8,8 +8,8 @@ from service.errors import FieldError, SpecError, json_pointer
 from service.reports.dataset import DatasetMeta
 from service.resolution.estimates import parameters
 from service.resolution.patches import patched_spec
+from service.resolution.presets import operations
 from service.specs import AnyJobSpec
-from service.specs.augmentation import operations
 from service.specs.model import CnnSpec, MlpSpec, TorchvisionSpec
 from service.specs.train import TrainFields
 from service.specs.training import AugmentedPart, TrainingPart
@@ -34,7 +34,7 @@ def refuse(
     if data is not None:
         errors += _data(part, data)
         errors += [] if errors else _size(part, limits, data)
-    errors = [FieldError(pointer=prefix + each.pointer, detail=each.detail) for each in errors]
+    errors = [FieldError(pointer=prefix + error.pointer, detail=error.detail) for error in errors]
     return [*errors, *_search_space(spec)] if isinstance(spec, TuneSpec) else errors
 
 
@@ -125,8 +125,8 @@ def _data(part: TrainingPart, data: DatasetMeta) -> Iterator[FieldError]:
 
 def _search_space(spec: TuneSpec) -> Iterator[FieldError]:
     """Each path must exist in a train spec, and the ends of each range must be valid there."""
-    numbers = [each for each in spec.search_space.values() if isinstance(each, FloatDimension | IntDimension)]
-    if spec.sampler == "cmaes" and len(numbers) < 2:
+    numbers = sum(isinstance(dimension, FloatDimension | IntDimension) for dimension in spec.search_space.values())
+    if spec.sampler == "cmaes" and numbers < 2:
         detail = "`cmaes` searches over two numbers or more, and this space has fewer: use `auto`, `tpe` or `grid`"
         yield FieldError(pointer="/sampler", detail=detail)
     for path, dimension in spec.search_space.items():
@@ -134,7 +134,7 @@ def _search_space(spec: TuneSpec) -> Iterator[FieldError]:
         if path in UNSEARCHABLE:
             yield FieldError(pointer=pointer, detail=f"`{path}` is the same for all trials of a search")
             continue
-        if outer := next((each for each in spec.search_space if path.startswith(f"{each}.")), None):
+        if outer := next((other for other in spec.search_space if path.startswith(f"{other}.")), None):
             yield FieldError(pointer=pointer, detail=f"`{outer}` is searched too and would replace it: leave one out")
             continue
         reasons = (_reason(spec.train, path, value) for value in _extremes(dimension))
@@ -149,9 +149,9 @@ def _reason(base: TrainFields, path: str, value: object) -> str | None:
     except SpecError as error:
         reason = error.errors[0].detail
         return reason if reason.startswith("no field") else f"{value!r} is not valid there: {reason}"
-    before = {each.detail for each in _rules(base)}
-    worse = [each for each in _rules(part) if each.detail not in before]
-    return f"{value!r} is not valid there: {worse[0].detail}" if worse else None
+    before = {error.detail for error in _rules(base)}
+    new = [error for error in _rules(part) if error.detail not in before]
+    return f"{value!r} is not valid there: {new[0].detail}" if new else None
 
 
 def _rules(part: TrainFields) -> list[FieldError]:

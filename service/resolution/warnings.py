@@ -8,7 +8,7 @@ from service.reports.dataset import DatasetMeta
 from service.reports.finding import Finding
 from service.reports.resolution import Advice
 from service.resolution.defaults import usual_lr_range
-from service.specs.augmentation import operations
+from service.resolution.presets import operations
 from service.specs.model import CnnSpec, MlpSpec, TorchvisionSpec
 from service.specs.train import TrainFields
 from service.specs.training import AugmentedPart, TrainingPart
@@ -18,24 +18,24 @@ SATURATING: tuple[str, ...] = ("sigmoid", "tanh")
 
 def advise(part: TrainingPart, prefix: str, data: DatasetMeta | None, *, gpu: bool = False) -> list[Advice]:
     """Every warning about a resolved training part that lies at `prefix` of its spec."""
-    found = [advice for rule in RULES for advice in rule(part, data)]
+    warnings = [advice for rule in RULES for advice in rule(part, data)]
     if gpu and part.device == "cpu":
-        found.append(
+        warnings.append(
             Advice(code="gpu-unused", pointer="/device", detail="a worker has a GPU and this job asks for the CPU")
         )
     if part.precision in ("fp16", "bf16") and (part.device == "cpu" or not gpu):
         where = "this job asks for the CPU" if part.device == "cpu" else "no worker has a GPU now"
         detail = f"{where}: a CPU computes in fp32 whatever is asked, {part.precision} is for a GPU"
-        found.append(Advice(code="precision-on-cpu", pointer="/precision", detail=detail))
-    return [each.model_copy(update={"pointer": prefix + each.pointer}) for each in found]
+        warnings.append(Advice(code="precision-on-cpu", pointer="/precision", detail=detail))
+    return [advice.model_copy(update={"pointer": prefix + advice.pointer}) for advice in warnings]
 
 
 def advise_on_data(findings: Iterable[Finding], prefix: str = "") -> list[Advice]:
     """What the profile of a dataset says and nobody should start to train without having heard."""
     return [
-        Advice(code=f"data-{each.name.replace('_', '-')}", pointer=f"{prefix}/dataset", detail=each.explanation)
-        for each in findings
-        if each.severity != "info"
+        Advice(code=f"data-{finding.name.replace('_', '-')}", pointer=f"{prefix}/dataset", detail=finding.explanation)
+        for finding in findings
+        if finding.severity != "info"
     ]
 
 
@@ -185,7 +185,7 @@ def _transfer(part: TrainingPart, data: DatasetMeta | None) -> Iterator[Advice]:
         return
     samples = data.counts.get("train", 0)
     advice = pretraining.recommended_mode(samples)
-    order = [each.mode for each in pretraining.MODE_ADVICE]
+    order = [advised.mode for advised in pretraining.MODE_ADVICE]
     if order.index(part.model.mode) > order.index(advice.mode):
         yield Advice(
             code="transfer-mode",

@@ -20,7 +20,7 @@ class LrFindSpec(AugmentedPart):
     divergence_factor: float = Field(default=10.0, gt=1)
     """The sweep stops when the loss exceeds this many times the first loss."""
     rule: Literal["probe", "chapter"] = "probe"
-    """`probe`: loss on a fixed batch, slope over log lr. `chapter`: the book's rule on the raw training loss."""
+    """`probe`: loss on a fixed batch, slope over log lr. `chapter`: the steepest slope of the raw training loss."""
 
     @model_validator(mode="after")
     def _range_is_ordered(self) -> Self:

@@ -6,15 +6,15 @@ from fastapi import APIRouter
 
 from service.api.auth import MAY_READ
 from service.catalog import architectures, datasets, pretraining
-from service.reports.operations import (
+from service.reports.catalog import (
     ArchitectureReport,
     ArchitecturesReport,
     AugmentationReport,
     KnownDatasetReport,
     ModeAdviceReport,
 )
-from service.reports.page import Page
-from service.specs.augmentation import PRESETS
+from service.reports.part import Page
+from service.resolution.presets import PRESETS
 
 router = APIRouter(tags=["catalog"], dependencies=MAY_READ)
 

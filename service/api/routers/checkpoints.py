@@ -7,7 +7,7 @@ from service.api.deps import JobId, ServicesDep
 from service.api.http.range_responses import send_file
 from service.jobs.reports import checkpoint_report
 from service.reports.job import CheckpointReport
-from service.reports.page import Page
+from service.reports.part import Page
 from service.store import files, jobs
 
 router = APIRouter(prefix="/jobs/{job_id}/checkpoints", tags=["results"], dependencies=MAY_READ)

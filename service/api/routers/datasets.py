@@ -14,7 +14,7 @@ from service.datasets import imports, samples
 from service.datasets.reports import created_dataset, dataset_report
 from service.datasets.uploads import Uploads
 from service.reports.dataset import DatasetReport, Profile
-from service.reports.page import Page
+from service.reports.part import Page
 from service.store import datasets
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])

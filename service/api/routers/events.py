@@ -11,7 +11,7 @@ from service.api.http.responses import answer
 from service.api.http.sse import stream
 from service.jobs.reports import event_report
 from service.reports.job import EventReport
-from service.reports.page import Page
+from service.reports.part import Page
 from service.states import JobState
 from service.store import events, jobs
 

@@ -15,7 +15,7 @@ from service.jobs.reports import job_report, job_reports
 from service.jobs.submit import dry_run as dry_run_of
 from service.jobs.submit import submit
 from service.reports.job import JobReport, SubmittedJob
-from service.reports.page import Page
+from service.reports.part import Page
 from service.reports.resolution import DryRunReport
 from service.specs import INTERNAL_KINDS, KINDS, JobSpec
 from service.specs.requests import JobChanges

@@ -5,7 +5,7 @@ from fastapi import APIRouter
 from service.api.auth import MAY_ADMIN
 from service.api.deps import ServicesDep
 from service.reports.operations import KeyReport, NewKeyReport
-from service.reports.page import Page
+from service.reports.part import Page
 from service.specs.requests import KeyRequest
 from service.store import keys
 

@@ -11,7 +11,7 @@ from service.api.readiness import readiness
 from service.jobs import queue
 from service.jobs.reports import worker_report
 from service.reports.operations import HealthReport, ReadinessReport, WaitingJob, WorkerReport
-from service.reports.page import Page
+from service.reports.part import Page
 from service.store import workers
 
 router = APIRouter(tags=["operations"])

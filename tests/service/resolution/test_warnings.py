@@ -42,7 +42,7 @@ def test_unusual_specs_draw_advice(spec: dict[str, Any], code: str) -> None:
 def test_a_rate_that_is_usual_elsewhere_is_high_for_a_transformer() -> None:
     optimizer = {"name": "adamw", "lr": 5e-3}
     assert "lr-unusual" not in codes(resolved(optimizer=optimizer))
-    advice = resolved(optimizer=optimizer, model={"family": "torchvision", "arch": "vit_b_16"}).warnings
-    assert [each.detail for each in advice if each.code == "lr-unusual"] == [
+    warnings = resolved(optimizer=optimizer, model={"family": "torchvision", "arch": "vit_b_16"}).warnings
+    assert [warning.detail for warning in warnings if warning.code == "lr-unusual"] == [
         "0.005 is high: the loss may jump or become NaN. Usual for adamw here: 1e-07 to 0.002; an lr-find job tells"
     ]

@@ -1,14 +1,15 @@
 """The kinds of jobs, derived from the unions of specs; and what all their parts share."""
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import ValidationError
 
 from service.catalog.datasets import BUILTINS, KNOWN
 from service.catalog.hyperparameters import BATCH_SIZE, BATCH_SIZES
+from service.resolution.presets import PRESETS
 from service.specs import INTERNAL_KINDS, JOB_SPEC, KINDS, STORED_SPEC
-from service.specs.augmentation import PRESETS, preset_names
+from service.specs.augmentation import Preset
 from service.specs.batch_size import BatchSizeSpec
 from service.specs.dataset import BuiltinSource
 from service.specs.lr_find import LrFindSpec
@@ -50,7 +51,7 @@ def test_specs_name_the_datasets_that_the_catalog_knows() -> None:
 
 
 def test_presets_are_those_that_a_spec_may_name() -> None:
-    assert preset_names() == tuple(PRESETS)
+    assert get_args(Preset) == tuple(PRESETS)
 
 
 def test_a_spec_cannot_be_changed() -> None:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from service.errors import DataError
-from service.specs.augmentation import operations
+from service.resolution.presets import operations
 from service.specs.part import FromJob
 from service.specs.train import TrainSpec
 from service.specs.training import AugmentedPart, LossSpec, TrainingPart

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
+from service.resolution.presets import PRESETS
 from service.specs.augmentation import (
-    PRESETS,
     Affine,
     AugmentOp,
     ColorJitter,
@@ -19,6 +19,7 @@ from service.specs.augmentation import (
     Grayscale,
     HorizontalFlip,
     Mixup,
+    Preset,
     ResizedCrop,
     Rotation,
     VerticalFlip,
@@ -338,7 +339,7 @@ class TestWhole:
         assert 0.5 * black_theirs < black < black_theirs
 
     @pytest.mark.parametrize("preset", ["light", "standard", "strong"])
-    def test_the_generator_decides_everything_and_inputs_stay(self, preset: str) -> None:
+    def test_the_generator_decides_everything_and_inputs_stay(self, preset: Preset) -> None:
         images, labels = pictures(32), torch.arange(32) % 10
         before, augmenter = images.clone(), Augmenter(PRESETS[preset], 10)
         torch.manual_seed(1)

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from service.specs.augmentation import PRESETS, AugmentOp
+from service.resolution.presets import PRESETS
+from service.specs.augmentation import AugmentOp
 from tests.worker.engine.conftest import pack
 from worker.engine.data import split_samples as module
 from worker.engine.data.batches import Batch, Batches, prefetch

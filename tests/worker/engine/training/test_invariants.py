@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from service.events import StepRecord
-from service.specs.augmentation import PRESETS
+from service.resolution.presets import PRESETS
 from service.specs.train import TrainSpec
 from tests.worker.engine.runs import spec_of
 from worker.engine.context import RunContext
