@@ -23,9 +23,9 @@ logger = logging.getLogger(__name__)
 NOTIFY_AT_MOST = 100
 """Messages a sweep sends; the next one sends the rest."""
 PARTIAL_SECONDS = 86_400.0
-"""Age at which half a file is no longer one that is being written."""
+"""Age at which a partial file is no longer being written."""
 COLLECT_EVERY = 100
-"""Sweeps of this process between two searches for files that nothing names any more."""
+"""Sweeps of this process between two searches for orphaned files."""
 
 
 def sweep(store: Store, notify: Callable[[Iterable[str]], object]) -> bool:
@@ -37,8 +37,8 @@ def sweep(store: Store, notify: Callable[[Iterable[str]], object]) -> bool:
     with store.begin() as session:
         idempotency.delete_expired(session)
         workers.delete_lost(session)
-        spent = runners.delete_files(session)
-    for key in spent:
+        keys = runners.delete_files(session)
+    for key in keys:
         store.artifacts.delete(key)
     store.checkpoint()
     return True
@@ -110,7 +110,7 @@ def _unnotified(store: Store) -> list[str]:
 def _idle_slots(session: Session, within_seconds: float) -> tuple[int, datetime]:
     """How many jobs the living workers could take at once, and when the newest of those workers started.
 
-    A message that is older was sent before it could hear; more messages than idle slots would only pile up.
+    A message that is older was sent before it listened; more messages than idle slots would only pile up.
     """
     idle, newest = 0, datetime.min.replace(tzinfo=UTC)
     for worker in workers.alive(session, within_seconds):
@@ -121,7 +121,7 @@ def _idle_slots(session: Session, within_seconds: float) -> tuple[int, datetime]
 
 
 def collect(store: Store) -> int:
-    """Deletes artifacts that no row names and whose job or import has ended or is gone, and old halves of files."""
+    """Deletes artifacts that no row names and whose job or import has ended or was deleted, and old partial files."""
     with store.read() as session:
         named = set(session.execute(select(FileRow.artifact)).scalars())
         is_open = JobRow.state.not_in([str(state) for state in TERMINAL])

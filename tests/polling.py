@@ -6,15 +6,15 @@ from typing import TypeVar
 
 PATIENCE_SECONDS = 120.0
 """A machine that runs other things may be slow; nothing is asserted about time."""
-Found = TypeVar("Found")
+Seen = TypeVar("Seen")
 
 
-def eventually(look: Callable[[], Found | None], why: Callable[[], str] = lambda: "") -> Found:
+def eventually(look: Callable[[], Seen | None], why: Callable[[], str] = lambda: "") -> Seen:
     """What `look` returns once it is neither None nor False."""
     last = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < last:
-        found = look()
-        if found is not None and found is not False:
-            return found
+        seen = look()
+        if seen is not None and seen is not False:
+            return seen
         time.sleep(0.02)
     raise AssertionError(f"it did not happen. {why()}")

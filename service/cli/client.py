@@ -105,9 +105,9 @@ class Client:
 
     def wait(self, path: str, until: frozenset[str]) -> dict[str, Any]:
         """Asks until `state` is one of `until`."""
-        while (found := self.get(path))["state"] not in until:
+        while (report := self.get(path))["state"] not in until:
             time.sleep(0.1)
-        return found
+        return report
 
 
 def connect() -> Client:

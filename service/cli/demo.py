@@ -20,59 +20,59 @@ def run_demo(home: Path | None) -> None:
     """Starts a service, imports `digits`, runs sanity, lr-find and train, prints what came out, stops everything."""
     console = Console()
     _clear_settings()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends the demo ends all it started
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a demo that is ended ends what it started
     with tempfile.TemporaryDirectory(prefix="tw-", ignore_cleanup_errors=True) as temporary:
         settings = Settings(home=home or Path(temporary), port=free_port())
         with ExitStack() as stack:
             with console.status("starting broker, API and worker"):
                 service = stack.enter_context(EmbeddedService(settings))
-            _tell(console, f"the service is up: {service.url}\nhome:      {settings.home}")
-            _show(console, stack.enter_context(Client(service.url)))
-            _tell(console, "stopping broker, API and worker")
+            _print(console, f"the service is up: {service.url}\nhome:      {settings.home}")
+            _demonstrate(console, stack.enter_context(Client(service.url)))
+            _print(console, "stopping broker, API and worker")
 
 
 def _clear_settings() -> None:
-    """The demo is a service of its own: it must not meet the database, broker or keys that the environment names."""
+    """The demo is a service of its own: it must not use the database, broker or keys that the environment names."""
     for name in [name for name in os.environ if name.startswith("TRAINWRIGHT_")]:
         del os.environ[name]
 
 
-def _tell(console: Console, text: str) -> None:
+def _print(console: Console, text: str) -> None:
     """A line as it is: not wrapped, not coloured."""
     console.print(text, soft_wrap=True, highlight=False)
 
 
-def _show(console: Console, client: Client) -> None:
+def _demonstrate(console: Console, client: Client) -> None:
     dataset = _dataset(client)
-    _tell(console, f"dataset [bold]digits[/]: {dataset['counts']}")
+    _print(console, f"dataset [bold]digits[/]: {dataset['counts']}")
     sanity = _run(console, client, {"kind": "sanity", "name": "sanity", "dataset": "digits"})
     result = sanity["result"]
-    _tell(
+    _print(
         console,
         f"sanity: {'passed' if result['passed'] else 'FAILED'} (accuracy {result['accuracy']:.3f} on one batch)",
     )
-    found = _run(console, client, {"kind": "lr-find", "name": "lr-find", "dataset": "digits"})
-    curve = client.get(f"/v1/jobs/{found['id']}/lr-curve")
+    lr_find = _run(console, client, {"kind": "lr-find", "name": "lr-find", "dataset": "digits"})
+    curve = client.get(f"/v1/jobs/{lr_find['id']}/lr-curve")
     recommended = "none" if curve["suggested"] is None else f"{curve['suggested']:.2e}"
-    _tell(console, f"recommended lr: {recommended} (quality {curve['quality']}: {curve['reason']})")
+    _print(console, f"recommended lr: {recommended} (quality {curve['quality']}: {curve['reason']})")
     spec = {
         "kind": "train",
         "name": "train",
         "dataset": "digits",
-        "optimizer": {"lr": {"from_job": found["id"]} if curve["suggested"] else None},
+        "optimizer": {"lr": {"from_job": lr_find["id"]} if curve["suggested"] else None},
         "requires": [sanity["id"]],
     }
     job = _run(console, client, spec)
     report = client.get(f"/v1/jobs/{job['id']}/report", split="test")
     console.print(confusion_table(client.get(f"/v1/jobs/{job['id']}/confusion", split="test")))
     for line in findings_lines(client.get(f"/v1/jobs/{job['id']}/findings")):
-        _tell(console, line)
-    _tell(console, f"test accuracy: {report['accuracy']:.3f}")
-    _tell(
+        _print(console, line)
+    _print(console, f"test accuracy: {report['accuracy']:.3f}")
+    _print(
         console,
         f"dashboard: {client.url}/\ndocs page: {client.url}/docs\njob:       {client.url}/v1/jobs/{job['id']}",
     )
-    _tell(console, "(these addresses were live during the demo; `make up` starts a service that stays)")
+    _print(console, "(these addresses were live during the demo; `make up` starts a service that stays)")
 
 
 def _dataset(client: Client) -> dict[str, Any]:

@@ -16,7 +16,7 @@ PIECE_BYTES = 64 * 2**20
 """Sent in one request; what has arrived of it stays when that breaks."""
 BLOCK_BYTES = 2**20
 PATIENCE_SECONDS = 300.0
-"""How long it is tried again while nothing arrives."""
+"""How long a transfer is tried again while nothing arrives."""
 PIECE_TYPE = "application/offset+octet-stream"
 
 
@@ -35,8 +35,8 @@ def upload(client: Client, path: Path, fields: dict[str, Any]) -> dict[str, Any]
         return _send(client, address, path, size, lambda arrived: bar.update(task, completed=arrived))
 
 
-def _send(client: Client, address: str, path: Path, size: int, tell: Callable[[int], None]) -> dict[str, Any]:
-    """Piece after piece, from what has arrived on; what breaks is tried again until nothing comes of it any more."""
+def _send(client: Client, address: str, path: Path, size: int, show: Callable[[int], None]) -> dict[str, Any]:
+    """Sends piece after piece from what has arrived on; tries again until nothing arrives for `PATIENCE_SECONDS`."""
     farthest, last = -1, time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
@@ -46,7 +46,7 @@ def _send(client: Client, address: str, path: Path, size: int, tell: Callable[[i
             response = client.send(
                 "PATCH",
                 address,
-                content=_told(_blocks(path, arrived, min(arrived + PIECE_BYTES, size)), arrived, tell),
+                content=_shown(_blocks(path, arrived, min(arrived + PIECE_BYTES, size)), arrived, show),
                 headers=_headers(arrived, min(PIECE_BYTES, size - arrived)),
                 timeout=PATIENCE_SECONDS,
             )
@@ -61,15 +61,15 @@ def _send(client: Client, address: str, path: Path, size: int, tell: Callable[[i
             time.sleep(0.5)
 
 
-def _told(blocks: Iterator[bytes], offset: int, tell: Callable[[int], None]) -> Iterator[bytes]:
+def _shown(blocks: Iterator[bytes], offset: int, show: Callable[[int], None]) -> Iterator[bytes]:
     for block in blocks:
-        tell(offset)
+        show(offset)
         yield block
         offset += len(block)
 
 
 def _may_pass(status: int) -> bool:
-    """Whether a refusal is one that time heals: another transfer that has not ended, a service that starts."""
+    """Whether a refused request may succeed later: another transfer is running, or the service is starting."""
     return status in (408, 409, 429) or status >= 500
 
 

@@ -58,7 +58,7 @@ def end_stray_broker(home: Path) -> None:
     if not path.exists():
         return
     with suppress(RedisError), Redis(unix_socket_path=str(path)) as client:
-        client.shutdown(nosave=True)  # an error says that it is gone, or going
+        client.shutdown(nosave=True)  # an error means that it has ended already
     path.unlink(missing_ok=True)
 
 

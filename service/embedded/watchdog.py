@@ -1,6 +1,6 @@
 """Ends a process of an embedded service with the process that started it, however that ended.
 
-A module without imports of ours: each process calls it first.
+It imports nothing else of the service: each process calls it first.
 """
 
 import os

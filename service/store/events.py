@@ -22,16 +22,16 @@ class NewEvent:
 
 
 def append(session: Session, job_id: str, events: Sequence[NewEvent]) -> int:
-    """Adds events in order and returns the last number; drawn in the same transaction, so none is missing."""
+    """Adds events in order and returns the last number; numbers come with the transaction, so none is missing."""
     if not events:
         return 0
-    drawn = (
+    take_numbers = (
         update(JobRow)
         .where(JobRow.id == job_id)
         .values(next_seq=JobRow.next_seq + len(events))
         .returning(JobRow.next_seq)
     )
-    following = session.execute(drawn, execution_options={"synchronize_session": False}).scalar_one()
+    following = session.execute(take_numbers, execution_options={"synchronize_session": False}).scalar_one()
     time, first = now(session), following - len(events)
     session.execute(
         insert(EventRow),
@@ -66,9 +66,9 @@ def after(
     session: Session, job_id: str, seq: int, limit: int = 1000, *, type: str | None = None, levels: Sequence[str] = ()
 ) -> list[EventRow]:
     """Up to `limit` events numbered above `seq`, in order."""
-    wanted = select(EventRow).where(EventRow.job_id == job_id, EventRow.seq > seq)
+    query = select(EventRow).where(EventRow.job_id == job_id, EventRow.seq > seq)
     if type is not None:
-        wanted = wanted.where(EventRow.type == type)
+        query = query.where(EventRow.type == type)
     if levels:
-        wanted = wanted.where(EventRow.level.in_(levels))
-    return list(session.execute(wanted.order_by(EventRow.seq).limit(limit)).scalars())
+        query = query.where(EventRow.level.in_(levels))
+    return list(session.execute(query.order_by(EventRow.seq).limit(limit)).scalars())

@@ -26,7 +26,7 @@ def put(
     epoch: int = 0,
     metrics: dict[str, Any] | None = None,
 ) -> str | None:
-    """Names a stored file; returns the artifact key of the file that had the name before, to delete after commit."""
+    """Names a stored file; returns the artifact key of the file it replaces, to delete after commit."""
     row = session.execute(
         select(FileRow).where(FileRow.owner_id == owner_id, FileRow.name == name)
     ).scalar_one_or_none()
@@ -42,8 +42,8 @@ def put(
 
 def of(session: Session, owner_id: str, role: str | None = None) -> list[FileRow]:
     """Files of a job or dataset, the newest first."""
-    wanted = select(FileRow).where(FileRow.owner_id == owner_id).order_by(FileRow.step.desc(), FileRow.id.desc())
-    return list(session.execute(wanted.where(FileRow.role == role) if role else wanted).scalars())
+    query = select(FileRow).where(FileRow.owner_id == owner_id).order_by(FileRow.step.desc(), FileRow.id.desc())
+    return list(session.execute(query.where(FileRow.role == role) if role else query).scalars())
 
 
 def named(session: Session, owner_id: str, name: str) -> FileRow:
@@ -57,7 +57,7 @@ def named(session: Session, owner_id: str, name: str) -> FileRow:
 
 
 def prune(session: Session, owner_id: str) -> list[str]:
-    """Drops the rows of all but the last two resume checkpoints; returns the artifact keys to delete after commit."""
+    """Deletes all but the last two resume checkpoints' rows; returns their artifact keys, to delete after commit."""
     old = of(session, owner_id, "last")[KEEP_LAST:]
     for row in old:
         session.delete(row)
@@ -66,7 +66,7 @@ def prune(session: Session, owner_id: str) -> list[str]:
 
 
 def remove(session: Session, owner_id: str) -> None:
-    """Drops every row of a job or dataset."""
+    """Deletes every row of a job or dataset."""
     for row in of(session, owner_id):
         session.delete(row)
     session.flush()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # NumPy takes a seventh of the API's import time, so `points` is imported when the first series is written or read.
 
 SKETCHED_FROM = 64
-"""Points for each one wanted from which on a series is read from its sketches."""
+"""Stored points for each requested one from which on a series is read from its sketches."""
 
 
 def write(session: Session, job_id: str, records: Sequence[StepRecord | EpochRecord]) -> None:
@@ -29,15 +29,15 @@ def write(session: Session, job_id: str, records: Sequence[StepRecord | EpochRec
     from service.store import points as packing
 
     time = now(session).timestamp()
-    fresh: dict[str, list[tuple[int, int, float, float]]] = defaultdict(list)
+    new: dict[str, list[tuple[int, int, float, float]]] = defaultdict(list)
     for record in records:
         for name, value in _values(record):
-            fresh[name].append((record.step, record.epoch, value, time))
-    ids = _series_ids(session, job_id, list(fresh))
+            new[name].append((record.step, record.epoch, value, time))
+    ids = _series_ids(session, job_id, list(new))
     tails = _tails(session, list(ids.values()))
     rows = [
         {"series_id": ids[name], **chunk}
-        for name, points in fresh.items()
+        for name, points in new.items()
         for chunk in packing.chunks(points, tails.get(ids[name]))
     ]
     if rows:
@@ -53,7 +53,7 @@ def _values(record: StepRecord | EpochRecord) -> Iterable[tuple[str, float]]:
         return record.values.items()
     parts = {"train": record.train, "val": record.val, "probe": record.probes}
     named = {f"epoch/{part}/{name}": value for part, values in parts.items() for name, value in values.items()}
-    # `val/loss` is what people look for; the same numbers stand under `epoch/` beside those of train.
+    # `val/loss` is what people look for; the same numbers are under `epoch/` beside those of train.
     return (named | {f"val/{name}": value for name, value in record.val.items()} | {"epoch/lr": record.lr}).items()
 
 
@@ -72,12 +72,12 @@ def _epoch_data(record: EpochRecord) -> dict[str, Any]:
 
 
 def _series_ids(session: Session, job_id: str, names: list[str]) -> dict[str, int]:
-    wanted = select(SeriesRow.name, SeriesRow.id).where(SeriesRow.job_id == job_id)
-    known = {row.name: row.id for row in session.execute(wanted)}
+    query = select(SeriesRow.name, SeriesRow.id).where(SeriesRow.job_id == job_id)
+    known = {row.name: row.id for row in session.execute(query)}
     missing = [name for name in names if name not in known]
     if missing:
         session.execute(insert(SeriesRow), [{"job_id": job_id, "name": name} for name in missing])
-        known = {row.name: row.id for row in session.execute(wanted)}
+        known = {row.name: row.id for row in session.execute(query)}
     return {name: known[name] for name in names}
 
 
@@ -87,12 +87,12 @@ def _tails(session: Session, ids: list[int]) -> dict[int, tuple[int, int, int, b
     newest = (
         select(func.max(other.first_step)).where(other.series_id == SeriesRow.id).correlate(SeriesRow).scalar_subquery()
     )
-    wanted = (
+    query = (
         select(ChunkRow.series_id, ChunkRow.first_step, ChunkRow.last_step, ChunkRow.count, ChunkRow.data)
         .join(SeriesRow, SeriesRow.id == ChunkRow.series_id)
         .where(SeriesRow.id.in_(ids), ChunkRow.first_step == newest)
     )
-    return {row[0]: (row[1], row[2], row[3], row[4]) for row in session.execute(wanted)}
+    return {row[0]: (row[1], row[2], row[3], row[4]) for row in session.execute(query)}
 
 
 def _replacing(session: Session) -> Executable:
@@ -102,7 +102,7 @@ def _replacing(session: Session) -> Executable:
 
 
 def truncate_after(session: Session, job_id: str, step: int) -> None:
-    """Drops every point and epoch after `step`: a resumed run writes them again."""
+    """Deletes every point and epoch after `step`: a resumed run writes them again."""
     from service.store import points as packing
 
     ids = select(SeriesRow.id).where(SeriesRow.job_id == job_id)
@@ -124,23 +124,23 @@ def names(session: Session, job_id: str) -> list[str]:
 def read(
     session: Session,
     job_id: str,
-    wanted: Sequence[str] | None = None,
+    only: Sequence[str] | None = None,
     *,
     from_step: int = 0,
     max_points: int | None = None,
 ) -> dict[str, "Points"]:
-    """Points of each wanted series (default: all) from `from_step` on, at most `max_points` each (MinMaxLTTB).
+    """Points of each series, or only of those named, from `from_step` on, at most `max_points` each (MinMaxLTTB).
 
     The points that are kept are real ones; extremes, the first and the last point and values that are not finite stay.
     """
     from service.store import points as packing
 
     named = select(SeriesRow.name, SeriesRow.id).where(SeriesRow.job_id == job_id).order_by(SeriesRow.name)
-    if wanted is not None:
-        named = named.where(SeriesRow.name.in_(wanted))
+    if only is not None:
+        named = named.where(SeriesRow.name.in_(only))
     ids = [(row.name, row.id) for row in session.execute(named)]
-    found = {name: _points(session, series_id, from_step, max_points) for name, series_id in ids}
-    return {name: packing.downsample(points, max_points) for name, points in found.items() if len(points)}
+    series = {name: _points(session, series_id, from_step, max_points) for name, series_id in ids}
+    return {name: packing.downsample(points, max_points) for name, points in series.items() if len(points)}
 
 
 def _points(session: Session, series_id: int, from_step: int, max_points: int | None) -> "Points":

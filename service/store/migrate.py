@@ -35,10 +35,10 @@ def check_schema(engine: Engine) -> None:
     from alembic.migration import MigrationContext
     from alembic.script import ScriptDirectory
 
-    wanted = ScriptDirectory.from_config(_config()).get_current_head()
+    needed = ScriptDirectory.from_config(_config()).get_current_head()
     with engine.connect() as connection:
-        found = MigrationContext.configure(connection).get_current_revision()
-    if found != wanted:
+        current = MigrationContext.configure(connection).get_current_revision()
+    if current != needed:
         raise SchemaError(
-            f"the database schema is at {found or 'nothing'}, this version needs {wanted}: run `trainwright migrate`"
+            f"the database schema is at {current or 'nothing'}, this version needs {needed}: run `trainwright migrate`"
         )

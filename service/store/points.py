@@ -20,13 +20,13 @@ Points = NDArray[np.void]
 
 
 def chunks(
-    fresh: list[tuple[int, int, float, float]], tail: tuple[int, int, int, bytes] | None
+    new: list[tuple[int, int, float, float]], tail: tuple[int, int, int, bytes] | None
 ) -> Iterator[dict[str, Any]]:
     """Columns of the rows that hold new points (step, epoch, value, time) after `tail`, the last chunk so far.
 
     `tail` is its first step, last step, count and data: it is filled up, as the same row, before a new one is begun.
     """
-    points = np.array(fresh, dtype=POINT)
+    points = np.array(new, dtype=POINT)
     if tail is not None:
         _, last, count, data = tail
         points = points[points["step"] > last]
@@ -52,9 +52,9 @@ def ends(points: Points, head: int, tail: int) -> Points:
     """The first `head` and the last `tail` points, and the first one that is not finite."""
     if len(points) <= head + tail:
         return points
-    odd = np.flatnonzero(~np.isfinite(points["value"]))[:1]
+    nonfinite = np.flatnonzero(~np.isfinite(points["value"]))[:1]
     last = np.arange(len(points) - tail, len(points))
-    kept: Points = points[np.unique(np.concatenate([np.arange(head), odd, last]))]
+    kept: Points = points[np.unique(np.concatenate([np.arange(head), nonfinite, last]))]
     return kept
 
 
@@ -76,22 +76,22 @@ def sketch(points: Points) -> Points:
     offsets = np.arange(0, len(value), SKETCH_STRIDE)
     lowest = offsets + np.where(finite, rows, np.inf).argmin(axis=1)
     highest = offsets + np.where(finite, rows, -np.inf).argmax(axis=1)
-    odd = [np.flatnonzero(test)[:1] for test in (np.isnan(value), np.isposinf(value), np.isneginf(value))]
-    drawn: Points = points[np.unique(np.concatenate([[0, len(value) - 1], lowest, highest, *odd]))]
-    return drawn
+    nonfinite = [np.flatnonzero(test)[:1] for test in (np.isnan(value), np.isposinf(value), np.isneginf(value))]
+    sketched: Points = points[np.unique(np.concatenate([[0, len(value) - 1], lowest, highest, *nonfinite]))]
+    return sketched
 
 
 def downsample(points: Points, max_points: int | None) -> Points:
-    """At most about `max_points` of the points, chosen so that the picture stays the same."""
+    """At most about `max_points` of the points, chosen so that the curve looks the same."""
     if max_points is None or len(points) <= max_points:
         return points
     is_finite = np.isfinite(points["value"])
-    finite, odd = np.flatnonzero(is_finite), np.flatnonzero(~is_finite)[: max_points // 2]
-    room = max(max_points - len(odd), 3)
-    if len(finite) > room:
+    finite, nonfinite = np.flatnonzero(is_finite), np.flatnonzero(~is_finite)[: max_points // 2]
+    most = max(max_points - len(nonfinite), 3)
+    if len(finite) > most:
         downsampler: Any = MinMaxLTTBDownsampler
         regular = points if len(finite) == len(points) else points[finite]
         x, y = np.ascontiguousarray(regular["step"]), np.ascontiguousarray(regular["value"])
-        finite = finite[downsampler().downsample(x, y, n_out=room)]
-    chosen: Points = points[np.union1d(finite, odd)]
+        finite = finite[downsampler().downsample(x, y, n_out=most)]
+    chosen: Points = points[np.union1d(finite, nonfinite)]
     return chosen

@@ -38,13 +38,13 @@ def make_engine(url: str) -> Engine:
 
 
 def _refuse_values(context: ExceptionContext) -> None:
-    """Postgres takes no NUL in texts and no number beyond a column's range; who sent it hears that, in one place."""
+    """Makes a refused request of what Postgres cannot store: a NUL in a text, a number beyond a column's range."""
     if isinstance(context.sqlalchemy_exception, DataError):
         raise InvalidRequestError(f"a value cannot be stored: {context.original_exception}")
 
 
 def _to_json(value: object) -> str:
-    """JSON that every database and client takes: what is not finite is null, bytes that are no text become `?`."""
+    """JSON that every database and client takes: null for what is not finite, `?` for what is no text."""
     try:
         return to_json(value, inf_nan_mode="null").decode()
     except (PydanticSerializationError, UnicodeError):
@@ -69,7 +69,7 @@ if TYPE_CHECKING:
 
 
 class Store:
-    """The truth: the database and the artifact store."""
+    """The database, which is authoritative, and the artifact store."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -100,7 +100,7 @@ class Store:
             connection.exec_driver_sql(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MILLISECONDS}")
 
     def close(self) -> None:
-        """Gives every connection back."""
+        """Closes every connection."""
         self.engine.dispose()
 
 

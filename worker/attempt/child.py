@@ -1,7 +1,7 @@
 """The training process: one attempt, in a session of its own, with one pipe to its supervisor.
 
 The supervisor sends a StopReason when the run shall end; the process sends the engine's events, and at last `Finished`
-or `Failed`. When the supervisor's end of the pipe closes, the process exits: an orphan would train for nobody.
+or `Failed`. When the supervisor's end of the pipe closes, the process exits: nobody would read what it sends.
 
 Its memory limit counts what it allocates (RLIMIT_DATA) and not all that it maps (RLIMIT_AS): CUDA maps more than any
 machine has, and a mapped file's pages are the kernel's to take back.

@@ -95,7 +95,7 @@ def test_what_can_never_run_is_refused(
         response = service.client.post(f"/v1/jobs{question}", json=spec)
         assert response.status_code == 422, response.text
         assert response.headers["content-type"] == "application/problem+json"
-        (error,) = [each for each in response.json()["errors"] if each["pointer"] == pointer]
+        (error,) = [error for error in response.json()["errors"] if error["pointer"] == pointer]
         assert detail in error["detail"]
 
 

@@ -49,7 +49,7 @@ def together(*calls: Callable[[], object]) -> list[BaseException | None]:
         except (ConflictError, NotFoundError, IntegrityError, LostLeaseError) as error:
             raised[index] = error
 
-    threads = [threading.Thread(target=run, args=each) for each in enumerate(calls)]
+    threads = [threading.Thread(target=run, args=numbered) for numbered in enumerate(calls)]
     for thread in threads:
         thread.start()
     for thread in threads:

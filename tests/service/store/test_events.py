@@ -19,11 +19,11 @@ def test_event_numbers_have_no_gaps_whatever_rolls_back(harness: Harness) -> Non
     with harness.store.begin() as session:
         events.append(session, job_id, [events.NewEvent("log", {"message": str(n)}, "info") for n in range(3)])
     with harness.store.read() as session:
-        found = events.after(session, job_id, 0)
-        assert [event.seq for event in found] == list(range(1, len(found) + 1))
+        rows = events.after(session, job_id, 0)
+        assert [event.seq for event in rows] == list(range(1, len(rows) + 1))
         assert [event.data["message"] for event in events.after(session, job_id, 1)] == ["0", "1", "2"]
         assert [event.seq for event in events.after(session, job_id, 1, 2)] == [2, 3]
-        assert [event.time.utcoffset() is not None for event in found] == [True] * 4
+        assert [event.time.utcoffset() is not None for event in rows] == [True] * 4
 
 
 def test_events_are_filtered_by_type_and_level(harness: Harness) -> None:

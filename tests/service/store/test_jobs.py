@@ -103,14 +103,14 @@ def test_full_last_page_ends_the_list(harness: Harness) -> None:
 
 
 def test_filters_combine(harness: Harness) -> None:
-    wanted = harness.submit("sanity", labels={"team": "a", "run": "1"})
+    labelled = harness.submit("sanity", labels={"team": "a", "run": "1"})
     harness.submit("sanity", labels={"team": "b"})
     other = harness.submit(labels={"team": "a"})
-    harness.claim(wanted)
-    assert listed(harness, kind="sanity", state=JobState.RUNNING) == [wanted]
-    assert listed(harness, label="team=a", kind="sanity") == [wanted]
-    assert listed(harness, label="team=a") == [other, wanted]
-    assert listed(harness, label="run") == [wanted]
+    harness.claim(labelled)
+    assert listed(harness, kind="sanity", state=JobState.RUNNING) == [labelled]
+    assert listed(harness, label="team=a", kind="sanity") == [labelled]
+    assert listed(harness, label="team=a") == [other, labelled]
+    assert listed(harness, label="run") == [labelled]
     assert listed(harness, label="team=c") == []
     assert listed(harness, state=JobState.FAILED) == []
 

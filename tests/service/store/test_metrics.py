@@ -43,8 +43,8 @@ def epoch(number: int, step: int, loss: float = 0.5) -> EpochRecord:
 def values(harness: Harness, job_id: str, name: str = "train/loss") -> list[float]:
     """Every value of a series."""
     with harness.store.read() as session:
-        found = metrics.read(session, job_id, [name])
-    return [float(value) for value in found[name]["value"]] if name in found else []
+        series = metrics.read(session, job_id, [name])
+    return [float(value) for value in series[name]["value"]] if name in series else []
 
 
 def test_points_come_back_in_order(harness: Harness) -> None:
@@ -104,11 +104,11 @@ def test_truncate_drops_what_came_after(harness: Harness, step: int) -> None:
     with harness.store.begin() as session:
         metrics.truncate_after(session, job_id, step)
     kept = min(step, 2000)
-    assert values(harness, job_id) == [float(each) for each in range(1, kept + 1)]
+    assert values(harness, job_id) == [float(step) for step in range(1, kept + 1)]
     with harness.store.begin() as session:
         assert [row.step for row in metrics.epochs(session, job_id)] == [s for s in (1000, 2000) if s <= step]
         metrics.write(session, job_id, steps(kept + 1, kept + 10))
-    assert values(harness, job_id) == [float(each) for each in range(1, kept + 11)]
+    assert values(harness, job_id) == [float(step) for step in range(1, kept + 11)]
     assert len(values(harness, other)) == 10
 
 
@@ -130,7 +130,7 @@ def test_very_long_series_is_drawn_from_sketches_and_keeps_the_same(harness: Har
     job_id, count = harness.submit(), 40 * CHUNK_POINTS + 100
     value = np.random.default_rng(0).normal(size=count)
     value[[7_000, 12_000]], value[[3_000, 15_555, 15_556]] = (50.0, -50.0), (math.nan, math.inf, -math.inf)
-    records = [StepRecord(step, 1, {"train/loss": float(each)}) for step, each in enumerate(value, 1)]
+    records = [StepRecord(step, 1, {"train/loss": float(loss)}) for step, loss in enumerate(value, 1)]
     with harness.store.begin() as session:
         metrics.write(session, job_id, records)
     with harness.store.read() as session:
@@ -150,12 +150,12 @@ def test_sketch_has_the_ends_the_extremes_and_the_odd(value: list[float]) -> Non
     points = np.zeros(CHUNK_POINTS, dtype=POINT)
     points["step"], points["value"] = np.arange(CHUNK_POINTS), value
     drawn = packing.sketch(points)
-    finite = [each for each in value if math.isfinite(each)]
-    kept = [float(each) for each in drawn["value"]]
+    finite = [number for number in value if math.isfinite(number)]
+    kept = [float(number) for number in drawn["value"]]
     assert (int(drawn["step"][0]), int(drawn["step"][-1])) == (0, CHUNK_POINTS - 1)
     assert not finite or (min(finite) in kept and max(finite) in kept)
     assert any(map(math.isnan, value)) == any(map(math.isnan, kept))
-    assert {each for each in value if math.isinf(each)} == {each for each in kept if math.isinf(each)}
+    assert {number for number in value if math.isinf(number)} == {number for number in kept if math.isinf(number)}
     assert len(drawn) <= 2 * CHUNK_POINTS // packing.SKETCH_STRIDE + 5
 
 

@@ -118,8 +118,8 @@ def test_sqlite_waits_for_writers_and_keeps_a_log(sqlite_url: str) -> None:
         "wal_autocheckpoint": 0,
     }
     with engine.connect() as connection:
-        found = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in pragmas}
-        assert found == pragmas
+        values = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in pragmas}
+        assert values == pragmas
         tables = "SELECT name FROM sqlite_master WHERE sql LIKE '%WITHOUT ROWID%' ORDER BY name"
         assert "metric_chunks" in list(connection.exec_driver_sql(tables).scalars())
     engine.dispose()

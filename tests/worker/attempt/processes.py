@@ -15,15 +15,15 @@ ROOT = Path(__file__).resolve().parents[3]
 
 def children_of(pid: int) -> list[int]:
     """Processes whose parent is `pid`."""
-    found = []
+    children = []
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
             parent = int(status.read_text().rpartition(")")[2].split()[1])
         except OSError:
             continue  # it ended meanwhile
         if parent == pid:
-            found.append(int(status.parent.name))
-    return found
+            children.append(int(status.parent.name))
+    return children
 
 
 def has_ended(pid: int) -> bool:

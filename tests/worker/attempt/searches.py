@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 from service.reports.names import ReportName
 from service.store import jobs, reports, studies
 from service.store.session import Store
-from tests.polling import Found, eventually
+from tests.polling import Seen, eventually
 from tests.worker.attempt.attempts import Attempt
 from tests.worker.attempt.store_client import StoreClient
 from worker.engine.tune import study
@@ -51,16 +51,16 @@ def runner_of(client: StoreClient, job_id: str) -> str:
 def trials(client: StoreClient, job_id: str) -> list[dict[str, Any]]:
     """What is known of the trials so far."""
     with client.store.read() as session:
-        found = reports.of(session, job_id, ReportName.TRIAL).values()
-    return sorted(found, key=lambda trial: int(trial["number"]))
+        rows = reports.of(session, job_id, ReportName.TRIAL).values()
+    return sorted(rows, key=lambda trial: int(trial["number"]))
 
 
 def completed(client: StoreClient, job_id: str, runner: str, more_than: int = 0) -> list[dict[str, Any]]:
     """The trials that a runner has completed, once there are more than that."""
 
     def look() -> list[dict[str, Any]] | None:
-        found = [each for each in trials(client, job_id) if (each["runner"], each["state"]) == (runner, "complete")]
-        return found if len(found) > more_than else None
+        complete = [row for row in trials(client, job_id) if (row["runner"], row["state"]) == (runner, "complete")]
+        return complete if len(complete) > more_than else None
 
     return eventually(look, lambda: f"{trials(client, job_id)} {client.states(job_id)} {client.job(job_id).error}")
 
@@ -70,10 +70,10 @@ def stopped_in_a_trial(client: StoreClient, job_id: str, runner: str, pid: int) 
     in_slices(pid, lambda: _has_runner(client, job_id) and is_unlocked(studies.address(client.store, job_id)))
     url = studies.address(client.store, job_id)
     storage = study.open_storage(url)
-    found = optuna.load_study(study_name=job_id, storage=storage)
+    opened = optuna.load_study(study_name=job_id, storage=storage)
 
     def look() -> tuple[int] | None:
-        for trial in found.get_trials(states=[TrialState.RUNNING]):
+        for trial in opened.get_trials(states=[TrialState.RUNNING]):
             if trial.user_attrs.get("runner") == runner and "values" in trial.user_attrs and is_unlocked(url):
                 return (trial.number,)
         return None
@@ -84,10 +84,10 @@ def stopped_in_a_trial(client: StoreClient, job_id: str, runner: str, pid: int) 
     return number
 
 
-def in_slices(pid: int, look: Callable[[], Found | None]) -> Found:
+def in_slices(pid: int, look: Callable[[], Seen | None]) -> Seen:
     """What `look` finds while the process stands still; it runs for some milliseconds between two looks."""
 
-    def slice_() -> Found | None:
+    def slice_() -> Seen | None:
         os.kill(pid, signal.SIGCONT)
         time.sleep(0.01)
         os.kill(pid, signal.SIGSTOP)

@@ -72,23 +72,23 @@ class StoreClient:
         """The first event of that type with these data, once it is there."""
 
         def look() -> EventRow | None:
-            found = [event for event in self.events(job_id, type) if data.items() <= event.data.items()]
-            return found[0] if found else None
+            matching = [event for event in self.events(job_id, type) if data.items() <= event.data.items()]
+            return matching[0] if matching else None
 
         return eventually(look, lambda: f"{self.states(job_id)} {self.job(job_id).error}")
 
     def series(self, job_id: str) -> dict[str, list[tuple[int, float]]]:
         """Every series without its times."""
         with self.store.read() as session:
-            found = metrics.read(session, job_id)
-        return {name: list(zip(p["step"].tolist(), p["value"].tolist(), strict=True)) for name, p in found.items()}
+            series = metrics.read(session, job_id)
+        return {name: list(zip(p["step"].tolist(), p["value"].tolist(), strict=True)) for name, p in series.items()}
 
     def report(self, job_id: str, name: str = "result") -> dict[str, Any]:
         """A report of the job."""
         with self.store.read() as session:
-            found = reports.get(session, job_id, name)
-        assert found is not None, f"no report {name}"
-        return found
+            report = reports.get(session, job_id, name)
+        assert report is not None, f"no report {name}"
+        return report
 
     def files(self, job_id: str, role: str) -> list[tuple[str, str]]:
         """Names and hashes of the job's files, the newest first."""

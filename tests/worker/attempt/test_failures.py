@@ -76,15 +76,15 @@ def test_an_unforeseen_exception_is_internal_and_its_trace_is_in_the_log(client:
 
 
 def dataset_of(client: StoreClient) -> str:
-    found = client.job(client.submit()).dataset_id
-    assert found is not None
-    return found
+    dataset_id = client.job(client.submit()).dataset_id
+    assert dataset_id is not None
+    return dataset_id
 
 
 def test_inputs_that_are_gone_fail_the_job_before_a_process_starts(client: StoreClient) -> None:
-    found = client.submit(epochs=1)
-    Attempt(client.store, found).run()
-    job_id = client.submit(optimizer={"name": "adam", "lr": {"from_job": found}})
+    train_id = client.submit(epochs=1)
+    Attempt(client.store, train_id).run()
+    job_id = client.submit(optimizer={"name": "adam", "lr": {"from_job": train_id}})
     assert "suggested" in failed(client, job_id)["detail"]
 
 

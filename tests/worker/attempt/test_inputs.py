@@ -57,16 +57,16 @@ def test_a_dataset_that_lies_in_a_folder_is_used_where_it_is(client: StoreClient
 
 
 def test_the_lr_that_an_earlier_job_recommends_is_put_in_its_place(client: StoreClient) -> None:
-    found = client.submit(kind="lr-find")
-    Attempt(client.store, found).run()
+    lr_find = client.submit(kind="lr-find")
+    Attempt(client.store, lr_find).run()
     job_id = client.submit(
-        epochs=1, schedule={"name": "constant"}, optimizer={"name": "sgd", "lr": {"from_job": found}}
+        epochs=1, schedule={"name": "constant"}, optimizer={"name": "sgd", "lr": {"from_job": lr_find}}
     )
     Attempt(client.store, job_id).run()
     assert client.job(job_id).state == JobState.SUCCEEDED, client.job(job_id).error
-    suggested = client.report(found)["suggested"]
+    suggested = client.report(lr_find)["suggested"]
     assert [value for _, value in client.series(job_id)["lr/group0"]] == pytest.approx([suggested] * 23)
-    assert client.job(job_id).spec["optimizer"]["lr"] == FromJob(from_job=found).model_dump()
+    assert client.job(job_id).spec["optimizer"]["lr"] == FromJob(from_job=lr_find).model_dump()
 
 
 def test_a_checkpoint_whose_hash_is_wrong_is_passed_over(client: StoreClient) -> None:

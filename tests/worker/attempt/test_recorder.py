@@ -57,9 +57,9 @@ def test_a_loss_that_is_no_number_is_found_at_once(store: Store, fence: Fence) -
     recorder.add(StepRecord(1, 1, {"train/loss": float("nan")}))
     recorder.flush()
     with store.read() as session:
-        found = events.after(session, fence.job_id, 0, type="finding")
+        findings = events.after(session, fence.job_id, 0, type="finding")
         value = metrics.read(session, fence.job_id)["train/loss"]["value"][0]
-    assert [event.data["rule"] for event in found] == ["D1"]
+    assert [event.data["rule"] for event in findings] == ["D1"]
     assert math.isnan(value)
 
 
@@ -94,8 +94,8 @@ def test_files_that_lie_at_one_path_are_each_kept(store: Store, fence: Fence) ->
         recorder.add(saved(store, "best", f"best-{step}", step))
     recorder.flush()
     with store.read() as session:
-        found = {row.name: b"".join(store.artifacts.read(row.artifact)) for row in files.of(session, fence.job_id)}
-    assert found == {"best-10": b"best-10 at 10", "best-20": b"best-20 at 20"}
+        contents = {row.name: b"".join(store.artifacts.read(row.artifact)) for row in files.of(session, fence.job_id)}
+    assert contents == {"best-10": b"best-10 at 10", "best-20": b"best-20 at 20"}
 
 
 def test_two_resume_states_and_the_newest_of_a_name_are_kept_and_nothing_else(store: Store, fence: Fence) -> None:

@@ -45,9 +45,9 @@ def test_the_best_trial_of_a_runner_becomes_the_searchs_own(client: StoreClient,
         own.end()
     row = client.job(job_id)
     assert row.state == JobState.SUCCEEDED, row.error
-    found = trials(client, job_id)
-    assert [trial["runner"] for trial in found] == ["main"] + ["runner-2"] * 5
-    assert all(len(client.series(job_id)[f"trial/{trial['number']}/val/accuracy"]) == 40 for trial in found)
+    ended = trials(client, job_id)
+    assert [trial["runner"] for trial in ended] == ["main"] + ["runner-2"] * 5
+    assert all(len(client.series(job_id)[f"trial/{trial['number']}/val/accuracy"]) == 40 for trial in ended)
     best = client.report(job_id)["best"]
     assert best["runner"] == "runner-2"
     assert client.report(job_id, "best")["best"]["accuracy"] == best["value"]
