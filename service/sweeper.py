@@ -2,28 +2,24 @@
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from service.datasets.uploads import Uploads
 from service.errors import WorkerLostError
-from service.ids import first_id
 from service.jobs import completion, idempotency, runners, transitions
-from service.states import OWNED, TERMINAL, JobState, StopReason
+from service.states import OWNED, JobState, StopReason
 from service.store import attempts, jobs, workers
 from service.store.attempts import Fence, LostLeaseError
 from service.store.session import Store, now, upsert
-from service.store.tables import DatasetRow, FileRow, JobRow, SweepRow
+from service.store.tables import JobRow, SweepRow
+from service.upkeep.collector import collect
 
 logger = logging.getLogger(__name__)
 NOTIFY_AT_MOST = 100
 """Messages a sweep sends; the next one sends the rest."""
-PARTIAL_SECONDS = 86_400.0
-"""Age at which a partial file is no longer being written."""
 COLLECT_EVERY = 100
 """Sweeps of this process between two searches for orphaned files."""
 
@@ -118,25 +114,6 @@ def _idle_slots(session: Session, within_seconds: float) -> tuple[int, datetime]
         if free > 0 and not worker.draining:
             idle, newest = idle + free, max(newest, worker.started_at)
     return min(idle, NOTIFY_AT_MOST), newest
-
-
-def collect(store: Store) -> int:
-    """Deletes artifacts that no row names and whose job or import has ended or was deleted, and old partial files."""
-    with store.read() as session:
-        named = set(session.execute(select(FileRow.artifact)).scalars())
-        is_open = JobRow.state.not_in([str(state) for state in TERMINAL])
-        busy = set(session.execute(select(JobRow.id).where(is_open)).scalars())
-        importing = select(DatasetRow.id).join(JobRow, JobRow.id == DatasetRow.job_id).where(is_open)
-        busy |= set(session.execute(importing).scalars())
-        imports = session.execute(select(JobRow.spec).where(JobRow.kind == "import", is_open)).scalars()
-        named |= {spec["source"]["artifact"] for spec in imports if spec["source"]["kind"] == "upload"}
-    keys = [*store.artifacts.keys("jobs"), *store.artifacts.keys("datasets")]
-    orphans = [key for key in keys if key not in named and key.split("/")[1] not in busy]
-    begun = first_id(time.time() - PARTIAL_SECONDS)
-    uploads = [key for key in store.artifacts.keys("uploads") if key not in named and key.split("/")[1] < begun]
-    collected = sum(store.artifacts.delete(key) for key in [*orphans, *uploads])
-    partial = store.artifacts.delete_partial(PARTIAL_SECONDS)
-    return collected + partial + Uploads(store).collect(PARTIAL_SECONDS)
 
 
 def run_forever(store: Store, notify: Callable[[Iterable[str]], object], stop: threading.Event) -> None:

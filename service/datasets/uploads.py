@@ -11,7 +11,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -156,6 +156,8 @@ class Uploads:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise ConflictError("another transfer is writing this upload; wait for it to end") from error
+            if os.fstat(file.fileno()).st_nlink == 0:
+                raise _unknown(upload.id)  # it was deleted before the lock was held
             arrived = file.seek(0, os.SEEK_END)
             if offset not in (None, arrived):
                 raise ConflictError(f"{arrived:,} bytes have arrived, not {offset:,}; go on from there")
@@ -204,14 +206,23 @@ class Uploads:
     def collect(self, older_than_seconds: float) -> int:
         """Removes what nobody has written to for so long: uploads that were given up, and parts of killed transfers."""
         before = time.time() - older_than_seconds
-        touched: dict[str, float] = {}
-        for path in self.folder.glob("*.*"):
-            touched[path.stem] = max(path.stat().st_mtime, touched.get(path.stem, 0.0))
-        old = [stem for stem, written in touched.items() if written < before]
-        for stem in old:
-            for suffix in (".part", ".done", ".tmp", ".json"):
-                (self.folder / f"{stem}{suffix}").unlink(missing_ok=True)
-        return len(old)
+        return sum(self._collect(stem, before) for stem in {path.stem for path in self.folder.glob("*.*")})
+
+    def _collect(self, stem: str, before: float) -> bool:
+        """Deletes an upload's files, unless a transfer holds its part or wrote to one of them since then."""
+        with ExitStack() as locked:
+            with suppress(FileNotFoundError):
+                part = locked.enter_context((self.folder / f"{stem}.part").open("rb"))
+                try:
+                    fcntl.flock(part, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return False
+            paths = list(self.folder.glob(f"{stem}.*"))
+            if any(_written_at(path) >= before for path in paths):
+                return False
+            for path in paths:
+                path.unlink(missing_ok=True)
+            return bool(paths)
 
     def _unfinished(self, request: UploadRequest) -> Upload | None:
         for path in sorted(self.folder.glob("*.json")):
@@ -238,6 +249,14 @@ class Uploads:
             is_used = datasets.imported_from(session, artifact) is not None
         if not is_used:
             self.store.artifacts.delete(artifact)
+
+
+def _written_at(path: Path) -> float:
+    """When a file was last written to; what is gone meanwhile was not written to for ever."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _unknown(upload_id: str) -> NotFoundError:

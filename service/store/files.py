@@ -1,5 +1,6 @@
 """The rows that name files; a file counts only once a row names it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -7,9 +8,10 @@ from sqlalchemy.orm import Session
 
 from service.errors import NotReadyError
 from service.ids import new_id
+from service.states import TERMINAL
 from service.store.artifacts.interface import StoredFile
 from service.store.session import now
-from service.store.tables import FileRow
+from service.store.tables import DatasetRow, FileRow, JobRow
 
 KEEP_LAST = 2
 """Resume checkpoints that are kept."""
@@ -54,6 +56,26 @@ def named(session: Session, owner_id: str, name: str) -> FileRow:
     if row is None:
         raise NotReadyError(f"there is no file `{name}`")
     return row
+
+
+def needed(session: Session, keys: Sequence[str]) -> set[str]:
+    """Those of some hundred artifact keys that are needed: a row names the file, or an open job may name it yet.
+
+    Keys are `jobs/<job id>/...`, `datasets/<dataset id>/...` and `uploads/<id>`.
+    """
+    is_open = JobRow.state.not_in([str(state) for state in TERMINAL])
+    owner_of = {key: key.split("/")[1] for key in keys}
+    importing = select(DatasetRow.id).join(JobRow, JobRow.id == DatasetRow.job_id)
+    open_owners = {
+        *session.execute(select(JobRow.id).where(JobRow.id.in_(owner_of.values()), is_open)).scalars(),
+        *session.execute(importing.where(DatasetRow.id.in_(owner_of.values()), is_open)).scalars(),
+    }
+    artifact = JobRow.spec["source", "artifact"].as_string()
+    return {
+        *session.execute(select(FileRow.artifact).where(FileRow.artifact.in_(keys))).scalars(),
+        *session.execute(select(artifact).where(JobRow.kind == "import", is_open, artifact.in_(keys))).scalars(),
+        *(key for key, owner in owner_of.items() if owner in open_owners),
+    }
 
 
 def prune(session: Session, owner_id: str) -> list[str]:

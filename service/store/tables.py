@@ -213,7 +213,7 @@ class FileRow(Base):
     metrics: Mapped[dict[str, Any]] = mapped_column(default=dict)
     created_at: Mapped[datetime]
 
-    __table_args__ = (UniqueConstraint("owner_id", "name"),)
+    __table_args__ = (UniqueConstraint("owner_id", "name"), Index("files_by_artifact", "artifact"))
 
 
 class DatasetRow(Base):

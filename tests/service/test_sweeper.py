@@ -14,10 +14,10 @@ from service.jobs import transitions
 from service.settings import Settings
 from service.specs.dataset import BuiltinSource
 from service.states import DatasetState, JobState
-from service.store import datasets, files, workers
+from service.store import datasets, workers
 from service.store.session import Store, now
-from service.store.tables import FileRow, JobRow, SweepRow, WorkerRow
-from service.sweeper import collect, run_forever
+from service.store.tables import JobRow, SweepRow, WorkerRow
+from service.sweeper import run_forever
 from tests.service.conftest import Harness
 
 
@@ -208,30 +208,6 @@ def test_one_process_sweeps_at_a_time(harness: Harness, notifications: Notificat
         thread.join()
     assert sorted(turns) == [False, False, False, True]
     assert len(notifications.notified) == 1
-
-
-def test_orphans_of_ended_and_deleted_jobs_are_collected(harness: Harness, tmp_path: Path) -> None:
-    artifacts = harness.store.artifacts
-    running, ended = harness.submit(), harness.submit()
-    harness.claim(running)
-    fence = harness.claim(ended)
-    keys = [f"jobs/{running}/attempt-1/a", f"jobs/{ended}/attempt-1/kept", f"jobs/{ended}/attempt-1/orphan"]
-    for key in [*keys, "jobs/gone/attempt-1/a", "datasets/gone/attempt-1/x.npy"]:
-        (tmp_path / "file").write_bytes(b"x")
-        stored = artifacts.put(key, tmp_path / "file")
-        if key.endswith("kept"):
-            with harness.store.begin() as session:
-                files.put(session, ended, "kept", "model", stored)
-    harness.end(fence)
-    with harness.store.begin() as session:
-        importing = imports.create(session, "digits", BuiltinSource(kind="builtin"))
-    (tmp_path / "file").write_bytes(b"x")
-    fresh = artifacts.put(f"datasets/{importing.id}/attempt-1/x.npy", tmp_path / "file").key
-    assert collect(harness.store) == 3
-    assert artifacts.keys("jobs") == sorted(keys[:2])
-    assert artifacts.keys("datasets") == [fresh]
-    with harness.store.read() as session:
-        assert len(session.execute(sa.select(FileRow)).scalars().all()) == 1
 
 
 def test_sweep_moves_the_log_into_the_file_though_someone_reads(sqlite_url: str, home: Path) -> None:

@@ -16,18 +16,20 @@ ABANDONED_SECONDS = 24 * 3600.0
 
 
 def clean_up(store: Store) -> None:
-    """Deletes what belongs to no running attempt, dataset or job; other workers may share this HOME."""
+    """Deletes what belongs to no running attempt, dataset or job; other workers may share this HOME.
+
+    What there is is listed before the rows are read: what begins in between is not on the list.
+    """
+    home = store.settings.home
+    kept, scratch, copies = studies.kept(store), list(home.glob("scratch/*/*")), list(home.glob("cache/datasets/*"))
     with store.read() as session:
-        orphans = [job_id for job_id in studies.kept(store) if session.get(JobRow, job_id) is None]
-        folders = _scratch(session, store.settings.home / "scratch") + _copies(session, store.settings.home / "cache")
+        orphans = [job_id for job_id in kept if session.get(JobRow, job_id) is None]
+        folders = [folder for folder in scratch if not _is_running(session, folder.parent.name, folder.name)]
+        folders += [folder for folder in copies if not _is_used(session, folder)]
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
     for job_id in orphans:
         studies.remove(store, job_id)
-
-
-def _scratch(session: Session, root: Path) -> list[Path]:
-    return [folder for folder in root.glob("*/*") if not _is_running(session, folder.parent.name, folder.name)]
 
 
 def _is_running(session: Session, job_id: str, attempt: str) -> bool:
@@ -35,11 +37,10 @@ def _is_running(session: Session, job_id: str, attempt: str) -> bool:
     return row is not None and JobState(row.state) in OWNED and str(row.attempt) == attempt
 
 
-def _copies(session: Session, root: Path) -> list[Path]:
-    return [folder for folder in root.glob("datasets/*") if not _is_used(session, folder)]
-
-
 def _is_used(session: Session, folder: Path) -> bool:
     if folder.name.startswith("."):  # being fetched
-        return time.time() - folder.stat().st_mtime <= ABANDONED_SECONDS
+        try:
+            return time.time() - folder.stat().st_mtime <= ABANDONED_SECONDS
+        except FileNotFoundError:
+            return True  # it has its name by now
     return session.get(DatasetRow, folder.name) is not None

@@ -59,10 +59,13 @@ class DatabaseStore(ArtifactStore):
     def local_path(self, key: str) -> Path | None:
         return None
 
-    def keys(self, prefix: str) -> list[str]:
+    def keys(self, prefix: str, older_than_seconds: float = 0.0) -> list[str]:
         below = ArtifactRow.key.startswith(prefix.rstrip("/") + "/", autoescape=True)
+        query = select(ArtifactRow.key).where((ArtifactRow.key == prefix) | below)
+        if older_than_seconds:
+            query = query.where(ArtifactRow.blob < first_id(time.time() - older_than_seconds))
         with Session(self._reader) as session:
-            return sorted(session.execute(select(ArtifactRow.key).where((ArtifactRow.key == prefix) | below)).scalars())
+            return sorted(session.execute(query).scalars())
 
     def delete(self, prefix: str) -> int:
         keys = self.keys(prefix)

@@ -1,8 +1,11 @@
 """Artifacts as plain files below one folder."""
 
+import os
 import shutil
+import stat
 import time
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 from service.durable_files import write_durably
@@ -31,12 +34,10 @@ class FolderStore(ArtifactStore):
         path = self._path(key)
         return path if path.is_file() else None
 
-    def keys(self, prefix: str) -> list[str]:
-        path = self._path(prefix)
-        if path.is_file():
-            return [prefix]
-        files = (file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
-        return sorted(file.relative_to(self.folder).as_posix() for file in files)
+    def keys(self, prefix: str, older_than_seconds: float = 0.0) -> list[str]:
+        path, before = self._path(prefix), time.time() - older_than_seconds
+        files = [path] if path.is_file() else [file for file in _below(path) if not file.name.startswith(".")]
+        return sorted(file.relative_to(self.folder).as_posix() for file in files if _is_stored(file, before))
 
     def delete(self, prefix: str) -> int:
         keys = self.keys(prefix)
@@ -47,7 +48,7 @@ class FolderStore(ArtifactStore):
 
     def delete_partial(self, older_than_seconds: float) -> int:
         before = time.time() - older_than_seconds
-        partial = [file for file in self.folder.rglob(".*.tmp") if file.stat().st_mtime < before]
+        partial = [file for file in _below(self.folder) if fnmatch(file.name, ".*.tmp") and _is_stored(file, before)]
         for file in partial:
             file.unlink(missing_ok=True)
         return len(partial)
@@ -57,6 +58,20 @@ class FolderStore(ArtifactStore):
         if not key or ".." in path.parts:
             raise ValueError(f"not an artifact key: {key!r}")
         return path
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Every file below a folder; unlike `rglob`, `os.walk` passes over folders that are deleted meanwhile."""
+    return (Path(parent) / name for parent, _, names in os.walk(folder) for name in names)
+
+
+def _is_stored(file: Path, before: float) -> bool:
+    """Whether it is a file that came to its place before then; what is deleted meanwhile is none."""
+    try:
+        status = file.stat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_ctime <= before
 
 
 def _pieces(path: Path, start: int, stop: int) -> Iterator[bytes]:

@@ -36,8 +36,8 @@ class ArtifactStore(ABC):
         """The file itself where the store keeps plain files on this host, else None."""
 
     @abstractmethod
-    def keys(self, prefix: str) -> list[str]:
-        """Every key that is `prefix` or lies below `prefix/`, sorted."""
+    def keys(self, prefix: str, older_than_seconds: float = 0.0) -> list[str]:
+        """Every key that is `prefix` or lies below `prefix/` and was stored at least so long ago, sorted."""
 
     @abstractmethod
     def delete(self, prefix: str) -> int:

@@ -15,7 +15,7 @@ from service.jobs import transitions
 from service.specs.dataset import ImportSpec, UploadSource
 from service.store import datasets, jobs
 from service.store.session import Store
-from service.sweeper import collect
+from service.upkeep.collector import collect
 from tests.service.api.notifications import Notifications
 from tests.service.simulated_worker import SimulatedWorker
 
@@ -244,7 +244,7 @@ def test_a_kill_between_the_row_and_its_files_leaves_files_that_are_collected(
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     assert client.get("/v1/datasets/doomed").status_code == 404
     assert len(worker.store.artifacts.keys(f"jobs/{doomed.id}")) == 3 - files_deleted
-    assert collect(worker.store) == 3 - files_deleted
+    assert collect(worker.store, young_seconds=0) == 3 - files_deleted
     assert worker.store.artifacts.keys(f"jobs/{doomed.id}") == []
     assert len(worker.store.artifacts.keys(f"jobs/{kept.id}")) == 3
     assert client.get("/v1/datasets/kept/samples/1").status_code == 200

@@ -13,7 +13,7 @@ import pytest
 from service.api.http import request_bodies
 from service.datasets.uploads import Uploads
 from service.store.session import Store
-from service.sweeper import PARTIAL_SECONDS, collect
+from service.upkeep.collector import ABANDONED_SECONDS, collect
 from tests.polling import eventually
 from tests.service.api.notifications import Notifications
 from tests.service.api.server import Server
@@ -228,4 +228,4 @@ def test_uploads_that_were_given_up_are_collected(client: httpx.Client, store: S
 
 
 def _age(path: Path) -> None:
-    os.utime(path, (time.time() - PARTIAL_SECONDS - 10,) * 2)
+    os.utime(path, (time.time() - ABANDONED_SECONDS - 10,) * 2)
