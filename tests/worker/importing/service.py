@@ -49,11 +49,11 @@ class ImportService:
 
     def findings(self, dataset: dict[str, Any]) -> dict[str, dict[str, Any]]:
         """What the profile found, by name."""
-        return {each["name"]: each for each in self.profile(dataset)["findings"]}
+        return {finding["name"]: finding for finding in self.profile(dataset)["findings"]}
 
     def warnings(self, dataset: dict[str, Any], **spec: Any) -> set[str]:
         """Codes of what a dry run of a training on the dataset warns of."""
         body = {"kind": "train", "dataset": dataset["id"], "model": {"family": "mlp"}} | spec
         response = self.client.post("/v1/jobs", params={"dry_run": True}, json=body)
         assert response.status_code == 200, response.text
-        return {each["code"] for each in response.json()["warnings"]}
+        return {warning["code"] for warning in response.json()["warnings"]}

@@ -30,8 +30,8 @@ def test_a_picture_that_was_resized_recompressed_or_brightened_is_the_same() -> 
         original.quantize(64).convert("RGB"),
         ImageEnhance.Brightness(original).enhance(1.05),
     ]
-    for each in changed:
-        assert list(near_pairs(thumbs(original, picture(2, (256, 256)), each))), each
+    for image in changed:
+        assert list(near_pairs(thumbs(original, picture(2, (256, 256)), image))), image
     assert list(near_pairs(thumbs(*(picture(seed, (64, 64)) for seed in range(300))))) == []
 
 
@@ -41,8 +41,8 @@ def test_flat_pictures_are_like_none() -> None:
 
 def test_equal_content_is_one_group() -> None:
     assert equal_groups(["a", "b", "a", "c", "b"]).tolist() == [0, 1, 0, 3, 1]
-    found = find_duplicates(["a", "b", "a"], None)
-    assert found.exact_N.tolist() == found.near_N.tolist() == [0, 1, 0]
+    groups = find_duplicates(["a", "b", "a"], None)
+    assert groups.exact_N.tolist() == groups.near_N.tolist() == [0, 1, 0]
 
 
 def test_groups_that_touch_become_one() -> None:
@@ -52,7 +52,7 @@ def test_groups_that_touch_become_one() -> None:
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**32), st.integers(2, 400), st.integers(0, 40))
 def test_all_hashes_within_three_bits_are_found(seed: int, count: int, spread: int) -> None:
-    """Crowds that share a band are divided again and lose no pair: compared with each against each."""
+    """Buckets that share a band are divided again and lose no pair: compared with each against each."""
     rng = np.random.default_rng(seed)
     low_bits = np.uint64(2**spread - 1)
     hashes = rng.integers(0, 2**64, count, np.uint64) & low_bits
@@ -71,7 +71,7 @@ def test_all_hashes_within_three_bits_are_found(seed: int, count: int, spread: i
     assert groups.tolist() == expected.tolist()
 
 
-def test_a_crowd_that_shares_a_band_is_not_compared_each_with_each() -> None:
+def test_a_large_bucket_is_not_compared_each_with_each() -> None:
     rng = np.random.default_rng(0)
     hashes = rng.integers(0, 2**48, 40_000, np.uint64)  # the upper sixteen bits are the same in all
     looked_at = sum(len(left) for left, _ in candidates(hashes))

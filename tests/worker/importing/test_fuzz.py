@@ -121,11 +121,11 @@ def test_damaged_arrays_are_refused_or_read(changes: list[tuple[int, bytes]], cu
 def test_damaged_members_are_refused_or_read(name: str, changes: list[tuple[int, bytes]], cut: int) -> None:
     """In an archive that is sound: its checksums do not give the damage away."""
     with zipfile.ZipFile(io.BytesIO(NPZ)) as archive:
-        members = {each: archive.read(each) for each in archive.namelist()}
+        members = {member: archive.read(member) for member in archive.namelist()}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        for each, data in members.items():
-            archive.writestr(each, damaged(data, changes, cut) if each == name else data)
+        for member, data in members.items():
+            archive.writestr(member, damaged(data, changes, cut) if member == name else data)
     survive(buffer.getvalue(), "a.npz")
 
 

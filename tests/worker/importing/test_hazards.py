@@ -111,7 +111,7 @@ HOSTILE: dict[str, tuple[str, bytes, str]] = {
 
 
 @pytest.mark.parametrize(
-    ("filename", "content", "code"), [pytest.param(*each, id=name) for name, each in HOSTILE.items()]
+    ("filename", "content", "code"), [pytest.param(*case, id=name) for name, case in HOSTILE.items()]
 )
 def test_hostile_files_are_refused_for_what_they_are(
     importer: ImportService, filename: str, content: bytes, code: str

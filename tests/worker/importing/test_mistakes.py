@@ -1,4 +1,4 @@
-"""The chapter's mistakes with data, made over the HTTP API: whoever makes one is told before anything is trained."""
+"""Common mistakes with data, made over the HTTP API: whoever makes one is told before anything is trained."""
 
 import io
 import zipfile
@@ -42,17 +42,17 @@ def resaved(data: bytes) -> bytes:
 
 def test_sound_data_are_told_nothing(importer: ImportService) -> None:
     dataset = importer.upload("a.npz", npz(X=X.astype(np.float32), y=Y))
-    assert {each["severity"] for each in importer.findings(dataset).values()} <= {"info"}
+    assert {finding["severity"] for finding in importer.findings(dataset).values()} <= {"info"}
     assert not {code for code in importer.warnings(dataset) if code.startswith("data-")}
 
 
 def test_numbers_that_are_not_normalised(importer: ImportService) -> None:
     rows = [f"{a * 1e6},{b},{label}" for (a, b), label in zip(X[:, :2], Y, strict=True)]
     dataset = importer.upload("a.csv", csv(rows))
-    found = importer.findings(dataset)["not_normalised"]
-    assert found["severity"] == "warning"
-    assert found["evidence"]["concerned"][0] == "a"
-    assert "normalize" in found["remedy"]["text"]
+    finding = importer.findings(dataset)["not_normalised"]
+    assert finding["severity"] == "warning"
+    assert finding["evidence"]["concerned"][0] == "a"
+    assert "normalize" in finding["remedy"]["text"]
     assert "data-not-normalised" in importer.warnings(dataset)
     assert "not-normalised" in importer.warnings(dataset, preprocess={"normalize": "none"})
 
@@ -78,10 +78,10 @@ def test_held_out_samples_that_leak_from_train(importer: ImportService, kind: st
         if kind == "resized copies":
             copies = {name.replace("png", "jpg"): resaved(data) for name, data in copies.items()}
         dataset = importer.upload("a.zip", archive(files | copies))
-    found = importer.findings(dataset)["leakage"]
-    assert found["severity"] == "critical"
-    assert found["evidence"]["samples_concerned"] == (20 if kind == "the same rows" else 8)
-    assert "drop_duplicates" in found["remedy"]["text"]
+    finding = importer.findings(dataset)["leakage"]
+    assert finding["severity"] == "critical"
+    assert finding["evidence"]["samples_concerned"] == (20 if kind == "the same rows" else 8)
+    assert "drop_duplicates" in finding["remedy"]["text"]
     assert "data-leakage" in importer.warnings(dataset)
 
 
@@ -95,9 +95,9 @@ def test_a_column_that_was_made_from_the_label(importer: ImportService) -> None:
 def test_samples_in_the_order_of_their_labels(importer: ImportService) -> None:
     order = np.argsort(Y, kind="stable")
     dataset = importer.upload("a.npz", npz(X=X[order].astype(np.float32), y=Y[order]))
-    found = importer.findings(dataset)["sorted_labels"]
-    assert found["evidence"]["neighbours_alike"] > 0.9
-    assert "shuffle" in found["remedy"]["text"]
+    finding = importer.findings(dataset)["sorted_labels"]
+    assert finding["evidence"]["neighbours_alike"] > 0.9
+    assert "shuffle" in finding["remedy"]["text"]
     assert "no-shuffle" not in importer.warnings(dataset)
     assert "no-shuffle" in importer.warnings(dataset, shuffle=False)
 
@@ -127,8 +127,8 @@ def test_numbers_that_are_text(importer: ImportService) -> None:
 def test_labels_that_start_at_one(importer: ImportService, kind: str) -> None:
     rows = [f"{a},{b},{label + 1}" for (a, b), label in zip(X[:, :2], Y, strict=True)]
     dataset = importer.upload("a.npz", npz(X=X, y=Y + 1)) if kind == "npz" else importer.upload("a.csv", csv(rows))
-    found = importer.findings(dataset)["labels_not_from_zero"]
-    assert "start at 1" in found["explanation"]
+    finding = importer.findings(dataset)["labels_not_from_zero"]
+    assert "start at 1" in finding["explanation"]
     assert dataset["classes"] == ["1", "2", "3"]
 
 
@@ -144,9 +144,9 @@ def test_a_class_that_train_lacks(importer: ImportService, kind: str) -> None:
     else:
         rows = [f"{a},{label},{'test' if label == 2 else 'train'}" for a, label in zip(X[:, 0], Y, strict=True)]
         dataset = importer.upload("a.csv", csv(rows, "a,label,split"))
-    found = importer.findings(dataset)["class_missing"]
-    assert found["severity"] == "critical"
-    assert found["evidence"]["missing_in_train"] == ["2"]
+    finding = importer.findings(dataset)["class_missing"]
+    assert finding["severity"] == "critical"
+    assert finding["evidence"]["missing_in_train"] == ["2"]
     assert "data-class-missing" in importer.warnings(dataset)
 
 
@@ -160,4 +160,4 @@ def test_a_job_that_was_submitted_before_the_import_ended_is_told_too(importer: 
     assert "/dataset: A class without a sample in train" in logs
     assert importer.client.get(f"/v1/jobs/{job['id']}").json()["state"] == "queued"
     later = importer.client.post("/v1/jobs", json={"kind": "train", "dataset": dataset["id"]}).json()
-    assert "data-class-missing" in {each["code"] for each in later["warnings"]}
+    assert "data-class-missing" in {warning["code"] for warning in later["warnings"]}

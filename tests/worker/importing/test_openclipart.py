@@ -33,10 +33,10 @@ def test_the_whole_folder_is_imported_and_told_truthfully_and_a_network_trains_o
     profile = imported.profile
     assert (profile.corrupt, profile.ignored) == ([], [])
     assert len(profile.meta.classes) == 22
-    found = Counter[str]()
+    class_counts = Counter[str]()
     for counts in profile.class_counts.values():
-        found.update(counts)
-    assert found == Counter(path.relative_to(OPENCLIPART).parts[0] for path in files)
+        class_counts.update(counts)
+    assert class_counts == Counter(path.relative_to(OPENCLIPART).parts[0] for path in files)
     copies = Counter(hashlib.sha256(path.read_bytes()).hexdigest() for path in files)
     assert profile.duplicates["exact"] == sum(count for count in copies.values() if count > 1)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
@@ -57,7 +57,7 @@ def test_the_whole_folder_is_imported_and_told_truthfully_and_a_network_trains_o
     [result] = [e.report for e in run(spec, context) if isinstance(e, Reported) and e.name == "result"]
     assert isinstance(result, TrainResult)
     assert result.epochs == 1
-    assert result.test["accuracy"] > max(found.values()) / len(files), "no better than the largest class"
+    assert result.test["accuracy"] > max(class_counts.values()) / len(files), "no better than the largest class"
 
 
 def test_archives_of_it_are_the_same_dataset_as_the_folder(tmp_path: Path) -> None:

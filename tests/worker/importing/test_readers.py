@@ -18,7 +18,7 @@ def test_folder_zip_and_tar_of_the_same_pictures_are_the_same_dataset(tmp_path: 
     paths = [tree, write_zip(tmp_path / "a.zip", FILES)]
     paths += [write_tar(tmp_path / f"a.tar{suffix}", FILES) for suffix in ("", ".gz", ".bz2", ".xz")]
     imported = [import_path(path) for path in paths]
-    assert len({each.hash for each in imported}) == 1
+    assert len({dataset.hash for dataset in imported}) == 1
     assert imported[0].profile.meta.classes == ["cats", "dogs"]
     assert imported[0].profile.meta.shape == [40, 40, 3]
     assert imported[0].dataset.x.shape == (12, 40, 40, 3)

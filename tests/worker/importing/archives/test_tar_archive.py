@@ -35,7 +35,7 @@ def test_a_tar_with_a_hazard_is_refused(tmp_path: Path, suffix: str, code: str, 
     path.parent.mkdir()
     write_tar(path, FILES, member)
     assert refusal(path) == code
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["home"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home"]
 
 
 def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:

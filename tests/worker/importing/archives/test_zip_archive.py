@@ -98,7 +98,7 @@ def test_a_zip_with_a_hazard_is_refused(
     path.parent.mkdir()
     make(path) if callable(make) else write_zip(path, make)
     assert refusal(path) == code
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["home"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home"]
 
 
 def test_names_that_are_not_ascii_are_kept(tmp_path: Path) -> None:

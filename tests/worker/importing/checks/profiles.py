@@ -11,7 +11,7 @@ SEVERE = ("warning", "critical")
 
 
 def severe(imported: Imported) -> set[str]:
-    return {each.name for each in imported.profile.findings if each.severity in SEVERE}
+    return {finding.name for finding in imported.profile.findings if finding.severity in SEVERE}
 
 
 def arrays(folder: Path, x: Any, y: Any, **more: Any) -> Imported:
@@ -22,6 +22,6 @@ def arrays(folder: Path, x: Any, y: Any, **more: Any) -> Imported:
 
 def evidence(imported: Imported, name: str) -> dict[str, Any]:
     finding = imported.finding(name)
-    assert finding is not None, [each.name for each in imported.profile.findings]
+    assert finding is not None, imported.profile.findings
     assert finding.remedy.text
     return dict(finding.evidence)

@@ -22,6 +22,6 @@ def test_a_class_that_train_lacks_is_critical(tmp_path: Path) -> None:
 def test_imbalance_names_both_classes(tmp_path: Path) -> None:
     files = {f"common/{n}.png": encoded(picture(n)) for n in range(66)}
     files |= {f"rare/{n}.png": encoded(picture(100 + n)) for n in range(5)}
-    found = evidence(import_path(write_folder(tmp_path / "tree", files)), "imbalance")
-    assert (found["commonest"], found["rarest"]) == ("common", "rare")
-    assert found["ratio"] > 10
+    imbalance = evidence(import_path(write_folder(tmp_path / "tree", files)), "imbalance")
+    assert (imbalance["commonest"], imbalance["rarest"]) == ("common", "rare")
+    assert imbalance["ratio"] > 10

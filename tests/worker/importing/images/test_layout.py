@@ -39,9 +39,9 @@ def test_what_is_no_data_is_listed_with_the_reason(tmp_path: Path) -> None:
         "stray.png": encoded(picture(99)),
     }
     imported = import_path(write_zip(tmp_path / "a.zip", FILES | other))
-    assert {each["file"] for each in imported.profile.ignored} == set(other)
+    assert {file["file"] for file in imported.profile.ignored} == set(other)
     assert len(imported.dataset.y) == 12
-    reasons = {each["file"]: each["reason"] for each in imported.profile.ignored}
+    reasons = {file["file"]: file["reason"] for file in imported.profile.ignored}
     assert reasons["README.md"] == "not a picture"
     assert reasons["stray.png"] == "not in the folder of a class"
 

@@ -26,7 +26,7 @@ WHOLE: Parts = {"all": {}}
 
 
 def parts(of: Parts, **options: Any) -> Parts:
-    return {split: each | options for split, each in of.items()}
+    return {split: given | options for split, given in of.items()}
 
 
 CASES: list[tuple[str, str | None, Parts]] = [
@@ -103,18 +103,20 @@ def test_pictures_labels_and_splits_are_torchvisions(
     result = imported(root, name, variant)
     splits = np.array(["train", "val", "test"])[result.dataset.split]
     ours = [
-        (each.squeeze().tobytes(), int(label), split)
-        for each, label, split in zip(result.dataset.x, result.dataset.y, splits, strict=True)
+        (pixels.squeeze().tobytes(), int(label), split)
+        for pixels, label, split in zip(result.dataset.x, result.dataset.y, splits, strict=True)
     ]
     theirs = [
         (np.asarray(image).tobytes(), number(name, variant, label), split)
         for split, options in wanted.items()
         for image, label in getattr(D, name)(str(root), **options)
     ]
-    assert sorted(each[:2] for each in ours) == sorted(each[:2] for each in theirs)
+    assert sorted(sample[:2] for sample in ours) == sorted(sample[:2] for sample in theirs)
     assert result.profile.meta.classes == CALLED.get((name, variant), result.profile.meta.classes)
     held = {split for split in wanted if split != "all"} - {"train"}
-    assert sorted(each for each in ours if each[2] in held) == sorted(each for each in theirs if each[2] in held)
+    assert sorted(sample for sample in ours if sample[2] in held) == sorted(
+        sample for sample in theirs if sample[2] in held
+    )
 
 
 def test_histology_needs_h5py_and_says_so(tmp_path: Path) -> None:
@@ -194,7 +196,7 @@ def test_files_whose_checksums_are_known_are_not_even_opened_when_they_are_damag
 
 
 def test_catalogue_and_table_name_the_same() -> None:
-    known = {name: each.variants or ("default",) for name, each in datasets.KNOWN.items()}
-    assert known == {name: tuple(each.variants) for name, each in KNOWN.items()}
+    known = {name: dataset.variants or ("default",) for name, dataset in datasets.KNOWN.items()}
+    assert known == {name: tuple(dataset.variants) for name, dataset in KNOWN.items()}
     assert set(files.FILES) == set(KNOWN) - {"FashionMNIST", "KMNIST"}
     assert {name for name, _, _ in CASES} == set(files.FILES) - {"PCAM"}

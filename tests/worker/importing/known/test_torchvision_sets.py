@@ -39,7 +39,7 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
     files.food101(tmp_path)
     (tmp_path / "food-101/meta/test.json").unlink()
     assert f"{tmp_path} lacks `food-101/meta/test.json`" in refusal(tmp_path, "Food101").detail
-    assert not any(each.name.startswith("caltech") for each in tmp_path.iterdir())
+    assert not any(path.name.startswith("caltech") for path in tmp_path.iterdir())
 
 
 @pytest.mark.usefixtures("any_checksum")

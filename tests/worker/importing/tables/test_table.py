@@ -18,7 +18,7 @@ def test_numbers_stay_and_text_is_encoded_and_recorded(tmp_path: Path) -> None:
     assert result.finding("encoded") is not None
 
 
-def test_empty_cells_are_gaps_that_are_told(tmp_path: Path) -> None:
+def test_empty_cells_are_missing_values_that_are_told(tmp_path: Path) -> None:
     rows = lines()
     for index, missing in ((3, ""), (4, "NA"), (5, "?")):
         _, rest = rows[index].split(",", 1)
@@ -48,7 +48,7 @@ def test_text_that_hardly_repeats_is_left_out_and_listed(tmp_path: Path) -> None
     result = imported(tmp_path, table(rows, "name," + HEADER))
     assert "age" in result.profile.meta.feature_names
     assert not any(name.startswith("name") for name in result.profile.meta.feature_names)
-    assert [each["file"] for each in result.profile.ignored] == ["column `name`"]
+    assert [file["file"] for file in result.profile.ignored] == ["column `name`"]
     assert result.finding("text_left_out") is not None
 
 
