@@ -6,9 +6,10 @@ from datetime import datetime
 from pathlib import Path
 
 from benchmarks.measure import Measure
-from service.cli.client import ENDED, Client
+from service.cli.client import Client
 from service.embedded.processes import EmbeddedService, free_port
 from service.settings import load_settings
+from service.states import TERMINAL
 
 JOBS = 15
 
@@ -31,7 +32,7 @@ def measure() -> list[Measure]:
 
 def _one(client: Client) -> float:
     job = client.post("/v1/jobs", {"kind": "train", "dataset": "digits", "epochs": 1})
-    client.wait(f"/v1/jobs/{job['id']}", ENDED)
+    client.wait(f"/v1/jobs/{job['id']}", TERMINAL)
     events = client.get(f"/v1/jobs/{job['id']}/events")["data"]
     first = next(event for event in events if event["type"] == "phase" and event["data"]["phase"] == "training")
     return (datetime.fromisoformat(first["time"]) - datetime.fromisoformat(job["created_at"])).total_seconds()

@@ -13,6 +13,8 @@ from service.reports.result import Report
 from service.specs.tune import SearchFields
 from service.states import StopReason
 
+Level = Literal["debug", "info", "warning", "error"]
+
 
 @dataclass(frozen=True, slots=True)
 class Phase:
@@ -90,7 +92,7 @@ class Log:
     """One line of text for people."""
 
     message: str
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    level: Level = "info"
 
 
 @dataclass(frozen=True, slots=True)

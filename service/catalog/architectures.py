@@ -30,6 +30,23 @@ class Architecture:
     weights: dict[str, float]
     """Official weights -> top-1."""
 
+    @property
+    def is_transformer(self) -> bool:
+        """Whether attention does the work, so that learning rates want to be lower."""
+        return self.name.startswith(("vit", "swin", "maxvit"))
+
+    def input_size(self, image_size: int | None, height: int, width: int) -> tuple[int, int]:
+        """Height and width of the images that enter the layers: as asked for, else their own, enlarged where too small.
+
+        The layers of some are made for one size.
+        """
+        if image_size is None and self.name.startswith(("vit", "maxvit")):
+            image_size = self.min_size
+        if image_size is not None:
+            return image_size, image_size
+        scale = max(1.0, self.min_size / min(height, width))
+        return round(height * scale), round(width * scale)
+
 
 _WEIGHTS = ("IMAGENET1K_V1", "IMAGENET1K_V2", "IMAGENET1K_SWAG_E2E_V1", "IMAGENET1K_SWAG_LINEAR_V1")
 
@@ -162,7 +179,7 @@ _USAGE: tuple[tuple[str, str], ...] = (
     ("resnext", "grouped convolutions: more accurate than a ResNet of the same cost"),
     ("shufflenet", "the least computation; phones"),
     ("squeezenet", "the fewest parameters; good on a CPU"),
-    ("swin", "windowed transformer for large data; fixed image size"),
+    ("swin", "windowed transformer for large data"),
     ("vgg", "plain and heavy; history, style features"),
     ("vit", "large data sets or strong pretrained weights; learning rates near 1e-5"),
     ("wide_resnet", "wider ResNets: more memory, more accuracy"),
@@ -178,11 +195,6 @@ def nearest_architecture(name: str) -> str | None:
     """The known name that reads most like this one."""
     near = difflib.get_close_matches(name, _BY_NAME, n=1, cutoff=0.4)
     return near[0] if near else None
-
-
-def is_transformer(name: str) -> bool:
-    """Whether attention does the work, so that learning rates want to be lower."""
-    return name.startswith(("vit", "swin", "maxvit"))
 
 
 def usage(name: str) -> str:

@@ -31,4 +31,6 @@ BATCH_SIZE = 64
 """A good start; so is 32."""
 BATCH_SIZES: tuple[int, ...] = (256, 128, 64, 32)
 """What a search for the batch size tries first, downward."""
+LARGEST_BATCH_SHARE = 0.2
+"""Of the training samples: more in a batch leave few steps an epoch."""
 DROPOUT_RANGE: Range = (0.2, 0.5)

@@ -9,7 +9,8 @@ from typing import Any, Self, cast
 import click
 import httpx
 
-ENDED = frozenset({"succeeded", "failed", "cancelled"})
+from service.states import TERMINAL
+
 DEFAULT_URL = "http://127.0.0.1:8000"
 
 
@@ -85,7 +86,7 @@ class Client:
                         return
             except httpx.TransportError:
                 time.sleep(0.5)
-            if self.get(f"/v1/jobs/{job_id}")["state"] in ENDED and not self._newer(job_id, last):
+            if self.get(f"/v1/jobs/{job_id}")["state"] in TERMINAL and not self._newer(job_id, last):
                 return
 
     def _newer(self, job_id: str, last: int) -> bool:

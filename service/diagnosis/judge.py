@@ -7,10 +7,9 @@ from typing import Literal
 from service.diagnosis.record import Need, RunRecord
 from service.diagnosis.registry import RULES
 from service.diagnosis.rule import Rule
-from service.reports.finding import Finding, Remedy
+from service.reports.finding import SEVERITIES, Finding, Remedy
 
 Verdict = Literal["healthy", "findings", "not enough evidence"]
-SEVERITIES: tuple[str, ...] = ("info", "warning", "critical")
 ESSENTIAL: frozenset[Need] = frozenset({"epochs", "validation", "probes", "steps"})
 """Without these a run cannot be called healthy."""
 HOPELESS = ("D1", "D10")

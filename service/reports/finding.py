@@ -1,11 +1,12 @@
 """One diagnosis: what is wrong, on what evidence, and what to do about it."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from service.reports.part import ReportPart
 
 Severity = Literal["info", "warning", "critical"]
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
 
 class Remedy(ReportPart):

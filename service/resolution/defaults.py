@@ -92,5 +92,5 @@ def _filled_base(spec: SearchFields) -> TrainFields:
 
 
 def _lr_share(model: ModelSpec) -> float:
-    is_transformer = isinstance(model, TorchvisionSpec) and architectures.is_transformer(model.arch)
-    return TRANSFORMER_SHARE if is_transformer else 1.0
+    known = architectures.architecture(model.arch) if isinstance(model, TorchvisionSpec) else None
+    return TRANSFORMER_SHARE if known and known.is_transformer else 1.0

@@ -86,9 +86,9 @@ def sample_cost(model: ModelSpec, shape: Sequence[int], classes: int) -> Cost:
             return _cnn_cost(model, shape, classes)
         case TorchvisionSpec():
             known = architectures.architecture(model.arch)
-            assert known is not None, "refuse() lets no unknown architecture pass"
-            side = model.image_size or max(known.min_size, *shape[:2])
-            scale = (side / known.size) ** 2
+            assert known is not None, "validation lets no unknown architecture pass"
+            height, width = known.input_size(model.image_size, *shape[:2])
+            scale = height * width / known.size**2
             return Cost(known.activations_m * 1e6 * scale, known.gmacs * 1e9 * scale)
 
 
@@ -129,7 +129,7 @@ def _cnn_cost(model: CnnSpec, shape: Sequence[int], classes: int) -> Cost:
 
 def _torchvision(model: TorchvisionSpec, classes: int) -> Parameters:
     known = architectures.architecture(model.arch)
-    assert known is not None, "refuse() lets no unknown architecture pass"
+    assert known is not None, "validation lets no unknown architecture pass"
     head = (known.features + 1) * classes
     trained = {"feature_extraction": 0.0, "partial": LAST_STAGE_SHARE, "full": 1.0}[model.mode]
     return Parameters(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 
 from service.catalog import pretraining
-from service.catalog.hyperparameters import BATCH_SIZE, DROPOUT_RANGE, OPTIMIZERS
+from service.catalog.hyperparameters import BATCH_SIZE, DROPOUT_RANGE, LARGEST_BATCH_SHARE, OPTIMIZERS
 from service.reports.dataset import DatasetMeta
 from service.reports.finding import Finding
 from service.reports.resolution import Advice
@@ -132,7 +132,7 @@ def _batch(part: TrainingPart, data: DatasetMeta | None) -> Iterator[Advice]:
     if not isinstance(size, int) or not isinstance(part, AugmentedPart):
         return
     samples = data.counts.get("train", 0) if data else None
-    if samples and size > 0.2 * samples:
+    if samples and size > LARGEST_BATCH_SHARE * samples:
         yield Advice(
             code="batch-large",
             pointer="/batch_size",

@@ -9,7 +9,8 @@ from service.specs.optimizer import CosineSchedule, EmaSpec, ScheduleSpec
 from service.specs.part import FromJob, Part
 from service.specs.training import AugmentedPart
 
-BatchSize = Annotated[int, Field(ge=1, le=65536)]
+MAX_BATCH_SIZE = 65536
+BatchSize = Annotated[int, Field(ge=1, le=MAX_BATCH_SIZE)]
 
 
 class EarlyStoppingSpec(Part):

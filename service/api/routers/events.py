@@ -1,6 +1,6 @@
 """What happened: events as JSON pages or as a live stream, and log lines as text."""
 
-from typing import Annotated, Literal
+from typing import Annotated, get_args
 
 from fastapi import APIRouter, Header, Query, Response
 from starlette.responses import PlainTextResponse, StreamingResponse
@@ -9,6 +9,7 @@ from service.api.auth import MAY_READ
 from service.api.deps import JobId, Services, ServicesDep
 from service.api.http.responses import answer
 from service.api.http.sse import stream
+from service.events import Level
 from service.jobs.reports import event_report
 from service.reports.job import EventReport
 from service.reports.part import Page
@@ -16,7 +17,7 @@ from service.states import JobState
 from service.store import events, jobs
 
 router = APIRouter(prefix="/jobs/{job_id}", tags=["jobs"], dependencies=MAY_READ)
-LEVELS: tuple[str, ...] = ("debug", "info", "warning", "error")
+LEVELS: tuple[Level, ...] = get_args(Level)
 STREAM_PAGE = 500
 After = Annotated[int, Query(ge=0, le=2**31 - 1, description="Number of the last event that is known already.")]
 
@@ -65,7 +66,7 @@ def get_logs(
     job_id: JobId,
     services: ServicesDep,
     after: After = 0,
-    level: Annotated[Literal["debug", "info", "warning", "error"], Query(description="The least level.")] = "debug",
+    level: Annotated[Level, Query(description="The least level.")] = "debug",
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
 ) -> Response:
     """Log lines as text, one a line: time, level, message. `X-Last-Event` is the number to go on after."""

@@ -4,10 +4,11 @@ import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 
+from service.catalog.hyperparameters import LARGEST_BATCH_SHARE
 from service.diagnosis.thresholds import LEAST_STEPS
 from service.errors import OutOfMemoryError, RunError
 from service.events import Event, Log, Progress
-from service.specs.train import TrainSpec
+from service.specs.train import MAX_BATCH_SIZE, TrainSpec
 from service.states import StopReason
 from worker.engine.context import RunContext
 from worker.engine.kinds.batch_probe import Measurement, available, measure
@@ -19,11 +20,8 @@ AFTER_FAILURE = 0.75
 """A predicted size that did not fit is tried again with this share of it."""
 NEAR_BEST = 0.95
 """A size this close to the best throughput is fast enough."""
-LARGEST_SHARE = 0.2
-"""Of the training samples that one batch may hold."""
 SLOW_SECONDS = 20.0
 """The search upward ends where measuring one size would take longer than this."""
-MOST = 65536
 Search = Generator[Event, None, None]
 
 
@@ -87,7 +85,7 @@ class Finder:
 
     def upward(self, candidates: Sequence[int]) -> Search:
         """Doubles while the largest size trains, then looks between it and the first that does not."""
-        top = min(MOST, self.samples)
+        top = min(MAX_BATCH_SIZE, self.samples)
         while self.largest >= max(candidates) and 2 * self.largest <= top and not self.stopped:
             size = 2 * self.largest
             if self._is_slow(size):
@@ -118,7 +116,7 @@ class Finder:
         device = Precision.of(self.spec, self.context.device).device
         budget = BUDGET * available(device, self.limit_bytes)
         size = int((budget - (more - bytes_per_sample * many)) / bytes_per_sample)
-        return min(max(size, 1), MOST)
+        return min(max(size, 1), MAX_BATCH_SIZE)
 
     def _is_slow(self, size: int) -> bool:
         speed = self.fitting[-1].samples_per_second or math.inf
@@ -144,7 +142,7 @@ def rounded(size: int) -> int:
 
 def is_sensible(size: int, samples: int) -> bool:
     """Whether a size leaves enough steps an epoch to learn from."""
-    return size <= LARGEST_SHARE * samples and samples / size >= LEAST_STEPS
+    return size <= LARGEST_BATCH_SHARE * samples and samples / size >= LEAST_STEPS
 
 
 def _line(measurement: Measurement) -> str:

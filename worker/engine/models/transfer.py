@@ -14,8 +14,6 @@ from service.specs.part import FromJob
 from worker.engine.models import pretrained, torchvision_models, torchvision_stages
 from worker.engine.models.stages import Operation, Stage, StagedNetwork
 
-FIXED_SIZE: tuple[str, ...] = ("vit", "maxvit")
-"""Architectures whose layers are made for one image size."""
 SMALL_SHARE = 0.4
 """Pretrained filters see little in images below this share of the size they were trained at."""
 
@@ -54,7 +52,7 @@ def build_transfer(
     if len(shape) != 3:
         raise DataError("a `torchvision` network needs images; this dataset holds features: use the `mlp` family")
     known = _known(spec.arch)
-    size = input_size(spec, known, shape)
+    size = known.input_size(spec.image_size, *shape[:2])
     try:
         network = torchvision_models.build(spec.arch, size[0])
     except (ValueError, AssertionError) as error:
@@ -80,20 +78,9 @@ def _known(arch: str) -> architectures.Architecture:
     return known
 
 
-def input_size(spec: TorchvisionSpec, known: architectures.Architecture, shape: Sequence[int]) -> tuple[int, int]:
-    """Height and width of the images that enter the layers: the spec's, else their own, enlarged where too small."""
-    if spec.image_size is not None:
-        return spec.image_size, spec.image_size
-    if spec.arch.startswith(FIXED_SIZE):
-        return known.min_size, known.min_size
-    height, width = shape[:2]
-    scale = max(1.0, known.min_size / min(height, width))
-    return round(height * scale), round(width * scale)
-
-
 def input_elements(spec: TorchvisionSpec, shape: Sequence[int]) -> int:
     """How many numbers one image has where it enters the layers."""
-    height, width = input_size(spec, _known(spec.arch), shape)
+    height, width = _known(spec.arch).input_size(spec.image_size, *shape[:2])
     return height * width * max(3, shape[2])
 
 

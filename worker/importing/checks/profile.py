@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from service.reports.dataset import SPLITS, Profile
-from service.reports.finding import Finding
+from service.reports.finding import SEVERITIES, Finding
 from worker.importing.checks import duplicate_checks, label_checks, value_checks
 from worker.importing.checks.dataset_view import DatasetView
 from worker.importing.findings import SHOWN, finding
@@ -11,7 +11,6 @@ from worker.importing.findings import SHOWN, finding
 MAX_LISTED = 1000
 MAX_SIZES = 200
 PIECE_ROWS = 4096
-SEVERITIES = ("critical", "warning", "info")
 CHECKS: tuple[Callable[[DatasetView], Finding | None], ...] = (
     value_checks.check_scale, label_checks.check_missing, label_checks.check_imbalance, duplicate_checks.check_exact,
     duplicate_checks.check_near, duplicate_checks.check_leakage, duplicate_checks.check_contradictions,
@@ -41,7 +40,7 @@ def make_profile(dataset: DatasetView) -> Profile:
         ignored=raw.ignored[:MAX_LISTED],
         duplicates=duplicate_checks.count_duplicates(dataset),
         duplicate_groups=duplicate_checks.name_groups(dataset),
-        findings=sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)),
+        findings=sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity), reverse=True),
     )  # fmt: skip
 
 
