@@ -3,16 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from service.jobs import queue
 from service.reports.job import CheckpointReport, EventReport, JobReport, QueuePlace
-from service.reports.names import ReportName
 from service.reports.operations import WorkerReport
-from service.store import jobs, workers
+from service.store import jobs, reports, workers
 from service.store.session import now
-from service.store.tables import EventRow, FileRow, JobRow, ReportRow, WorkerRow
+from service.store.tables import EventRow, FileRow, JobRow, WorkerRow
 
 # Lists of numbers that a result holds, one a step or trial: shown for one job, not in lists of jobs.
 LONG_FIELDS: frozenset[str] = frozenset({"points", "loss_per_step", "accuracy_per_step", "data", "table", "attempts"})
@@ -75,10 +73,4 @@ def _job(row: JobRow, results: dict[str, dict[str, Any]], places: dict[str, Queu
 
 
 def _results(session: Session, rows: Sequence[JobRow]) -> dict[str, dict[str, Any]]:
-    ids = [row.id for row in rows if row.started_at is not None]
-    if not ids:
-        return {}
-    query = select(ReportRow.job_id, ReportRow.data).where(
-        ReportRow.job_id.in_(ids), ReportRow.name == ReportName.RESULT
-    )
-    return dict(session.execute(query).all())
+    return reports.results_of(session, [row.id for row in rows if row.started_at is not None])

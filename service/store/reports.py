@@ -1,5 +1,6 @@
-"""Results of jobs by name."""
+"""Reports of jobs by name: results, evaluations of splits, trials of searches."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -26,3 +27,12 @@ def of(session: Session, job_id: str, name: ReportName | None = None) -> dict[st
     if name is not None:
         query = query.where(ReportRow.name.startswith(name.of(""), autoescape=True))
     return {row.name: row.data for row in session.execute(query).scalars()}
+
+
+def results_of(session: Session, job_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The result of each of these jobs that has one, by the job's id."""
+    if not job_ids:
+        return {}
+    query = select(ReportRow.job_id, ReportRow.data)
+    query = query.where(ReportRow.job_id.in_(job_ids), ReportRow.name == ReportName.RESULT)
+    return dict(session.execute(query).all())
