@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from service.diagnosis import thresholds as t
 from service.diagnosis.record import RunRecord
 from service.diagnosis.statistics import changes, deviation, lowest, median_of_three
+from service.reports.finding import Evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class CurveComparison:
         """Val accuracy fell below its best by more than chance explains."""
         return self.accuracy_lost > self.accuracy_error
 
-    def evidence(self) -> dict[str, float | str | list[float] | list[str] | None]:
+    def evidence(self) -> Evidence:
         """The numbers, by name."""
         return {
             "best_epoch": self.best_epoch,

@@ -85,8 +85,13 @@ class RunRecord:
         """Number of classes K; 2 when nothing tells."""
         if self.profile is not None:
             return max(2, len(self.profile.meta.classes))
-        known = self.checkup.statistics.get("classes") if self.checkup else None
-        return int(known) if isinstance(known, int | float) and known >= 2 else 2
+        classes = self.before_training.get("classes")
+        return int(classes) if isinstance(classes, int | float) and classes >= 2 else 2
+
+    @property
+    def before_training(self) -> Mapping[str, float | str | list[float] | list[int] | None]:
+        """Statistics of the check-up, by name; empty where there was none."""
+        return self.checkup.statistics if self.checkup else {}
 
     @property
     def guessing_loss(self) -> float:

@@ -7,6 +7,7 @@ from service.reports.part import ReportPart
 
 Severity = Literal["info", "warning", "critical"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+Evidence = dict[str, float | str | list[float] | list[str] | None]
 
 
 class Remedy(ReportPart):
@@ -29,7 +30,7 @@ class Finding(ReportPart):
     """0 to 1."""
     epoch: int | None = None
     step: int | None = None
-    evidence: dict[str, float | str | list[float] | list[str] | None]
+    evidence: Evidence
     """The numbers the finding was drawn from, by name with units in the name."""
     explanation: str
     """For a beginner: what it is, why it matters."""

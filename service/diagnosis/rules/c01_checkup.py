@@ -39,7 +39,7 @@ def judge(record: RunRecord) -> Finding | None:
 
 def _far_off(check: Check, record: RunRecord) -> bool:
     """A loss so high that the starting weights are wrong; off-scale inputs and much dropout do that too."""
-    loss = record.checkup.statistics.get("initial_loss") if record.checkup else None
+    loss = record.before_training.get("initial_loss")
     if (
         check.name != "initial-loss"
         or not isinstance(loss, float)

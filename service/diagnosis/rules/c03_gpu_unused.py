@@ -7,8 +7,8 @@ from service.reports.finding import Finding, Remedy
 
 def judge(record: RunRecord) -> Finding | None:
     """The check-up saw a GPU and the run's device is the CPU."""
-    seen = record.checkup.statistics if record.checkup else {}
-    if not seen.get("gpu_available") or seen.get("device", "cpu") != "cpu":
+    statistics = record.before_training
+    if not statistics.get("gpu_available") or statistics.get("device", "cpu") != "cpu":
         return None
     return Finding(
         rule="C3",

@@ -9,11 +9,11 @@ from service.reports.finding import Finding, Remedy
 
 def judge(record: RunRecord) -> Finding | None:
     """Every output row is non-negative and sums to 1, or every output lies between 0 and 1."""
-    seen = record.checkup.statistics if record.checkup else {}
+    untrained = record.before_training
     epoch = next((epoch for epoch in reversed(record.epochs) if "output_is_probability" in epoch.probes), None)
     probes = epoch.probes if epoch else {}
-    low, high = (probes.get(name, seen.get(name)) for name in ("output_min", "output_max"))
-    squashed = _within(low, high) and _within(seen.get("output_min"), seen.get("output_max"))
+    low, high = (probes.get(name, untrained.get(name)) for name in ("output_min", "output_max"))
+    squashed = _within(low, high) and _within(untrained.get("output_min"), untrained.get("output_max"))
     is_probability = probes.get("output_is_probability", 0.0) >= 1
     if not (is_probability or squashed):
         return None

@@ -15,18 +15,18 @@ def judge(record: RunRecord) -> Finding | None:
         return None
     fall = -slope(losses[-t.PLATEAU_EPOCHS :]) / record.guessing_loss
     stands = abs(fall) < t.PLATEAU_SLOPE
-    smothered = is_smothered(record)
+    overregularised = is_overregularised(record)
     target = t.LR_GONE_TARGET if lr_is_gone(record) else t.TARGET_ACCURACY
     reached = over_chance(accuracies[-1], record.classes)
     too_low = reached < target and _gap(record, accuracies[-1]) < t.PLATEAU_GAP
-    if not (stands or record.ended) or not (too_low or smothered):
+    if not (stands or record.ended) or not (too_low or overregularised):
         return None
     patch = _patch(record)
     last = record.epochs[-1]
     return Finding(
         rule="D12",
         severity="warning",
-        confidence=0.9 if smothered else round(0.6 + 0.35 * (1 - reached / target), 2),
+        confidence=0.9 if overregularised else round(0.6 + 0.35 * (1 - reached / target), 2),
         epoch=last.number,
         step=last.step,
         evidence={
@@ -38,15 +38,15 @@ def judge(record: RunRecord) -> Finding | None:
             "fall_per_epoch_nats": fall * record.guessing_loss,
         },
         explanation=(
-            _smothered_words(record)
-            if smothered and patch != default_lr_patch(record)
+            _overregularised_words(record)
+            if overregularised and patch != default_lr_patch(record)
             else _words(record, accuracies[-1], stands, patch)
         ),
         remedy=Remedy(text=_text(record, patch), patch=patch),
     )
 
 
-def is_smothered(record: RunRecord) -> bool:
+def is_overregularised(record: RunRecord) -> bool:
     """With dropout and augmentation at work the model still guesses, whatever it does without them."""
     while_training = over_chance(record.epochs[-1].train.get("accuracy", 1.0), record.classes)
     return while_training < t.LEARNED_OVER_CHANCE and record.clean_loss()[-1] > t.LEARNED * record.guessing_loss
@@ -76,7 +76,7 @@ def _cause(record: RunRecord, patch: Patch) -> str:
     )
 
 
-def _smothered_words(record: RunRecord) -> str:
+def _overregularised_words(record: RunRecord) -> str:
     while_training, clean = 100 * record.epochs[-1].train.get("accuracy", 0.0), 100 * record.clean_accuracy()[-1]
     return (
         f"The model underfits: after {len(record.epochs)} epochs it is right on only {while_training:.0f} % of the "

@@ -6,9 +6,8 @@ from service.diagnosis import thresholds as t
 from service.diagnosis.record import RunRecord
 from service.diagnosis.rule import Rule
 from service.diagnosis.statistics import over_chance
-from service.reports.finding import Finding, Remedy, Severity
+from service.reports.finding import Evidence, Finding, Remedy, Severity
 
-Evidence = dict[str, float | str | list[float] | list[str] | None]
 REMEDY = Remedy(
     text=(
         "Look at the dataset's profile for duplicates across splits and import it again with `drop_duplicates` (the "

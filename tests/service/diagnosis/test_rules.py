@@ -299,7 +299,7 @@ def test_underfitting_by_dropout_takes_the_dropout_away(make_record: Make) -> No
     assert finding.remedy.patch == {"model.dropout": 0.2}
 
 
-def test_a_model_that_guesses_only_while_it_trains_is_smothered(make_record: Make) -> None:
+def test_a_model_that_guesses_only_while_it_trains_is_overregularised(make_record: Make) -> None:
     epochs = [1.9, 1.8, *[1.65] * 8], [0.4, 0.6, *[0.72] * 8]
     record = make_record(
         train=epochs[0],
