@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 
 from service.diagnosis.record import RunRecord
@@ -23,10 +24,12 @@ from service.diagnosis.rules import (
     d12_underfit_plateau,
 )
 from service.diagnosis.statistics import decimal
+from service.reports.dataset import DatasetMeta
 from service.resolution.defaults import filled
 from service.specs.train import TrainSpec
 from service.states import StopReason
 from tests.service.diagnosis.curves import CHANCE, FLAT, MEMORISED, MEMORISED_ACCURACY, RISING, STEADY_ACCURACY, Make
+from worker.engine.data.split_samples import Normalisation
 
 
 def test_nonfinite_loss_names_the_step_and_the_last_finite_loss(make_record: Make) -> None:
@@ -74,6 +77,19 @@ def test_input_scale_judges_what_the_model_receives(
     assert (finding is not None) is off
     if finding:
         assert finding.remedy.patch == {"preprocess.normalize": "dataset"}
+
+
+@pytest.mark.parametrize("normalize", ["dataset", "imagenet", "none"])
+@pytest.mark.parametrize(("modality", "channels"), [("image", 1), ("image", 3), ("features", 3)])
+def test_input_scale_knows_what_the_engine_makes_of_the_inputs(modality: str, channels: int, normalize: str) -> None:
+    mean, std = [0.4, 0.5, 0.6][:channels], [0.1, 0.2, 0.3][:channels]
+    shape = [8, 8, channels] if modality == "image" else [channels]
+    facts = {"modality": modality, "classes": ["a"], "shape": shape, "counts": {}, "mean": mean, "std": std}
+    meta = DatasetMeta.model_validate(facts)
+    engines = Normalisation.of(meta, normalize)
+    means, stds = d02_input_scale.received(meta, normalize)
+    assert means == pytest.approx((np.array(mean) - engines.mean) / engines.std)
+    assert stds == pytest.approx(np.array(std) / engines.std)
 
 
 def test_input_scale_ignores_a_constant_feature(make_record: Make) -> None:
