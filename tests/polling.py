@@ -9,9 +9,11 @@ PATIENCE_SECONDS = 120.0
 Seen = TypeVar("Seen")
 
 
-def eventually(look: Callable[[], Seen | None], why: Callable[[], str] = lambda: "") -> Seen:
+def eventually(
+    look: Callable[[], Seen | None], why: Callable[[], str] = lambda: "", patience_seconds: float = PATIENCE_SECONDS
+) -> Seen:
     """What `look` returns once it is neither None nor False."""
-    last = time.monotonic() + PATIENCE_SECONDS
+    last = time.monotonic() + patience_seconds
     while time.monotonic() < last:
         seen = look()
         if seen is not None and seen is not False:

@@ -28,6 +28,7 @@ from tests.polling import eventually
 from tests.worker.attempt.processes import training_processes_of
 
 LEASE_SECONDS = 4.0
+READY_SECONDS = 300.0
 VOLUME_MEBIBYTES = 400
 """A service is not ready with less than 200 MiB free."""
 
@@ -101,7 +102,7 @@ class Home(ABC):
             self.heal()
             return self._answers() and self._has_workers()
 
-        eventually(look, self.logs)
+        eventually(look, self.logs, READY_SECONDS)
 
     def logs(self) -> str:
         """The end of each log."""
@@ -119,7 +120,7 @@ class Home(ABC):
         pids = self.processes("worker")
         try:
             with self.store.read() as session:
-                alive = {row.pid for row in workers.alive(session, LEASE_SECONDS)}
+                alive = {row.pid for row in workers.alive(session, READY_SECONDS)}
         except SQLAlchemyError:
             return False
         return bool(pids) and alive >= set(pids)
