@@ -1,9 +1,10 @@
 """Where a dataset comes from, and how it is split; the `import` job carries it out."""
 
 import difflib
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from service.catalog import datasets
@@ -13,6 +14,19 @@ from service.specs.training import JobCommon
 Share = Annotated[float, Field(ge=0, lt=1)]
 MAX_FILENAME = 255
 DATASET_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+LIKE_AN_ID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
+
+
+def _is_no_id(name: str) -> str:
+    """A dataset is asked for by its id or by its name: a name that reads like an id would hide another dataset."""
+    if re.match(LIKE_AN_ID, name):
+        raise ValueError("a name may not look like an id")
+    return name
+
+
+DatasetName = Annotated[
+    str, Field(pattern=DATASET_NAME, json_schema_extra={"not": {"pattern": LIKE_AN_ID}}), AfterValidator(_is_no_id)
+]
 
 
 class SplitSpec(Part):
@@ -116,14 +130,14 @@ PublicSource = Annotated[BuiltinSource | TorchvisionSource | PathSource, Field(d
 class DatasetRequest(Part):
     """The JSON body of `POST /v1/datasets`."""
 
-    name: str = Field(pattern=DATASET_NAME)
+    name: DatasetName
     source: PublicSource
 
 
 class UploadFields(Part):
     """What an uploaded file shall become."""
 
-    name: str = Field(pattern=DATASET_NAME)
+    name: DatasetName
     filename: str = Field(min_length=1, max_length=MAX_FILENAME)
     options: ImportOptions = ImportOptions()
 

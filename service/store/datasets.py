@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import or_, select
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -36,10 +36,10 @@ def _name_taken(name: str) -> ConflictError:
 
 
 def get(session: Session, key: str) -> DatasetRow:
-    """The dataset with this id or name; NotFoundError when there is none."""
-    row = session.execute(
-        select(DatasetRow).where(or_(DatasetRow.id == key, DatasetRow.name == key))
-    ).scalar_one_or_none()
+    """The dataset with this id, else the one of this name; NotFoundError when there is none."""
+    row = session.get(DatasetRow, key)
+    if row is None:
+        row = session.execute(select(DatasetRow).where(DatasetRow.name == key)).scalar_one_or_none()
     if row is None:
         raise NotFoundError(f"no dataset has the id or name `{key}`")
     return row

@@ -15,6 +15,7 @@ from service.datasets.reports import created_dataset, dataset_report
 from service.datasets.uploads import Uploads
 from service.reports.dataset import DatasetReport, Profile
 from service.reports.part import Page
+from service.specs.dataset import DATASET_NAME
 from service.store import datasets
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
@@ -23,7 +24,7 @@ FORM_SCHEMA: dict[str, Any] = {
     "type": "object",
     "required": ["name", "file"],
     "properties": {
-        "name": {"type": "string"},
+        "name": {"type": "string", "pattern": DATASET_NAME},
         "file": {"type": "string", "format": "binary", "description": "zip, tar(.gz), npz or CSV."},
         "options": {"type": "string", "description": "ImportOptions as JSON."},
     },

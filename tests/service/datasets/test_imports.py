@@ -24,6 +24,15 @@ def test_name_of_a_dataset_is_taken_once(store: Store) -> None:
         imports.check_name(store, "digits")
 
 
+def test_a_dataset_named_like_the_id_of_another_hides_neither(store: Store) -> None:
+    """Such names are refused; a database from before may hold one."""
+    with store.begin() as session:
+        first = imports.create(session, "first", DIGITS).id
+        second = imports.create(session, first, DIGITS).id
+    with store.read() as session:
+        assert (datasets.get(session, first).id, datasets.get(session, second).name) == (first, first)
+
+
 def test_datasets_are_listed_newest_first(store: Store) -> None:
     with store.begin() as session:
         made = [imports.create(session, name, DIGITS).id for name in ("a", "b", "c")]
