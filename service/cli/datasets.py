@@ -6,8 +6,8 @@ import click
 from rich.console import Console
 
 from service.cli.client import connect
-from service.cli.transfer import upload
-from service.cli.watching import table_of
+from service.cli.terminal import table_of
+from service.cli.uploads import upload
 
 
 @click.group()

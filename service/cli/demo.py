@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 
 from service.cli.client import Client
-from service.cli.watching import confusion_table, findings_lines, watch
+from service.cli.terminal import confusion_table, findings_lines, watch
 from service.embedded.processes import EmbeddedService, free_port
 from service.settings import Settings
 

@@ -9,7 +9,7 @@ import yaml
 from rich.console import Console
 
 from service.cli.client import Client, connect
-from service.cli.watching import findings_lines, table_of, watch
+from service.cli.terminal import findings_lines, table_of, watch
 
 
 @click.command()

@@ -4,7 +4,7 @@ import click
 from rich.console import Console
 
 from service.cli.client import connect
-from service.cli.watching import table_of
+from service.cli.terminal import table_of
 
 
 @click.group()
