@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from inspect import cleandoc
 from itertools import pairwise
 from pathlib import Path
@@ -180,6 +181,14 @@ def test_every_package_and_every_module_outside_of_one_is_on_the_map() -> None:
                 assert f"`{name}/`" in text
     for path in sorted((ROOT / "worker").glob("*/__init__.py")):
         assert f"`{path.parent.relative_to(ROOT)}/" in text
+
+
+@pytest.mark.parametrize("part", ["worker", "engine", "service"])
+def test_layers_are_those_of_the_contracts(part: str) -> None:
+    contracts = tomllib.loads(read("pyproject.toml"))["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract["name"] == f"layers of the {part}")
+    sentence = read("docs/architecture.md").split(f"- The {part}'s layers:")[1].split("(import-linter)")[0]
+    assert re.findall(r"`(\w+)`", sentence) == re.findall(r"(\w+)(?= |$)", " ".join(layers))
 
 
 def test_what_a_page_says_is_in_a_module_is_in_it() -> None:
