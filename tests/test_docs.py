@@ -157,7 +157,7 @@ def test_paths_of_the_architecture_exist() -> None:
 
 def test_paths_in_the_readmes_map_exist() -> None:
     folder = ROOT
-    for line in read("README.md").split("## The map of the house")[1].split("```")[1].strip("\n").splitlines():
+    for line in read("README.md").split("## The tree")[1].split("```")[1].strip("\n").splitlines():
         is_inside = line.startswith(" ")
         for name in re.findall(r"(?<!\S)\w+(?:/|\.py)(?!\S)", line):
             path = (folder if is_inside else ROOT) / name
