@@ -217,6 +217,13 @@ class ProcessDiedError(RunError):
     retryable = True
 
 
+class StalledError(RunError):
+    """The training process ran on and did not advance (a deadlock, an endless loop, a stopped process)."""
+
+    code, title = "stalled", "The training process stood still"
+    retryable = True
+
+
 class StudyError(RunError):
     """The study of a search, in its database, did not answer."""
 

@@ -44,6 +44,8 @@ class StopReason(StrEnum):
     DRAINED = "drained"
     PRUNED = "pruned"
     FINDING = "finding"
+    LIMIT = "limit"
+    """Paused because the running time that `limits.seconds` allows was used up."""
 
 
 # Every change of state that may happen. A running job is `queued` again when its lease ran out or its worker drains;

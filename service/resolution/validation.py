@@ -15,7 +15,7 @@ from service.specs.train import TrainFields
 from service.specs.training import AugmentedPart, TrainingPart
 from service.specs.tune import CategoricalDimension, Dimension, FloatDimension, IntDimension, LayersDimension, TuneSpec
 
-UNSEARCHABLE: tuple[str, ...] = ("dataset", "name", "labels", "priority", "requires")
+UNSEARCHABLE: tuple[str, ...] = ("dataset", "name", "labels", "priority", "requires", "limits")
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,21 @@ class JobMetadata(Part):
     """Jobs of a higher priority start first."""
 
 
+class LimitsSpec(Part):
+    """How long a job may run, and how long it may stand still."""
+
+    seconds: float | None = Field(default=None, gt=0, le=366 * 86_400)
+    """Running time over all attempts, after which the job is paused with a checkpoint; null: as long as it takes."""
+    stall_seconds: float | None = Field(default=None, ge=1, le=7 * 86_400)
+    """An attempt that has not advanced for so long is killed, and the next one goes on from the last checkpoint; null:
+    60 s or 50 times the median step, whichever is longer. A job that loads or compiles may be silent for 15 minutes.
+    """
+
+
 class JobCommon(JobMetadata):
     """What every job has, whatever its kind."""
 
+    limits: LimitsSpec = LimitsSpec()
     requires: list[str] = Field(default=[], max_length=50)
     """Ids of jobs that must have succeeded (a `sanity` job: passed) before this one starts."""
 

@@ -121,5 +121,6 @@ class TuneRunnerSpec(SearchFields):
     @classmethod
     def of(cls, spec: SearchFields, study: str, number: int) -> Self:
         """The job that runs trials of `spec` as the search's runner of this number."""
-        own = {"kind": "tune-runner", "study": study, "number": number, "requires": []}
+        limits = spec.limits.replace(seconds=None)  # the search's own time counts, and pauses its runners too
+        own = {"kind": "tune-runner", "study": study, "number": number, "requires": [], "limits": limits}
         return cls.model_validate(spec.model_dump(mode="json", exclude={"kind"}) | own)

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, and_, exists, func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from service.specs import STORED_SPEC, AnyStoredSpec
+from service.specs.training import LimitsSpec
 from service.states import OWNED, JobState
 from service.store import events
 from service.store.events import NewEvent
@@ -44,6 +45,9 @@ class Claim:
     fence: Fence
     spec: AnyStoredSpec
     dataset_id: str | None
+    limits: LimitsSpec
+    running_seconds: float
+    """Of the attempts before this one."""
 
 
 class LostLeaseError(Exception):
@@ -80,16 +84,18 @@ def claim(session: Session, job_id: str, worker_id: str, lease_seconds: float) -
             started_at=func.coalesce(JobRow.started_at, time),
             phase="starting",
         )
-        .returning(JobRow.attempt, JobRow.spec, JobRow.dataset_id),
+        .returning(JobRow.attempt, JobRow.spec, JobRow.dataset_id, JobRow.limits, JobRow.running_seconds),
         execution_options={"synchronize_session": False},
     ).one_or_none()
     if won is None:
         return None
-    attempt, spec, dataset_id = won
+    attempt, stored_spec, dataset_id, stored_limits, running_seconds = won
+    spec = STORED_SPEC.validate_python(stored_spec)
+    limits = LimitsSpec.model_validate(stored_limits) if stored_limits else spec.limits
     events.append(
         session, job_id, [NewEvent("state", {"state": JobState.RUNNING, "attempt": attempt, "worker": worker_id})]
     )
-    return Claim(Fence(job_id, attempt, worker_id), STORED_SPEC.validate_python(spec), dataset_id)
+    return Claim(Fence(job_id, attempt, worker_id), spec, dataset_id, limits, running_seconds)
 
 
 def is_current(fence: Fence) -> ColumnElement[bool]:

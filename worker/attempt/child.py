@@ -1,7 +1,8 @@
 """The training process: one attempt, in a session of its own, with one pipe to its supervisor.
 
-The supervisor sends a StopReason when the run shall end; the process sends the engine's events, and at last `Finished`
-or `Failed`. When the supervisor's end of the pipe closes, the process exits: nobody would read what it sends.
+The supervisor sends a StopReason when the run shall end; the process sends the engine's events, signs of life between
+them, and at last `Finished` or `Failed`. When the supervisor's end of the pipe closes, the process exits: nobody
+would read what it sends.
 
 Its memory limit counts what it allocates (RLIMIT_DATA) and not all that it maps (RLIMIT_AS): CUDA maps more than any
 machine has, and a mapped file's pages are the kernel's to take back.
@@ -23,6 +24,8 @@ from service.events import Event
 from service.specs import AnyStoredSpec
 from service.specs.dataset import ImportSpec
 from service.states import StopReason
+from worker.attempt import stack_dump
+from worker.attempt.signs_of_life import SignsOfLife
 from worker.attempt.stop_on_finding import StopOnFinding
 from worker.engine import run
 from worker.engine.context import RunContext
@@ -51,10 +54,11 @@ def main(pipe: Connection, spec: AnyStoredSpec, context: RunContext, memory_limi
         resource.setrlimit(resource.RLIMIT_DATA, (memory_limit_bytes, memory_limit_bytes))
     with suppress(OSError):  # short of memory, the kernel shall end this process and not the worker
         Path("/proc/self/oom_score_adj").write_text("500")
+    stack_dump.answer_requests(context.scratch)
     request = _StopRequest(pipe)
     threading.Thread(target=request.listen, name="watchdog", daemon=True).start()
     try:
-        finding_stop = StopOnFinding(spec, request.reason)
+        finding_stop = StopOnFinding(spec, SignsOfLife(pipe.send, request.reason).reason)
         for event in _run(spec, replace(context, stop=finding_stop.reason)):
             for sent in finding_stop.forward(event):
                 pipe.send(sent)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from service.errors import RunError, SupervisorError
+from service.errors import RunError, StalledError, SupervisorError
 from service.events import Log
 from service.jobs import completion, transitions
 from service.states import JobState, StopReason
@@ -22,6 +22,7 @@ from worker.attempt.child import Failed, Finished
 from worker.attempt.inputs import delete_upload, discard, gather
 from worker.attempt.lease import DATABASE_AWAY, Lease
 from worker.attempt.recorder import Recorder
+from worker.attempt.signs_of_life import Alive, Patience
 from worker.attempt.training_process import TrainingProcess
 
 logger = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class Supervisor:
         self.device, self.threads = device, threads
         self.recorder = Recorder(store, claim.fence, claim.dataset_id if claim.spec.kind == "import" else None)
         self.lease = Lease(store, claim.fence)
+        self.patience = Patience(claim.spec, claim.limits)
         self.outcome: Failed | Finished | None = None
         self.asked: StopReason | None = None
         self._killed = False
@@ -89,6 +91,7 @@ class Supervisor:
                 self._receive(process)
                 self._write()
                 self._pass_requests_on(process)
+                self._end_if_stalled(process)
                 if self.outcome is None and process.has_ended:
                     self.outcome = Failed(process.exit_error(self.recorder.progress).problem(), True, "")
         finally:
@@ -96,10 +99,12 @@ class Supervisor:
 
     def _receive(self, process: TrainingProcess) -> None:
         for message in process.messages(self.store.settings.stop_poll_seconds):
+            self.patience.heard(message)
             if isinstance(message, Failed | Finished):
                 self.outcome = message
                 return
-            self.recorder.add(message)
+            if not isinstance(message, Alive):
+                self.recorder.add(message)
             if self.recorder.is_due:
                 return
 
@@ -128,6 +133,19 @@ class Supervisor:
             self._killed = True
             self.recorder.add(Log("the process did not stop in time and was killed", "warning"))
             process.kill()
+
+    def _end_if_stalled(self, process: TrainingProcess) -> None:
+        """A process that has been silent for too long has lost its attempt; its stacks go into the log."""
+        is_stopped = process.is_stopped
+        patience = self.patience.seconds(is_stopped=is_stopped)
+        if self.outcome is not None or process.has_ended or process.silent_seconds <= patience:
+            return
+        how = "is stopped (SIGSTOP)" if is_stopped else "has not advanced"
+        detail = f"the training process {how}: no sign of life for {process.silent_seconds:.0f} s"
+        stacks = "" if is_stopped else process.stacks()
+        detail += ". The log has its stack." if stacks else ", and it did not answer with its stack."
+        self.outcome = Failed(StalledError(detail).problem(), True, stacks)
+        process.kill()
 
     def _finish(self) -> list[str]:
         """Writes the rest and ends the attempt, again and again until the database takes it or the lease is over."""

@@ -9,13 +9,15 @@ from contextlib import suppress
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess
+from pathlib import Path
 
 from service.errors import ProcessDiedError
 from service.events import Event
 from service.states import StopReason
-from worker.attempt import child
+from worker.attempt import child, stack_dump
 from worker.attempt.child import Failed, Finished
 from worker.attempt.inputs import Inputs
+from worker.attempt.signs_of_life import Alive
 
 CONTEXT: ForkServerContext = multiprocessing.get_context("forkserver")
 BATCH_EVENTS = 2000
@@ -60,17 +62,23 @@ class TrainingProcess:
         )
         self._process.start()
         theirs.close()
+        self._scratch = inputs.context.scratch
         self._has_ended = False
+        self.silent_seconds = 0.0
+        """Time that the supervisor has waited in vain since the last message; its own pauses do not count."""
         self.asked_at: float | None = None
 
-    def messages(self, timeout_seconds: float) -> Iterator[Event | Failed | Finished]:
+    def messages(self, timeout_seconds: float) -> Iterator[Event | Alive | Failed | Finished]:
         """What the process has sent by now; waits for the first message at most `timeout_seconds`."""
+        started = time.monotonic()
         if self._pipe not in wait([self._pipe, self._process.sentinel], timeout=timeout_seconds):
             self._has_ended = not self._process.is_alive()
+            self.silent_seconds += min(time.monotonic() - started, 2 * timeout_seconds)
             return
+        self.silent_seconds = 0.0
         for _ in range(BATCH_EVENTS):
             try:
-                message: Event | Failed | Finished = self._pipe.recv()
+                message: Event | Alive | Failed | Finished = self._pipe.recv()
             except (EOFError, OSError):
                 self._process.join(timeout=5)
                 self._has_ended = True
@@ -93,6 +101,18 @@ class TrainingProcess:
     def is_overdue(self, grace_seconds: float) -> bool:
         """Whether it was asked to end longer than this ago."""
         return self.asked_at is not None and time.monotonic() - self.asked_at > grace_seconds
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether a signal (SIGSTOP) keeps it from running."""
+        try:
+            return Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+        except OSError:
+            return False
+
+    def stacks(self) -> str:
+        """What each of its threads does, empty when it does not answer."""
+        return stack_dump.request(self._process.pid, self._scratch) if self._process.pid else ""
 
     def kill(self) -> None:
         """Kills the whole process group, grandchildren included; messages that were sent can still be read."""

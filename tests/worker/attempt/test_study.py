@@ -6,6 +6,7 @@ import optuna
 import pytest
 
 from service.ids import new_id
+from service.specs.training import LimitsSpec
 from service.specs.tune import TuneSpec
 from service.store import studies
 from service.store.attempts import Claim, Fence
@@ -25,7 +26,7 @@ SPEC = TuneSpec.model_validate(
 
 
 def study_of(store: Store, job_id: str) -> Study:
-    claim = Claim(fence=Fence(job_id, 1, "worker"), spec=SPEC, dataset_id=None)
+    claim = Claim(fence=Fence(job_id, 1, "worker"), spec=SPEC, dataset_id=None, limits=LimitsSpec(), running_seconds=0)
     return Study(SPEC, share_study(store, claim, RunContext(scratch=Path("unused"))))
 
 

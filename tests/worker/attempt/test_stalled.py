@@ -1,0 +1,60 @@
+"""A training process that hangs is noticed and killed, and the next attempt goes on where its checkpoint stands."""
+
+import os
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from service.states import JobState
+from tests.worker.attempt.attempts import Attempt
+from tests.worker.attempt.hangs import deadlock_in_loader, hang_once, loop_forever_in_step
+from tests.worker.attempt.processes import has_ended
+from tests.worker.attempt.store_client import StoreClient
+
+SPEC = {"epochs": 3, "early_stopping": None, "checkpoint": {"every_steps": 10}, "limits": {"stall_seconds": 4}}
+HANGS_AT = 45
+
+
+def undisturbed(client: StoreClient) -> str:
+    job_id = client.submit(**SPEC)
+    Attempt(client.store, job_id).run()
+    return job_id
+
+
+def goes_on_and_ends_like(client: StoreClient, job_id: str, whole: str) -> None:
+    assert client.job(job_id).state == JobState.QUEUED, client.job(job_id).error
+    assert client.job(job_id).lost_attempts == 1
+    Attempt(client.store, job_id).run()
+    assert client.job(job_id).state == JobState.SUCCEEDED, client.job(job_id).error
+    assert client.series(job_id) == client.series(whole)
+    assert client.files(job_id, "model") == client.files(whole, "model")
+
+
+@pytest.mark.parametrize(
+    ("set_up", "frame"), [(loop_forever_in_step, "slow_step"), (deadlock_in_loader, "batches_then_deadlock")]
+)
+def test_a_run_that_hangs_is_killed_with_its_stack_in_the_log_and_goes_on(
+    client: StoreClient, monkeypatch: pytest.MonkeyPatch, set_up: Callable[[int], None], frame: str
+) -> None:
+    whole, job_id = undisturbed(client), client.submit(**SPEC)
+    hang_once(monkeypatch, set_up, HANGS_AT)
+    with Attempt(client.store, job_id) as attempt:
+        child = attempt.child()
+    assert has_ended(child)
+    stacks, warning = (event.data["message"] for event in client.events(job_id, "log")[-2:])
+    assert frame in stacks
+    assert "no sign of life for" in warning
+    goes_on_and_ends_like(client, job_id, whole)
+    assert client.seen(job_id, "resumed").data["step"] == HANGS_AT // 10 * 10
+
+
+def test_a_stopped_process_is_killed_though_it_cannot_say_where_it_stood(client: StoreClient) -> None:
+    whole, job_id = undisturbed(client), client.submit(**SPEC)
+    with Attempt(client.store, job_id) as attempt:
+        child = attempt.child()
+        client.seen(job_id, "phase", phase="loading")
+        os.kill(child, signal.SIGSTOP)
+    assert has_ended(child)
+    assert "is stopped (SIGSTOP)" in client.events(job_id, "log")[-1].data["message"]
+    goes_on_and_ends_like(client, job_id, whole)
