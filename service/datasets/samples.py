@@ -13,7 +13,6 @@ from service.store import datasets, files
 from service.store.session import Store
 
 if TYPE_CHECKING:  # NumPy and Pillow are slow to import, and few ask for a sample
-    import numpy as np
     from numpy.typing import NDArray
 
 HEADER_BYTES = 1024
@@ -37,41 +36,23 @@ def sample(store: Store, key: str, number: int) -> Sample:
         artifacts = [files.named(session, row.id, f"{name}.npy").artifact for name in ("x", "y", "split")]
     if meta.modality != "image":
         raise NotReadyError(f"`{row.name}` holds features, not pictures")
-    arrays = (PackedArray.open(partial(store.artifacts.read, artifact)) for artifact in artifacts)
-    image_HWC, label, split = (array.row(number) for array in arrays)
+    image_HWC, label, split = (read_row(partial(store.artifacts.read, key), number) for key in artifacts)
     return Sample(png(image_HWC), meta.classes[int(label)], SPLITS[int(split)])
 
 
-@dataclass(frozen=True)
-class PackedArray:
-    """One `.npy` file: where its data begins, and the shape and type of a row."""
+def read_row(read: Read, number: int) -> "NDArray[Any]":
+    """One row of a `.npy` file that the service made; NotFoundError past the end."""
+    import numpy as np
 
-    read: Read
-    offset: int
-    rows: int
-    shape: tuple[int, ...]
-    dtype: "np.dtype[Any]"
-
-    @classmethod
-    def open(cls, read: Read) -> "PackedArray":
-        """Reads the header; the file is one that the service made."""
-        from numpy.lib import format as npy
-
-        head = io.BytesIO(b"".join(read(0, HEADER_BYTES)))
-        version = npy.read_magic(head)
-        parse = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, _, dtype = parse(head)
-        return cls(read, head.tell(), shape[0], tuple(shape[1:]), dtype)
-
-    def row(self, number: int) -> "NDArray[Any]":
-        """One row; NotFoundError past the end."""
-        import numpy as np
-
-        if number >= self.rows:
-            raise NotFoundError(f"the dataset has {self.rows} samples, numbered from 0")
-        size = prod(self.shape) * self.dtype.itemsize
-        start = self.offset + number * size
-        return np.frombuffer(b"".join(self.read(start, start + size)), self.dtype).reshape(self.shape)
+    head = io.BytesIO(b"".join(read(0, HEADER_BYTES)))
+    version = np.lib.format.read_magic(head)
+    parse = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    (rows, *shape), _, dtype = parse(head)
+    if number >= rows:
+        raise NotFoundError(f"the dataset has {rows} samples, numbered from 0")
+    size = prod(shape) * dtype.itemsize
+    start = head.tell() + number * size
+    return np.frombuffer(b"".join(read(start, start + size)), dtype).reshape(shape)
 
 
 def png(image_HWC: "NDArray[Any]") -> bytes:

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from service.errors import ImportRefusedError
 from service.reports.finding import Finding
-from worker.importing.archives.listing import printable
 from worker.importing.findings import finding
+from worker.importing.names import printable
 
 MANY = 20
 """Samples from which on labels that hardly repeat are taken for measurements."""

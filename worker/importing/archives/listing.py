@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from service.errors import ImportRefusedError
+from worker.importing.names import printable
 
 MAX_ENTRIES = 200_000
 MAX_BYTES = 20 * 2**30
@@ -156,11 +157,3 @@ def link_target(name: str, target: str) -> str:
 def is_clutter(name: str) -> bool:
     """Whether a path is hidden, or one that systems leave behind."""
     return any(part.startswith(".") or part.lower() in CLUTTER for part in name.split("/"))
-
-
-def printable(name: str) -> str:
-    """The name as text that every store takes: bytes that are no UTF-8 and control characters as escapes."""
-    if name.isprintable():
-        return name
-    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

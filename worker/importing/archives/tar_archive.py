@@ -12,7 +12,8 @@ from io import BufferedIOBase
 from pathlib import Path
 
 from service.errors import ImportRefusedError
-from worker.importing.archives.listing import MAX_ENTRIES, Listing, Member, link_target, printable, safe_name, weigh
+from worker.importing.archives.listing import MAX_ENTRIES, Listing, Member, link_target, safe_name, weigh
+from worker.importing.names import printable
 from worker.importing.raw_data import Input
 
 FAULTS = (

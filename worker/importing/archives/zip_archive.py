@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from service.errors import ImportRefusedError
-from worker.importing.archives.listing import MAX_ENTRIES, MAX_NAME, Listing, Member, link_target, printable
+from worker.importing.archives.listing import MAX_ENTRIES, MAX_NAME, Listing, Member, link_target
+from worker.importing.names import printable
 from worker.importing.raw_data import Input
 
 FAULTS = (zipfile.BadZipFile, OSError, ValueError, EOFError, struct.error, RuntimeError, zlib.error, KeyError)

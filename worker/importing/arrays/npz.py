@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import ImportRefusedError
-from worker.importing.archives.listing import MAX_BYTES, MAX_RATIO, printable
+from worker.importing.archives.listing import MAX_BYTES, MAX_RATIO
 from worker.importing.archives.zip_archive import is_zip
 from worker.importing.arrays.packing import pack_features, pack_images, scan
 from worker.importing.imputation import impute
 from worker.importing.labels import number_labels
+from worker.importing.names import printable
 from worker.importing.raw_data import Input, RawData
 from worker.importing.splits import TEST, TRAIN, VAL
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from service.errors import ImportRefusedError
-from worker.importing.archives.listing import Listing, Member, printable
+from worker.importing.archives.listing import Listing, Member
+from worker.importing.names import printable
 from worker.importing.splits import SPLIT_NAMES, TRAIN
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff",

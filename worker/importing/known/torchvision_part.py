@@ -22,8 +22,8 @@ from scipy.io.matlab import MatReadError
 
 from service.errors import ImportRefusedError
 from worker.engine.runtime.torchvision_shim import torchvision
-from worker.importing.archives.listing import printable
 from worker.importing.known.catalog import KNOWN, Part
+from worker.importing.names import distinct, printable
 
 FAULTS = (
     ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError,
@@ -178,15 +178,5 @@ def _names(name: str, variant: str, dataset: Any) -> list[str]:
             names = list(dataset.class_to_idx)
         case _:
             names = getattr(dataset, "classes", [])
-    return _distinct([name[0] if isinstance(name, tuple) else name for name in names])
-
-
-def _distinct(names: Iterable[object]) -> list[str]:
-    """Printable names, with numbers behind those that come again (ImageNet has two of `crane`)."""
-    times: dict[str, int] = {}
-    distinct = []
-    for given in names:
-        name = printable(str(given).strip())
-        times[name] = times.get(name, 0) + 1
-        distinct.append(name if times[name] == 1 else f"{name} ({times[name]})")
-    return distinct
+    firsts = (name[0] if isinstance(name, tuple) else name for name in names)
+    return distinct((printable(str(name).strip()) for name in firsts), "{name} ({number})")  # ImageNet has two `crane`

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from worker.importing.archives.listing import printable
+from worker.importing.names import printable
 
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}
 MAX_CATEGORIES = 100

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.errors import ImportRefusedError
-from worker.importing.archives.listing import MAX_BYTES, printable
+from worker.importing.archives.listing import MAX_BYTES
+from worker.importing.names import distinct, printable
 from worker.importing.tables.columns import Column, is_missing, number
 
 LABELS = ("label", "target", "class", "y")
@@ -66,7 +67,8 @@ def open_table(path: Path, label_column: str | None) -> Table:
         raise ImportRefusedError("csv-too-wide", f"{len(header):,} columns; at most {MAX_COLUMNS:,}")
     if all(number(name, ".") is not None for name in header):
         raise ImportRefusedError("csv-no-header", "the first line holds numbers; the columns' names are needed")
-    names = _distinct(header)
+    named = (name or f"column {number}" for number, name in enumerate(header, start=1))
+    names = distinct(named, "{name}.{number}")
     folded = [name.casefold() for name in names]
     split = folded.index("split") if "split" in folded else None
     return Table(path, delimiter, encoding, [Column(name) for name in names], _label(names, label_column), split)
@@ -100,17 +102,6 @@ def _encoding(path: Path) -> str:
     except UnicodeDecodeError:
         return "latin-1"
     return "utf-8-sig"
-
-
-def _distinct(names: list[str]) -> list[str]:
-    """The names, with numbers behind those that come again."""
-    times: dict[str, int] = {}
-    distinct = []
-    for index, given in enumerate(names):
-        name = given or f"column {index + 1}"
-        times[name] = times.get(name, 0) + 1
-        distinct.append(name if times[name] == 1 else f"{name}.{times[name]}")
-    return distinct
 
 
 def _label(names: list[str], label_column: str | None) -> int:

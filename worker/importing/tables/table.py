@@ -1,4 +1,4 @@
-"""CSV tables: read row by row, first to learn what each column is, then to pack it.
+"""CSV tables: read row by row, once their encoding is known: to learn what each column is, then to pack it.
 
 Numbers stay numbers; text becomes one feature a category; empty cells are missing values. A column of texts that hardly
 repeat is left out and listed. Lines that do not fit and rows without a label are corrupt.
@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from service.errors import ImportRefusedError
 from service.events import Event, Progress
 from service.reports.finding import Finding
-from worker.importing.archives.listing import MAX_BYTES, printable
+from worker.importing.archives.listing import MAX_BYTES
 from worker.importing.findings import finding
 from worker.importing.imputation import impute
 from worker.importing.labels import number_labels
+from worker.importing.names import printable
 from worker.importing.npy_rows import create_rows, open_rows
 from worker.importing.raw_data import Input, RawData, Reading
 from worker.importing.splits import SPLIT_NAMES
