@@ -1,4 +1,4 @@
-"""Collects what an attempt needs on this host: dataset, checkpoint, weights, values of earlier jobs."""
+"""Collects what an attempt needs on this host: dataset, checkpoint, weights, an uploaded file."""
 
 import os
 import shutil
@@ -6,23 +6,22 @@ import uuid
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy.orm import Session
 
-from service.errors import DataError, RunError, WeightsError
-from service.reports.names import ReportName
-from service.specs import STORED_SPEC, AnyStoredSpec
+from service.errors import DataError, WeightsError
+from service.specs import AnyStoredSpec
 from service.specs.dataset import UploadSource
 from service.specs.model import TorchvisionSpec, WeightsFile
 from service.specs.part import FromJob
 from service.specs.tune import SearchFields
 from service.states import JobState, is_terminal
-from service.store import files, jobs, reports
+from service.store import files, jobs
 from service.store.artifacts.interface import sha256_of
 from service.store.attempts import Claim, Fence
 from service.store.session import Store
 from service.store.tables import FileRow
+from worker.attempt.references import fill_references
 from worker.attempt.shared_study import share_study
 from worker.engine.context import RunContext, refusal
 
@@ -40,7 +39,7 @@ def gather(store: Store, claim: Claim, *, device: str, threads: int) -> Inputs:
     scratch = _scratch(store, claim.fence)
     scratch.mkdir(parents=True, exist_ok=True)
     with store.read() as session:
-        spec = _fill_references(session, claim.spec)
+        spec = fill_references(session, claim.spec)
         weights_row = _weights_row(session, spec)
         dataset_rows = files.of(session, claim.dataset_id, "dataset") if claim.dataset_id else []
         checkpoints = files.of(session, claim.fence.job_id, "last")
@@ -81,41 +80,6 @@ def delete_upload(store: Store, claim: Claim) -> None:
 
 def _scratch(store: Store, fence: Fence) -> Path:
     return store.settings.home / "scratch" / fence.job_id / str(fence.attempt)
-
-
-def _fill_references(session: Session, spec: AnyStoredSpec) -> AnyStoredSpec:
-    """The spec with values of earlier jobs in place of references to them."""
-    if isinstance(spec, SearchFields):
-        changes: dict[str, Any] = {}
-        if inner := _referenced_values(session, spec.train):
-            changes["train"] = spec.train.model_dump() | inner
-        if isinstance(spec.lr_find, FromJob):
-            changes["lr_find"] = _value_of(session, spec.lr_find.from_job, "suggested")
-    else:
-        changes = _referenced_values(session, spec)
-    return STORED_SPEC.validate_python(spec.model_dump() | changes) if changes else spec
-
-
-def _referenced_values(session: Session, part: object) -> dict[str, Any]:
-    """The fields of a training part that refer to another job, with the value from its result."""
-    changes: dict[str, Any] = {}
-    optimizer = getattr(part, "optimizer", None)
-    if optimizer is not None and isinstance(optimizer.lr, FromJob):
-        source = optimizer.lr.from_job
-        changes["optimizer"] = optimizer.model_dump() | {"lr": _value_of(session, source, "suggested")}
-    batch_size = getattr(part, "batch_size", None)
-    if isinstance(batch_size, FromJob):
-        changes["batch_size"] = _value_of(session, batch_size.from_job, "recommended")
-    return changes
-
-
-def _value_of(session: Session, job_id: str, name: str) -> float | int:
-    """A number from a job's result."""
-    result = reports.get(session, job_id, ReportName.RESULT) or {}
-    value = result.get(name)
-    if not isinstance(value, int | float):
-        raise RunError(f"job {job_id} has no result named {name}")
-    return value
 
 
 def _training(spec: AnyStoredSpec) -> object:
