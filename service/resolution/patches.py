@@ -6,6 +6,7 @@ decides over the fields beside it (`model.family`) keeps those that were asked f
 
 import copy
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import UnionType
@@ -92,7 +93,7 @@ def _put(place: Any, annotation: Any, path: str, value: object) -> Any:
         place = _defaults(annotation)
     if isinstance(place, list):
         name, _, rest = path.partition(".")
-        if not name.isdigit() or int(name) >= len(place):
+        if not re.fullmatch("[0-9]{1,9}", name) or int(name) >= len(place):
             raise KeyError(path)
         index = int(name)
         changed = _put(place[index], _annotation(place, annotation, index), rest, value)

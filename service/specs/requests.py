@@ -1,8 +1,9 @@
 """Small bodies of requests: changes of a stored job, a clone of one, a new API key."""
 
-from typing import Any, Literal
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from service.specs.part import Part
 from service.specs.training import JobMetadata
@@ -22,8 +23,18 @@ class CloneRequest(Part):
     """Dotted path into the spec -> new value, e.g. `{"optimizer.lr": 0.001}`."""
 
 
+def _is_no_id(name: str) -> str:
+    """Whose key it is must be clear where keys are named by either."""
+    if re.fullmatch("[0-9a-f]{8}", name):
+        raise ValueError("a name may not look like the id of a key")
+    return name
+
+
+KeyName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_is_no_id)]
+
+
 class KeyRequest(Part):
     """The body of `POST /v1/keys`."""
 
-    name: str = Field(min_length=1, max_length=200)
+    name: KeyName
     scope: KeyScope = "train"

@@ -7,6 +7,8 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -50,6 +52,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(TrainwrightError, _on_trainwright_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(OperationalError, _on_lost_database)
+    app.add_exception_handler(PoolTimeoutError, _on_lost_database)
     app.add_exception_handler(Exception, _on_unexpected)
 
 
@@ -118,6 +122,13 @@ def _allowed(request: Request) -> str:
     paths: dict[str, dict[str, Any]] = request.app.openapi()["paths"]
     fits = (methods for path, methods in paths.items() if re.fullmatch(_PARAMETER.sub("[^/]+", path), request.url.path))
     return ", ".join(sorted({method.upper() for methods in fits for method in methods}))
+
+
+def _on_lost_database(request: Request, error: Exception) -> Response:
+    if getattr(getattr(error, "orig", None), "sqlite_errorname", None) == "SQLITE_ERROR":
+        return _on_unexpected(request, error)  # a fault in a statement: SQLite has the one class for both
+    log.warning("request %s: the database does not answer: %s", request_id(request), error)
+    return _on_trainwright_error(request, UnavailableError("The database does not answer; try again later"))
 
 
 def _on_unexpected(request: Request, error: Exception) -> Response:

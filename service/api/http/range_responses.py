@@ -7,7 +7,7 @@ from fastapi import Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)$")
+_RANGE = re.compile(r"bytes=([0-9]{0,4000})-([0-9]{0,4000})$")
 
 
 def send_file(

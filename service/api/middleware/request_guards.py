@@ -13,6 +13,8 @@ from service.api.http.problems import http_problem, problem_response, request_id
 CHANGING: frozenset[str] = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 # What a page of another site can send without being asked first (the Fetch standard's "simple" content types).
 UNDECLARED: frozenset[str] = frozenset({"", "text/plain", "application/x-www-form-urlencoded"})
+MAX_DIGITS = 18
+"""Of a Content-Length: Python refuses to read numbers of thousands of digits."""
 LOOPBACK: frozenset[str] = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -48,7 +50,9 @@ class RequestGuards:
         if headers.get("sec-fetch-site") == "cross-site" or (origin is not None and urlsplit(origin).netloc != host):
             return 403, "Pages of other sites may not change anything here"
         length = headers.get("content-length", "0")
-        if length.isdigit() and int(length) > limit:
+        if not (length.isascii() and length.isdigit() and len(length) <= MAX_DIGITS):
+            return 400, "The Content-Length is no number of bytes"
+        if int(length) > limit:
             return 413, _too_large(limit)
         has_body = length != "0" or "transfer-encoding" in headers
         if has_body and headers.get("content-type", "").partition(";")[0].strip().lower() in UNDECLARED:

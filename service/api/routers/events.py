@@ -33,12 +33,11 @@ def list_events(
     after: After = 0,
     limit: Annotated[int, Query(ge=1, le=5000)] = 1000,
     accept: Annotated[str, Header()] = "application/json",
-    last_event_id: Annotated[str | None, Header()] = None,
+    last_event_id: Annotated[int | None, Header(ge=0, le=2**31 - 1)] = None,
 ) -> Response:
     """Events in order. With `Accept: text/event-stream`: live, from after `Last-Event-ID`, until event `end`."""
     if "text/event-stream" in accept:
-        known = int(last_event_id) if last_event_id and last_event_id.isdigit() else after
-        return _live(services, job_id, known)
+        return _live(services, job_id, after if last_event_id is None else last_event_id)
     with services.store.read() as session:
         jobs.get(session, job_id)
         rows = events.after(session, job_id, after, limit)

@@ -5,7 +5,7 @@ The protocol is tus's core: `HEAD` tells `Upload-Offset`, `PATCH` with the same 
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Request, Response
 
 from service.api.auth import MAY_READ, MAY_TRAIN
 from service.api.deps import ServicesDep, notifying
@@ -13,7 +13,6 @@ from service.api.http.request_bodies import receive_file
 from service.api.http.responses import also, answer
 from service.datasets.reports import dataset_report
 from service.datasets.uploads import Upload, Uploads
-from service.errors import FieldError, InvalidRequestError
 from service.reports.dataset import DatasetReport, UploadReport
 from service.specs.dataset import UploadRequest
 
@@ -24,17 +23,11 @@ PIECE: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {PIECE_TYPE: {"schema": {"type": "string", "format": "binary"}}},
-    },
-    "parameters": [
-        {
-            "name": "Upload-Offset",
-            "in": "header",
-            "required": True,
-            "schema": {"type": "integer", "minimum": 0},
-            "description": "Bytes that have arrived; 409 when it is another number.",
-        }
-    ],
+    }
 }
+Offset = Annotated[
+    int, Header(alias="Upload-Offset", ge=0, lt=2**63, description="Bytes that have arrived, else the answer is 409.")
+]
 
 
 @router.post("", status_code=201, response_model=UploadReport, dependencies=MAY_TRAIN)
@@ -56,15 +49,11 @@ def get_upload(upload_id: UploadId, services: ServicesDep) -> Response:
 router.add_api_route("/{upload_id}", get_upload, methods=["HEAD"], include_in_schema=False, dependencies=MAY_READ)
 
 
-async def _receive(upload_id: str, request: Request, services: ServicesDep) -> Upload:
+async def _receive(upload_id: str, offset: Offset, request: Request, services: ServicesDep) -> Upload:
     uploads = Uploads(services.store)
     upload = uploads.get(upload_id)
-    offset = request.headers.get("upload-offset", "")
-    if not offset.isdecimal():
-        detail = "say in `Upload-Offset` how many bytes have arrived"
-        raise InvalidRequestError(detail, [FieldError(pointer="/Upload-Offset", detail=detail)])
     if upload.artifact is None:
-        with uploads.continuing(upload, int(offset)) as part:
+        with uploads.continuing(upload, offset) as part:
             await receive_file(request, part)
     return uploads.get(upload_id)
 

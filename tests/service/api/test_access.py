@@ -58,6 +58,11 @@ def test_each_scope_reaches_what_it_names(guarded: Server) -> None:
     assert made["admin"] not in listed.text
 
 
+def test_a_key_may_not_be_named_like_an_id(guarded: Server) -> None:
+    refused = call(guarded, "POST", "/v1/keys", "first-key", json={"name": "deadbeef", "scope": "read"})
+    assert (refused.status_code, "look like the id" in refused.text) == (422, True)
+
+
 def test_a_revoked_key_is_useless(guarded: Server) -> None:
     made = call(guarded, "POST", "/v1/keys", "first-key", json={"name": "x", "scope": "read"}).json()
     assert call(guarded, "GET", "/v1/jobs", made["key"]).status_code == 200

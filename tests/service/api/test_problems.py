@@ -1,10 +1,13 @@
 """Every fault is a problem document that points at what is wrong."""
 
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import create_engine, make_url, text
 
+from service.settings import Settings
 from tests.service.api.server import Server
 
 LEAST = {"kind": "train", "dataset": "digits"}
@@ -136,3 +139,40 @@ def test_what_is_unexpected_is_a_500_without_details(server_to_break: Server) ->
     assert body["request_id"] == "abc-1"
     assert "api_keys" not in response.text
     assert response.headers["x-content-type-options"] == "nosniff"
+
+
+ODD_NUMBERS = ("²", "-1", "1e3", "9" * 30, "9" * 5000, "")
+
+
+@pytest.mark.parametrize("number", ODD_NUMBERS)
+def test_odd_numbers_in_headers_are_the_clients_fault(client: httpx.Client, number: str) -> None:
+    sent = number.encode("latin-1")
+    job = client.post("/v1/jobs", json=LEAST).json()["id"]
+    stream = [(b"accept", b"text/event-stream"), (b"last-event-id", sent)]
+    problem(client.get(f"/v1/jobs/{job}/events", headers=stream), 422)
+    upload = client.post("/v1/uploads", json={"name": "x", "filename": "x.zip", "size": 10}).headers["location"]
+    piece = [(b"content-type", b"application/offset+octet-stream"), (b"upload-offset", sent)]
+    problem(client.patch(upload, content=b"x", headers=piece), 422)
+
+
+@pytest.mark.parametrize("number", ODD_NUMBERS)
+def test_odd_indices_in_the_path_of_a_patch_lead_nowhere(client: httpx.Client, number: str) -> None:
+    job = client.post("/v1/jobs", json=LEAST).json()["id"]
+    problem(client.post(f"/v1/jobs/{job}/clone", json={"patch": {f"model.hidden.{number}": 8}}), 422)
+
+
+def test_a_database_that_takes_no_connection_is_a_503(postgres_url: str, home: Path) -> None:
+    database, address = make_url(postgres_url).database, make_url(postgres_url).set(database="postgres")
+    admin = create_engine(address, isolation_level="AUTOCOMMIT")
+    server = Server(Settings(home=home, database_url=postgres_url))
+    server.store.engine.dispose()
+    with admin.connect() as connection:
+        connection.execute(text(f'ALTER DATABASE "{database}" ALLOW_CONNECTIONS false'))
+        try:
+            with server:
+                response = httpx.post(f"{server.url}/v1/jobs", json=LEAST, timeout=60)
+        finally:
+            connection.execute(text(f'ALTER DATABASE "{database}" ALLOW_CONNECTIONS true'))
+    admin.dispose()
+    assert problem(response, 503)["code"] == "unavailable"
+    assert response.headers["retry-after"] == "10"

@@ -159,7 +159,7 @@ def test_wrong_pieces_are_refused_and_leave_what_was_there(client: httpx.Client)
     too_much = send(client, address, CONTENT, 100)
     assert (too_much.status_code, "more bytes" in too_much.json()["detail"]) == (422, True)
     nowhere = client.patch(address, content=b"x", headers={"content-type": PIECE_TYPE})
-    assert nowhere.json()["errors"][0]["pointer"] == "/Upload-Offset"
+    assert nowhere.json()["errors"][0]["pointer"] == "/header/Upload-Offset"
     assert arrived(client, address) == 100
     for unknown in ("/v1/uploads/nothing", "/v1/uploads/%2e%2e", f"/v1/uploads/{'a' * 36}"):
         assert client.head(unknown).status_code == 404
