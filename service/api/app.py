@@ -14,6 +14,7 @@ from service.api.auth import check_exposure
 from service.api.deps import Services
 from service.api.http import openapi, problems
 from service.api.http.sse import Tails
+from service.api.middleware.head_requests import HeadRequests
 from service.api.middleware.request_context import RequestContext, RequestStatistics
 from service.api.middleware.request_guards import LOOPBACK, RequestGuards
 from service.api.middleware.shared_reads import SharedReads
@@ -86,6 +87,7 @@ def create_app(settings: Settings, *, notify: Callable[[Iterable[str]], bool] | 
         middleware=[
             Middleware(RequestContext, statistics),
             Middleware(RequestGuards, hosts, settings.max_upload_bytes, settings.max_body_bytes),
+            Middleware(HeadRequests),
             Middleware(SharedReads),
             Middleware(YamlBodies),
         ],

@@ -12,7 +12,6 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from service.api.http.responses import SECURITY_HEADERS
 from service.errors import (
     AuthError,
     BusyError,
@@ -54,7 +53,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(OperationalError, _on_lost_database)
     app.add_exception_handler(PoolTimeoutError, _on_lost_database)
-    app.add_exception_handler(Exception, _on_unexpected)
 
 
 def problem_response(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
@@ -62,6 +60,13 @@ def problem_response(problem: Problem, headers: Mapping[str, str] | None = None)
     return Response(
         problem.model_dump_json(), status_code=problem.status, media_type=MEDIA_TYPE, headers=dict(headers or {})
     )
+
+
+def unexpected_problem(error: Exception, request_id: str) -> Response:
+    """The answer to a fault of our own: the log has the trace, the client the request's id."""
+    log.error("request %s failed", request_id, exc_info=error)
+    failure = TrainwrightError("Something went wrong here; the request id leads to the log line.")
+    return problem_response(failure.problem(request_id))
 
 
 def http_problem(status: int, detail: str, request_id: str | None) -> Problem:
@@ -112,8 +117,10 @@ def _on_http_exception(request: Request, error: Exception) -> Response:
     if error.status_code == 404 and detail == "Not Found":
         detail = f"Nothing is served at {request.url.path}"
     if error.status_code == 405:
-        detail = f"{request.method} is not allowed at {request.url.path}"
         headers["Allow"] = _allowed(request) or headers.get("allow", "")
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers={"Allow": headers["Allow"]})
+        detail = f"{request.method} is not allowed at {request.url.path}"
     return problem_response(http_problem(error.status_code, detail, request_id(request)), headers)
 
 
@@ -121,19 +128,12 @@ def _allowed(request: Request) -> str:
     """Every method that the contract has at this path (the router names those of one route only)."""
     paths: dict[str, dict[str, Any]] = request.app.openapi()["paths"]
     fits = (methods for path, methods in paths.items() if re.fullmatch(_PARAMETER.sub("[^/]+", path), request.url.path))
-    return ", ".join(sorted({method.upper() for methods in fits for method in methods}))
+    methods = {method.upper() for methods in fits for method in methods}
+    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set()) | {"OPTIONS"})) if methods else ""
 
 
 def _on_lost_database(request: Request, error: Exception) -> Response:
     if getattr(getattr(error, "orig", None), "sqlite_errorname", None) == "SQLITE_ERROR":
-        return _on_unexpected(request, error)  # a fault in a statement: SQLite has the one class for both
+        raise error  # a fault in a statement: SQLite has the one class for both
     log.warning("request %s: the database does not answer: %s", request_id(request), error)
     return _on_trainwright_error(request, UnavailableError("The database does not answer; try again later"))
-
-
-def _on_unexpected(request: Request, error: Exception) -> Response:
-    log.error("request %s failed", request_id(request), exc_info=error)
-    failure = TrainwrightError("Something went wrong here; the request id leads to the log line.")
-    # This answer passes no other layer on its way out.
-    headers = {**SECURITY_HEADERS, "X-Request-ID": request_id(request) or ""}
-    return problem_response(failure.problem(request_id(request)), headers)

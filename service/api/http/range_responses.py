@@ -35,8 +35,6 @@ def send_file(
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
     headers["Content-Length"] = str(stop - start)
     status = 206 if asked else 200
-    if request.method == "HEAD":
-        return Response(status_code=status, headers=headers, media_type=media_type)
     return StreamingResponse(read(start, stop), status_code=status, headers=headers, media_type=media_type)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.api.http.problems import unexpected_problem
 from service.api.http.responses import SECURITY_HEADERS
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -40,10 +41,12 @@ class RequestContext:
             await self.app(scope, receive, send)
             return
         scope["trainwright.request_id"] = request_id = _request_id(Headers(scope=scope))
-        started = time.perf_counter()
+        started, is_answered = time.perf_counter(), False
 
         async def send_with_headers(message: Message) -> None:
+            nonlocal is_answered
             if message["type"] == "http.response.start":
+                is_answered = True
                 headers = MutableHeaders(scope=message)
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
@@ -51,7 +54,12 @@ class RequestContext:
                 self.statistics.add(scope["method"], message["status"], time.perf_counter() - started)
             await send(message)
 
-        await self.app(scope, receive, send_with_headers)
+        try:
+            await self.app(scope, receive, send_with_headers)
+        except Exception as error:
+            if is_answered:
+                raise  # the server cuts the connection, which tells that the answer is not whole
+            await unexpected_problem(error, request_id)(scope, receive, send_with_headers)
 
 
 def _request_id(headers: Headers) -> str:

@@ -41,6 +41,3 @@ def download_checkpoint(job_id: JobId, name: str, request: Request, services: Se
         sha256=row.sha256,
         filename=row.name,
     )
-
-
-router.add_api_route("/{name}", download_checkpoint, methods=["HEAD"], include_in_schema=False)

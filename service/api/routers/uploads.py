@@ -46,9 +46,6 @@ def get_upload(upload_id: UploadId, services: ServicesDep) -> Response:
     return answer(report, headers=_headers(report))
 
 
-router.add_api_route("/{upload_id}", get_upload, methods=["HEAD"], include_in_schema=False, dependencies=MAY_READ)
-
-
 async def _receive(upload_id: str, offset: Offset, request: Request, services: ServicesDep) -> Upload:
     uploads = Uploads(services.store)
     upload = uploads.get(upload_id)

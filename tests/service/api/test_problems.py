@@ -8,7 +8,9 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 
 from service.settings import Settings
+from tests.service.api.conftest import client_of
 from tests.service.api.server import Server
+from tests.service.simulated_worker import SimulatedWorker
 
 LEAST = {"kind": "train", "dataset": "digits"}
 
@@ -95,7 +97,51 @@ def test_unknown_paths_and_methods(client: httpx.Client) -> None:
     assert problem(client.get("/assets/nothing.js"), 404)["code"] == "not-found"
     refused = client.put("/v1/jobs", json={})
     assert problem(refused, 405)["code"] == "method-not-allowed"
-    assert refused.headers["allow"] == "GET, POST"
+    assert refused.headers["allow"] == "GET, HEAD, OPTIONS, POST"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/jobs", "/v1/jobs/{job}", "/v1/jobs/{job}/events", "/healthz", "/metrics", "/docs", "/", "/openapi.json"],
+)
+def test_head_answers_as_get_without_a_body(client: httpx.Client, path: str, worker: SimulatedWorker) -> None:
+    worker.dataset()
+    path = path.format(job=client.post("/v1/jobs", json=LEAST).json()["id"])
+    got, head = client.get(path), client.head(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert {name: head.headers.get(name) for name in ("content-type", "x-content-type-options")} == {
+        name: got.headers.get(name) for name in ("content-type", "x-content-type-options")
+    }
+    if path != "/metrics":  # which counts its own requests
+        assert head.headers["content-length"] == got.headers["content-length"]
+
+
+def test_head_of_a_live_stream_ends_at_once(client: httpx.Client, worker: SimulatedWorker) -> None:
+    worker.dataset()
+    path = f"/v1/jobs/{client.post('/v1/jobs', json=LEAST).json()['id']}/events"
+    head = client.head(path, headers={"accept": "text/event-stream"})
+    assert (head.status_code, head.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+    assert problem_of_head(client, "/v1/jobs/none/events") == (404, "application/problem+json")
+
+
+def problem_of_head(client: httpx.Client, path: str) -> tuple[int, str]:
+    response = client.head(path)
+    return response.status_code, response.headers["content-type"]
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/v1/jobs", "GET, HEAD, OPTIONS, POST"),
+        ("/v1/jobs/018f", "DELETE, GET, HEAD, OPTIONS, PATCH"),
+        ("/v1/jobs/018f/cancel", "OPTIONS, POST"),
+        ("/healthz", "GET, HEAD, OPTIONS"),
+    ],
+)
+def test_options_name_what_is_allowed(client: httpx.Client, path: str, allowed: str) -> None:
+    response = client.options(path)
+    assert (response.status_code, response.headers["allow"], response.content) == (204, allowed, b"")
+    assert client.options("/v1/nothing").status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -130,15 +176,19 @@ def test_large_bodies_are_413(client: httpx.Client) -> None:
 
 
 def test_what_is_unexpected_is_a_500_without_details(server_to_break: Server) -> None:
-    with server_to_break.store.begin() as session:
-        session.connection().exec_driver_sql("ALTER TABLE api_keys RENAME TO lost")
-    response = httpx.get(f"{server_to_break.url}/v1/keys", headers={"x-request-id": "abc-1"})
-    with server_to_break.store.begin() as session:
-        session.connection().exec_driver_sql("ALTER TABLE lost RENAME TO api_keys")
+    with client_of(server_to_break) as client:
+        with server_to_break.store.begin() as session:
+            session.connection().exec_driver_sql("ALTER TABLE api_keys RENAME TO lost")
+        response = client.get("/v1/keys", headers={"x-request-id": "abc-1"})
+        kept = client.get("/healthz")
+        with server_to_break.store.begin() as session:
+            session.connection().exec_driver_sql("ALTER TABLE lost RENAME TO api_keys")
     body = problem(response, 500)
     assert body["request_id"] == "abc-1"
     assert "api_keys" not in response.text
     assert response.headers["x-content-type-options"] == "nosniff"
+    # A pooled client goes on with the same connection.
+    assert kept.extensions["network_stream"] is response.extensions["network_stream"]
 
 
 ODD_NUMBERS = ("²", "-1", "1e3", "9" * 30, "9" * 5000, "")
