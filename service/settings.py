@@ -90,5 +90,6 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """The settings of this process."""
+    """The settings of a process of the service; what that writes from now on is for its own user alone."""
+    os.umask(0o077)
     return Settings()

@@ -1,6 +1,7 @@
 """The database: one engine, short transactions, the database's own clock."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -64,6 +65,14 @@ def _begin_sqlite(connection: Any) -> None:
     connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN IMMEDIATE"))
 
 
+def _make_private(folder: Path) -> None:
+    """Makes a folder that nobody but its owner may enter; closes one that others could, if it is this user's."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = folder.stat()
+    if status.st_uid == os.geteuid() and status.st_mode & 0o077:
+        folder.chmod(0o700)
+
+
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql
 
@@ -73,7 +82,7 @@ class Store:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        settings.home.mkdir(parents=True, exist_ok=True)
+        _make_private(settings.home)
         self.engine = make_engine(settings.database)
         self._reader = self.engine.execution_options(sqlite_begin="BEGIN DEFERRED")
         self.artifacts: ArtifactStore = open_artifacts(settings, self.engine)

@@ -55,6 +55,9 @@ def test_a_job_is_submitted_and_watched_to_its_end(service: ServiceProcess, tmp_
     (job,) = httpx.get(f"{service.url}/v1/jobs").json()["data"]
     bundle = httpx.get(f"{service.url}/v1/jobs/{job['id']}/bundle").json()
     assert (bundle["versions"]["torch"], bundle["machine"]["gpu"]) == (torch.__version__, None)
+    written = [path for path in service.home.rglob("*") if path.name != "up.log"]  # that one is the test's
+    assert len(written) > 10
+    assert [path for path in written if path.stat().st_mode & 0o077] == [], "readable by others"
     second = run(service, "up", "--port", "0")
     assert second.returncode == 1
     assert f"a service is running on {service.home} already (process {service.process.pid})" in second.stdout

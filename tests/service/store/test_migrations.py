@@ -1,6 +1,7 @@
 """The schema: migrations and tables agree, an old schema is refused with what to run."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -123,3 +124,12 @@ def test_sqlite_waits_for_writers_and_keeps_a_log(sqlite_url: str) -> None:
         tables = "SELECT name FROM sqlite_master WHERE sql LIKE '%WITHOUT ROWID%' ORDER BY name"
         assert "metric_chunks" in list(connection.exec_driver_sql(tables).scalars())
     engine.dispose()
+
+
+def test_four_that_migrate_at_once_wait_for_each_other(empty_database_url: str) -> None:
+    engines = [make_engine(empty_database_url) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(upgrade, engines))
+    check_schema(engines[0])
+    for engine in engines:
+        engine.dispose()
