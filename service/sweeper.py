@@ -79,7 +79,7 @@ def _give_back(session: Session, fence: Fence, max_attempts: int) -> list[str]:
                     session, row.id, JobState.CANCELLED, fence=fence, stop_reason=StopReason.CANCELLED
                 )
             case JobState.PAUSING:
-                transitions.move(session, row.id, JobState.PAUSED, fence=fence, stop_reason=StopReason.PAUSED)
+                transitions.finish_pause(session, row, fence)
                 return []
             case _ if row.lost_attempts + 1 >= max_attempts:
                 error = WorkerLostError(

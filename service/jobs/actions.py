@@ -15,6 +15,7 @@ from service.reports.job import JobReport
 from service.resolution.patches import errors_in_patch, patched_spec
 from service.settings import Settings
 from service.specs.requests import JobChanges
+from service.specs.training import LimitsSpec
 from service.states import JobState, Relation, is_terminal
 from service.store import files, jobs, studies
 from service.store.jobs import Parent
@@ -34,9 +35,9 @@ def pause(session: Session, job_id: str) -> JobReport:
     return job_report(session, job_id)
 
 
-def resume(session: Session, job_id: str) -> tuple[JobReport, list[str]]:
-    """A paused job queues again and goes on from its last checkpoint."""
-    transitions.resume(session, job_id)
+def resume(session: Session, job_id: str, limits: LimitsSpec | None = None) -> tuple[JobReport, list[str]]:
+    """A paused job queues again and goes on from its last checkpoint, with the limits that `limits` sets."""
+    transitions.resume(session, job_id, limits)
     return job_report(session, job_id), [job_id]
 
 

@@ -32,7 +32,7 @@ def end(
 
     Raises LostLeaseError when the fence no longer holds.
     """
-    progress = {"progress": 1.0} if target is JobState.SUCCEEDED else {}
+    progress: dict[str, Any] = {"progress": 1.0} if target is JobState.SUCCEEDED else {}
     if not transitions.move(session, job_id, target, fence=fence, error=error, stop_reason=stop_reason, **progress):
         raise attempts.LostLeaseError(job_id)
     return update_dependents(session, job_id)

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from service.jobs import queue
 from service.reports.job import CheckpointReport, EventReport, JobReport, QueuePlace
 from service.reports.operations import WorkerReport
-from service.store import jobs, reports, workers
+from service.store import attempts, jobs, reports, workers
 from service.store.session import now
 from service.store.tables import EventRow, FileRow, JobRow, WorkerRow
 
@@ -68,6 +68,7 @@ def _job(row: JobRow, results: dict[str, dict[str, Any]], places: dict[str, Queu
         "parent": row.parent_id,
         "queue": places.get(row.id),
         "result": results.get(row.id),
+        "limits": attempts.limits_of(row.spec, row.limits),
     }
     return JobReport.model_validate({name: getattr(row, name) for name in COLUMNS} | others)
 

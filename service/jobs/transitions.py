@@ -7,6 +7,7 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from service.errors import Problem, StateError
+from service.specs.training import LimitsSpec
 from service.states import OWNED, TRANSITIONS, JobState, StopReason, is_terminal
 from service.store import attempts, events, jobs
 from service.store.attempts import Fence
@@ -28,6 +29,7 @@ def move(
     """Moves the job to `target` if its state allows it (and the fence, if given, still holds); leaves an event."""
     sources = [str(state) for state, targets in TRANSITIONS.items() if target in targets]
     details: dict[str, Any] = {"reason": stop_reason} if stop_reason else {}
+    details |= {"actor": "limit"} if stop_reason is StopReason.LIMIT else {}
     details |= {"error": error.model_dump(mode="json")} if error else {}
     if target not in OWNED:
         values |= {"worker_id": None, "lease_until": None}
@@ -35,7 +37,7 @@ def move(
         values |= {"finished_at": now(session), "phase": None}
     if error is not None:
         values["error"] = details["error"]
-    if stop_reason is not None:
+    if stop_reason is not None or target in (JobState.QUEUED, JobState.FAILED):
         values["stop_reason"] = stop_reason
     moved = session.execute(
         update(JobRow)
@@ -66,11 +68,35 @@ def request_pause(session: Session, job_id: str) -> JobRow:
     return _request(session, job_id, "paused", JobState.PAUSING, JobState.PAUSED)
 
 
-def resume(session: Session, job_id: str) -> JobRow:
-    """A paused job waits for a worker again and goes on from its last checkpoint."""
+def pause_at_limit(session: Session, fence: Fence) -> None:
+    """A running job that has used its `limits.seconds` up is to be paused; nothing changes when it ends already."""
+    move(session, fence.job_id, JobState.PAUSING, fence=fence, stop_reason=StopReason.LIMIT)
+
+
+def finish_pause(session: Session, row: JobRow, fence: Fence) -> None:
+    """A pausing job has stopped: it is paused, for the reason for which that was asked."""
+    reason = StopReason.LIMIT if row.stop_reason == StopReason.LIMIT else StopReason.PAUSED
+    move(session, row.id, JobState.PAUSED, fence=fence, stop_reason=reason)
+
+
+def resume(session: Session, job_id: str, limits: LimitsSpec | None = None) -> JobRow:
+    """A paused job waits for a worker again and goes on from its last checkpoint.
+
+    The fields that `limits` sets hold from now on; StateError when the job has run for longer than they allow.
+    """
     row = jobs.lock(session, job_id)
     if row.state != JobState.PAUSED:
         raise StateError(f"the job is {row.state}; only a paused job can be resumed")
+    current = attempts.limits_of(row.spec, row.limits)
+    if limits is not None:
+        current = current.replace(**limits.model_dump(exclude_unset=True))
+        row.limits = current.model_dump(mode="json")
+    if current.seconds is not None and row.running_seconds >= current.seconds:
+        raise StateError(
+            f"the job has run for {row.running_seconds:.0f} s, and its `limits.seconds` is {current.seconds:g}: "
+            'resume it with a larger one, as in {"limits": {"seconds": 3600}}, or with null for none'
+        )
+    session.flush()
     _queue(session, job_id)
     return jobs.get(session, job_id)
 

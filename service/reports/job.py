@@ -6,7 +6,8 @@ from typing import Any
 from service.errors import Problem
 from service.reports.part import ReportPart
 from service.reports.resolution import Advice
-from service.states import JobState, Relation
+from service.specs.training import LimitsSpec
+from service.states import JobState, Relation, StopReason
 
 
 class QueuePlace(ReportPart):
@@ -41,6 +42,12 @@ class JobReport(ReportPart):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    stop_reason: StopReason | None
+    """Why it ended or was paused; `limit`: it has run for as long as `limits.seconds` allows."""
+    running_seconds: float
+    """Of all its attempts."""
+    limits: LimitsSpec
+    """Those that hold now: the spec's, or what the last resume set in their place."""
     error: Problem | None
     queue: QueuePlace | None
     spec: dict[str, Any]

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from service.specs.part import Part
-from service.specs.training import JobMetadata
+from service.specs.training import JobMetadata, LimitsSpec
 
 KeyScope = Literal["read", "train", "admin"]
 """What a key allows: each scope what the ones before it do, and more."""
@@ -14,6 +14,13 @@ KeyScope = Literal["read", "train", "admin"]
 
 class JobChanges(JobMetadata):
     """The body of `PATCH /v1/jobs/{id}`: what is left out stays."""
+
+
+class ResumeRequest(Part):
+    """The body of `POST /v1/jobs/{id}/resume`."""
+
+    limits: LimitsSpec | None = None
+    """Limits that hold from now on; those that are left out stay, and so does the stored spec."""
 
 
 class CloneRequest(Part):

@@ -89,13 +89,22 @@ def claim(session: Session, job_id: str, worker_id: str, lease_seconds: float) -
     ).one_or_none()
     if won is None:
         return None
-    attempt, stored_spec, dataset_id, stored_limits, running_seconds = won
-    spec = STORED_SPEC.validate_python(stored_spec)
-    limits = LimitsSpec.model_validate(stored_limits) if stored_limits else spec.limits
+    attempt, spec, dataset_id, resumed_with, running_seconds = won
     events.append(
         session, job_id, [NewEvent("state", {"state": JobState.RUNNING, "attempt": attempt, "worker": worker_id})]
     )
-    return Claim(Fence(job_id, attempt, worker_id), spec, dataset_id, limits, running_seconds)
+    return Claim(
+        fence=Fence(job_id, attempt, worker_id),
+        spec=STORED_SPEC.validate_python(spec),
+        dataset_id=dataset_id,
+        limits=limits_of(spec, resumed_with),
+        running_seconds=running_seconds,
+    )
+
+
+def limits_of(spec: dict[str, Any], resumed_with: dict[str, Any] | None) -> LimitsSpec:
+    """The limits that hold for a job: those of its last resume that set any, else those of its spec."""
+    return LimitsSpec.model_validate(resumed_with or spec.get("limits") or {})
 
 
 def is_current(fence: Fence) -> ColumnElement[bool]:
@@ -118,12 +127,15 @@ def lock(session: Session, fence: Fence, **values: Any) -> None:
         raise LostLeaseError(fence.job_id)
 
 
-def heartbeat(session: Session, fence: Fence, lease_seconds: float) -> AttemptStatus:
-    """Renews the lease; returns the attempt's status."""
+def heartbeat(
+    session: Session, fence: Fence, lease_seconds: float, running_seconds: float | None = None
+) -> AttemptStatus:
+    """Renews the lease, and writes how long the job has run in all its attempts; returns the attempt's status."""
+    ran = {} if running_seconds is None else {"running_seconds": running_seconds}
     state = session.execute(
         update(JobRow)
         .where(is_current(fence))
-        .values(lease_until=now(session) + timedelta(seconds=lease_seconds))
+        .values(lease_until=now(session) + timedelta(seconds=lease_seconds), **ran)
         .returning(JobRow.state),
         execution_options={"synchronize_session": False},
     ).scalar_one_or_none()

@@ -8,7 +8,7 @@ from typing import Self
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from service.store import attempts
-from service.store.attempts import AttemptStatus, Fence
+from service.store.attempts import AttemptStatus, Claim
 from service.store.session import Store
 
 logger = logging.getLogger(__name__)
@@ -21,12 +21,13 @@ GIVE_UP_SHARE = 0.75
 class Lease:
     """Renews the claim on an attempt while it is entered; `status` is what the database said last."""
 
-    def __init__(self, store: Store, fence: Fence) -> None:
-        self.store, self.fence = store, fence
+    def __init__(self, store: Store, claim: Claim) -> None:
+        self.store, self.fence, self._ran_before = store, claim.fence, claim.running_seconds
+        self._started_at = time.monotonic()
         self.status = AttemptStatus.CURRENT
         self._renewed_at = time.monotonic()
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._renew_until_lost, name=f"lease-{fence.job_id}", daemon=True)
+        self._thread = threading.Thread(target=self._renew_until_lost, name=f"lease-{claim.fence.job_id}", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -35,6 +36,11 @@ class Lease:
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join()
+
+    @property
+    def running_seconds(self) -> float:
+        """How long the job has run in this attempt and those before it."""
+        return self._ran_before + time.monotonic() - self._started_at
 
     @property
     def patience_seconds(self) -> float:
@@ -59,6 +65,6 @@ class Lease:
             with self.store.read() as session:
                 return attempts.status(session, self.fence)
         with self.store.begin() as session:
-            status = attempts.heartbeat(session, self.fence, lease_seconds)
+            status = attempts.heartbeat(session, self.fence, lease_seconds, self.running_seconds)
         self._renewed_at = started
         return status

@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -44,11 +45,11 @@ class Supervisor:
         self.store, self.claim, self.drain, self.notify = store, claim, drain, notify
         self.device, self.threads = device, threads
         self.recorder = Recorder(store, claim.fence, claim.dataset_id if claim.spec.kind == "import" else None)
-        self.lease = Lease(store, claim.fence)
+        self.lease = Lease(store, claim)
         self.patience = Patience(claim.spec, claim.limits)
         self.outcome: Failed | Finished | None = None
         self.asked: StopReason | None = None
-        self._killed = False
+        self._killed = self._has_reached_limit = False
 
     def run(self) -> list[str]:
         """Starts, watches, finishes. A lost lease ends the attempt without a trace: the job is another worker's."""
@@ -126,6 +127,7 @@ class Supervisor:
         """Passes requests to stop on to the process, and kills it when it does not stop in time."""
         if self.lease.status is AttemptStatus.LOST:
             raise LostLeaseError(self.claim.fence.job_id)
+        self._pause_at_limit()
         if self.asked is None and (reason := _stop_reason(self.lease.status, self.drain)) is not None:
             self.asked = reason
             process.ask(reason)
@@ -133,6 +135,16 @@ class Supervisor:
             self._killed = True
             self.recorder.add(Log("the process did not stop in time and was killed", "warning"))
             process.kill()
+
+    def _pause_at_limit(self) -> None:
+        """Asks for a pause once the job has run as long as it may; the request is read with the lease, as any other."""
+        most = self.claim.limits.seconds
+        if most is None or self._has_reached_limit or self.lease.running_seconds < most:
+            return
+        with suppress(*DATABASE_AWAY):
+            with self.store.begin() as session:
+                transitions.pause_at_limit(session, self.claim.fence)
+            self._has_reached_limit = True
 
     def _end_if_stalled(self, process: TrainingProcess) -> None:
         """A process that has been silent for too long has lost its attempt; its stacks go into the log."""
@@ -180,14 +192,14 @@ class Supervisor:
         fence, failed = self.claim.fence, self.outcome if isinstance(self.outcome, Failed) else None
         reason = self.recorder.stop_reason
         with self.store.begin() as session:
-            attempts.lock(session, fence)
+            attempts.lock(session, fence, running_seconds=self.lease.running_seconds)
             row = jobs.get(session, fence.job_id)
             if row.state == JobState.CANCELLING:
                 return completion.end(
                     session, row.id, JobState.CANCELLED, fence=fence, stop_reason=StopReason.CANCELLED
                 )
             if row.state == JobState.PAUSING and _has_work_left(failed, reason):
-                transitions.move(session, row.id, JobState.PAUSED, fence=fence, stop_reason=StopReason.PAUSED)
+                transitions.finish_pause(session, row, fence)
                 return []
             if reason is StopReason.DRAINED or (failed and failed.retryable and self.asked is StopReason.DRAINED):
                 completion.requeue(session, fence, lost=False)

@@ -10,7 +10,7 @@ from service.api.http.responses import answer
 from service.api.idempotency import IdempotencyKey, create_once
 from service.jobs import actions
 from service.reports.job import JobReport, SubmittedJob
-from service.specs.requests import CloneRequest
+from service.specs.requests import CloneRequest, ResumeRequest
 
 router = APIRouter(prefix="/jobs/{job_id}", tags=["jobs"], dependencies=MAY_TRAIN)
 
@@ -31,10 +31,12 @@ def pause_job(job_id: JobId, services: ServicesDep) -> JobReport:
 
 
 @router.post("/resume", status_code=202, response_model=JobReport)
-def resume_job(job_id: JobId, services: ServicesDep) -> Response:
-    """A paused job queues again and goes on from its last checkpoint."""
+def resume_job(
+    job_id: JobId, services: ServicesDep, request: Annotated[ResumeRequest | None, Body()] = None
+) -> Response:
+    """A paused job queues again and goes on from its last checkpoint, with other limits when the body has some."""
     with services.store.begin() as session:
-        report, startable = actions.resume(session, job_id)
+        report, startable = actions.resume(session, job_id, request.limits if request else None)
     return answer(report, 202, then=notifying(services, startable))
 
 

@@ -142,6 +142,18 @@ def test_cancel_pause_and_resume_follow_the_states(
     assert "cancelled" in refused.json()["detail"]
 
 
+def test_resume_takes_other_limits_and_the_job_shows_them(client: httpx.Client, worker: SimulatedWorker) -> None:
+    worker.dataset()
+    job = submit(client, limits={"seconds": 60})
+    path = f"/v1/jobs/{job['id']}"
+    client.post(f"{path}/pause")
+    assert client.post(f"{path}/resume", json={"limits": {"seconds": 0}}).status_code == 422
+    resumed = client.post(f"{path}/resume", json={"limits": {"stall_seconds": 30}}).json()
+    assert resumed["limits"] == {"seconds": 60, "stall_seconds": 30}
+    assert resumed["spec"]["limits"] == {"seconds": 60, "stall_seconds": None}
+    assert (resumed["running_seconds"], resumed["stop_reason"]) == (0, None)
+
+
 def test_retry_and_clone_make_linked_jobs(client: httpx.Client, worker: SimulatedWorker) -> None:
     worker.dataset()
     job = submit(client, epochs=7)

@@ -4,8 +4,9 @@ import pytest
 
 from service.errors import DivergedError, StateError
 from service.jobs import completion, transitions
+from service.specs.training import LimitsSpec
 from service.states import JobState, StopReason
-from service.store import attempts, events
+from service.store import attempts, events, jobs
 from service.store.attempts import AttemptStatus, Fence
 from tests.service.conftest import Harness
 
@@ -86,6 +87,75 @@ def test_pause_and_resume(harness: Harness) -> None:
         assert transitions.resume(session, job_id).state == JobState.QUEUED
     assert harness.claim(job_id, "w2") == Fence(job_id, 2, "w2")
     assert states_of(harness, job_id) == ["queued", "running", "pausing", "paused", "queued", "running"]
+
+
+def paused_at_limit(harness: Harness, **limits: float) -> str:
+    """A job that has run for 30 seconds and was paused for that."""
+    job_id = harness.submit(limits=limits)
+    fence = harness.claim(job_id)
+    with harness.store.begin() as session:
+        attempts.heartbeat(session, fence, 60, running_seconds=30)
+        transitions.pause_at_limit(session, fence)
+    with harness.store.begin() as session:
+        assert attempts.status(session, fence) is AttemptStatus.PAUSE_REQUESTED
+        transitions.finish_pause(session, jobs.get(session, job_id), fence)
+    return job_id
+
+
+def test_a_job_that_has_run_for_its_limit_is_paused_and_says_why(harness: Harness) -> None:
+    job_id = paused_at_limit(harness, seconds=20)
+    row = harness.job(job_id)
+    assert (row.state, row.stop_reason, row.running_seconds) == ("paused", "limit", 30)
+    with harness.store.read() as session:
+        last = [event.data for event in events.after(session, job_id, 0, type="state")][-2:]
+    assert [(data["state"], data["reason"], data["actor"]) for data in last] == [
+        ("pausing", "limit", "limit"),
+        ("paused", "limit", "limit"),
+    ]
+
+
+def test_resume_with_other_limits_goes_on_and_the_stored_spec_stays(harness: Harness) -> None:
+    job_id = paused_at_limit(harness, seconds=20, stall_seconds=90)
+    with harness.store.begin() as session:
+        transitions.resume(session, job_id, LimitsSpec(seconds=100))
+    claim = harness.try_claim(job_id, "w2")
+    assert claim is not None
+    assert (claim.limits, claim.running_seconds) == (LimitsSpec(seconds=100, stall_seconds=90), 30)
+    row = harness.job(job_id)
+    assert (row.spec["limits"], row.stop_reason) == ({"seconds": 20, "stall_seconds": 90}, None)
+
+
+def test_resume_refuses_limits_that_are_used_up(harness: Harness) -> None:
+    job_id = paused_at_limit(harness, seconds=20)
+    for limits in (None, LimitsSpec(seconds=30)):
+        with harness.store.begin() as session, pytest.raises(StateError, match=r"run for 30 s.*limits\.seconds"):
+            transitions.resume(session, job_id, limits)
+    with harness.store.begin() as session:
+        assert transitions.resume(session, job_id, LimitsSpec(seconds=None)).state == JobState.QUEUED
+
+
+def test_a_pause_that_a_person_asks_for_after_a_limit_is_theirs(harness: Harness) -> None:
+    job_id = paused_at_limit(harness, seconds=20)
+    with harness.store.begin() as session:
+        transitions.resume(session, job_id, LimitsSpec(seconds=100))
+    fence = harness.claim(job_id)
+    with harness.store.begin() as session:
+        transitions.request_pause(session, job_id)
+        transitions.finish_pause(session, jobs.get(session, job_id), fence)
+    assert harness.job(job_id).stop_reason == StopReason.PAUSED
+
+
+def test_a_superseded_attempt_neither_counts_nor_pauses(harness: Harness) -> None:
+    job_id = harness.submit()
+    fence = harness.claim(job_id)
+    with harness.store.begin() as session:
+        completion.requeue(session, fence, lost=True)
+    harness.claim(job_id, "w2")
+    with harness.store.begin() as session:
+        attempts.heartbeat(session, fence, 60, running_seconds=1000)
+        transitions.pause_at_limit(session, fence)
+    row = harness.job(job_id)
+    assert (row.state, row.running_seconds) == ("running", 0)
 
 
 def test_request_that_the_state_does_not_allow_names_the_state(harness: Harness) -> None:

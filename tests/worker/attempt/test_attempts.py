@@ -4,7 +4,8 @@ import os
 import signal
 
 from service.jobs import bundles, transitions
-from service.states import JobState
+from service.specs.training import LimitsSpec
+from service.states import JobState, StopReason
 from tests.worker.attempt.attempts import Attempt
 from tests.worker.attempt.processes import has_ended
 from tests.worker.attempt.store_client import StoreClient
@@ -98,6 +99,24 @@ def test_pause_and_resume_give_the_uninterrupted_run(client: StoreClient) -> Non
     assert client.series(parts) == client.series(whole)
     assert client.files(parts, "model") == client.files(whole, "model")
     assert client.job(parts).resume == "exact"
+
+
+def test_a_job_pauses_at_its_limit_and_ends_like_the_uninterrupted_run_with_another(client: StoreClient) -> None:
+    spec = {"epochs": 12, "batch_size": 8, "early_stopping": None}
+    whole, parts = client.submit(**spec), client.submit(**spec, limits={"seconds": 0.5})
+    Attempt(client.store, whole).run()
+    Attempt(client.store, parts).run()
+    row = client.job(parts)
+    assert (row.state, row.stop_reason, row.lost_attempts) == (JobState.PAUSED, StopReason.LIMIT, 0)
+    assert row.running_seconds >= 1
+    assert client.files(parts, "last")
+    with client.store.begin() as session:
+        transitions.resume(session, parts, LimitsSpec(seconds=3600))
+    Attempt(client.store, parts).run()
+    assert client.job(parts).state == JobState.SUCCEEDED
+    assert client.job(parts).running_seconds > row.running_seconds
+    assert client.series(parts) == client.series(whole)
+    assert client.files(parts, "model") == client.files(whole, "model")
 
 
 def test_drain_hands_the_job_back_without_using_up_an_attempt(client: StoreClient) -> None:
