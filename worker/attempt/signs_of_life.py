@@ -17,7 +17,9 @@ SIGN_SECONDS = 0.5
 LEAST_STALL_SECONDS, STALL_STEPS = 60.0, 50
 """Without `limits.stall_seconds`, a process may be silent for so long, or for so many of its median steps."""
 UNSETTLED_SECONDS = 900.0
-"""A process may be silent for so long while its pace is unknown: it loads, compiles, or has just entered a phase."""
+"""A process may be silent for so long while its pace is unknown: it loads, imports, compiles, or has just entered a
+phase.
+"""
 SETTLED_SIGNS = 3
 """The pace is known after so many signs of life in one phase."""
 
@@ -55,7 +57,7 @@ class Patience:
     def __init__(self, spec: AnyStoredSpec, limits: LimitsSpec) -> None:
         training = spec.train if isinstance(spec, SearchFields) else spec
         self._given = limits.stall_seconds
-        self._may_compile = bool(getattr(training, "compile", False))
+        self._is_uneven = spec.kind == "import" or bool(getattr(training, "compile", False))
         self._step_seconds: deque[float] = deque(maxlen=101)
 
     def heard(self, message: object) -> None:
@@ -75,4 +77,4 @@ class Patience:
         if self._given is not None:
             return self._given
         usual = max(least, STALL_STEPS * statistics.median(self._step_seconds))
-        return max(usual, UNSETTLED_SECONDS) if self._may_compile else usual
+        return max(usual, UNSETTLED_SECONDS) if self._is_uneven else usual

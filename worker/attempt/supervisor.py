@@ -148,6 +148,8 @@ class Supervisor:
 
     def _end_if_stalled(self, process: TrainingProcess) -> None:
         """A process that has been silent for too long has lost its attempt; its stacks go into the log."""
+        if self.claim.spec.kind == "import" and process.silent_seconds and process.has_moved_bytes():
+            process.silent_seconds = 0.0  # a download or an archive that is unpacked sends no events
         is_stopped = process.is_stopped
         patience = self.patience.seconds(is_stopped=is_stopped)
         if self.outcome is not None or process.has_ended or process.silent_seconds <= patience:

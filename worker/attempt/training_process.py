@@ -66,6 +66,7 @@ class TrainingProcess:
         self._has_ended = False
         self.silent_seconds = 0.0
         """Time that the supervisor has waited in vain since the last message; its own pauses do not count."""
+        self._moved_bytes = 0
         self.asked_at: float | None = None
 
     def messages(self, timeout_seconds: float) -> Iterator[Event | Alive | Failed | Finished]:
@@ -109,6 +110,16 @@ class TrainingProcess:
             return Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
         except OSError:
             return False
+
+    def has_moved_bytes(self) -> bool:
+        """Whether it has read or written anything (a file, a download) since this was asked last."""
+        before = self._moved_bytes
+        try:
+            counters = Path(f"/proc/{self._process.pid}/io").read_text().split()
+        except OSError:
+            return False
+        self._moved_bytes = int(counters[1]) + int(counters[3])  # rchar: and wchar:
+        return self._moved_bytes != before
 
     def stacks(self) -> str:
         """What each of its threads does, empty when it does not answer."""

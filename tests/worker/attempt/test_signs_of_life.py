@@ -40,8 +40,10 @@ def test_a_run_that_loads_or_enters_a_phase_may_be_silent_for_longer_unless_it_i
     assert patience(limits=LimitsSpec(stall_seconds=3600)).seconds(is_stopped=False) == 3600
 
 
-def test_a_run_that_compiles_may_be_silent_for_longer() -> None:
+def test_a_run_that_compiles_and_an_import_may_be_silent_for_longer() -> None:
     assert patience(1.0, 1.0, 1.0, compile=True).seconds(is_stopped=False) == UNSETTLED_SECONDS
+    importing = patience(1.0, 1.0, 1.0, kind="import", source={"kind": "builtin"})
+    assert importing.seconds(is_stopped=False) == UNSETTLED_SECONDS
 
 
 def test_signs_tell_the_mean_duration_of_a_step_and_pass_the_request_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 
 import torch
 
+from service.errors import StalledError
 from service.specs.train import TrainSpec
 from worker.engine.context import RunContext
 from worker.engine.data.batches import Batch, BatchSource
@@ -30,6 +31,8 @@ CONTEXT: ForkServerContext = multiprocessing.get_context("forkserver")
 LEAST_STEPS, MOST_STEPS, LEAST_SECONDS = 3, 30, 0.3
 """Timed steps: at least three full ones, more while they are short, or their time would be noise."""
 POLL_SECONDS = 0.05
+ANSWER_SECONDS = 900.0
+"""A measuring process that has not answered by then hangs: set-up and a few steps of any size are over sooner."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ def measure(
     """Trains some steps with `batch_size` in a new process that may take `limit_bytes`; None when `stop` had a reason.
 
     A process that dies without a word did not fit: that is how too much memory ends where allocations never fail.
+    Raises StalledError when it neither answers nor dies.
     """
     fixed = spec.model_copy(update={"batch_size": batch_size})
     receiver, sender = CONTEXT.Pipe(duplex=False)
@@ -59,10 +63,13 @@ def measure(
     process = CONTEXT.Process(target=_answer, args=(sender, fixed, silent, limit_bytes), daemon=True)
     process.start()
     sender.close()
+    last = time.monotonic() + ANSWER_SECONDS
     try:
         while not receiver.poll(POLL_SECONDS):
             if stop():
                 return None
+            if time.monotonic() > last:
+                raise StalledError(f"the process that measures batch size {batch_size} does not answer")
         measurement: Measurement = receiver.recv()
         return measurement
     except EOFError:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from service.errors import OutOfMemoryError, RunError
+from service.errors import OutOfMemoryError, RunError, StalledError
 from service.events import Event, Log, Stopped
 from service.reports.result import BatchSizeReport
 from service.specs.batch_size import BatchSizeSpec
@@ -26,6 +26,7 @@ from tests.worker.engine.conftest import pack
 from tests.worker.engine.runs import StopAt, ended_by, last_state, only, reports_of
 from worker.engine import run
 from worker.engine.context import RunContext
+from worker.engine.kinds import batch_probe
 from worker.engine.kinds.batch_probe import CONTEXT, Measurement, measure
 from worker.engine.kinds.batch_search import Finder, is_sensible, rounded, usable
 from worker.engine.kinds.batch_size import scaled_lr, training_spec
@@ -136,6 +137,13 @@ def _killing_children() -> Iterator[None]:
     killer.start()
     yield
     killer.join()
+
+
+def test_a_measurement_that_hangs_is_given_up(digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_probe, "ANSWER_SECONDS", 0.0)
+    context = RunContext(scratch=tmp_path, dataset=digits)
+    with pytest.raises(StalledError, match="batch size 64"):
+        measure(training_spec(spec_of()), context, 64, None, lambda: None)
 
 
 def test_a_run_that_is_asked_to_stop_reports_nothing(digits: Path, tmp_path: Path) -> None:
