@@ -12,16 +12,26 @@ TrainwrightError
 """
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from functools import partial
+from typing import Annotated, ClassVar
 
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
+
+MAX_ERRORS = 100
+MAX_DETAIL = 500
+"""Characters of a sentence in an answer: what a client sent is repeated in it, cut."""
+
+
+def cut(text: str, limit: int = 200) -> str:
+    """The text, or its beginning."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 class FieldError(BaseModel):
     """One fault in a request: a JSON pointer to the field and what to do about it."""
 
-    pointer: str
-    detail: str
+    pointer: Annotated[str, AfterValidator(cut)]
+    detail: Annotated[str, AfterValidator(partial(cut, limit=MAX_DETAIL))]
 
 
 def json_pointer(names: Iterable[object]) -> str:
@@ -67,10 +77,10 @@ class TrainwrightError(Exception):
             type=f"urn:trainwright:problem:{self.code}",
             title=self.title,
             status=self.status,
-            detail=self.detail,
+            detail=cut(self.detail, 2 * MAX_DETAIL),
             code=self.code,
             request_id=request_id,
-            errors=self.errors,
+            errors=self.errors[:MAX_ERRORS],
         )
 
 

@@ -10,10 +10,11 @@ from fastapi import FastAPI
 from fastapi.middleware import Middleware
 
 from service import sweeper
-from service.api.auth import check_exposure
+from service.api.auth import authenticate, check_exposure
 from service.api.deps import Services
 from service.api.http import openapi, problems
 from service.api.http.sse import Tails
+from service.api.middleware.authentication import Authentication
 from service.api.middleware.head_requests import HeadRequests
 from service.api.middleware.request_context import RequestContext, RequestStatistics
 from service.api.middleware.request_guards import LOOPBACK, RequestGuards
@@ -88,6 +89,7 @@ def create_app(settings: Settings, *, notify: Callable[[Iterable[str]], bool] | 
             Middleware(RequestContext, statistics),
             Middleware(RequestGuards, hosts, settings.max_upload_bytes, settings.max_body_bytes),
             Middleware(HeadRequests),
+            Middleware(Authentication, partial(authenticate, services)),
             Middleware(SharedReads),
             Middleware(YamlBodies),
         ],

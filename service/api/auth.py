@@ -5,11 +5,14 @@ import ipaddress
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
-from fastapi import Depends, Security
+from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security.utils import get_authorization_scheme_param
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 
 from service.api.deps import Services, ServicesDep
+from service.api.middleware.authentication import GRANTED
 from service.errors import AuthError, ForbiddenError
 from service.settings import Settings
 from service.specs.requests import KeyScope
@@ -39,13 +42,19 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+async def authenticate(services: Services, headers: Headers) -> KeyScope:
+    """What the request's key allows; everything where no keys are asked for. AuthError without a valid key."""
+    if services.settings.auth == "off":
+        return "admin"
+    scheme, key = get_authorization_scheme_param(headers.get("authorization"))
+    if scheme.lower() != "bearer" or not key:
+        raise AuthError("Send a key: `Authorization: Bearer tw_...`")
+    return await run_in_threadpool(_granted, services, key)
+
+
 def _require(scope: KeyScope) -> Callable[..., Awaitable[None]]:
-    async def check(services: ServicesDep, credentials: Credentials) -> None:
-        if services.settings.auth == "off":
-            return
-        if credentials is None:
-            raise AuthError("Send a key: `Authorization: Bearer tw_...`")
-        granted = await run_in_threadpool(_granted, services, credentials.credentials)
+    async def check(request: Request, services: ServicesDep, _: Credentials) -> None:
+        granted: KeyScope = request.scope.get(GRANTED) or await authenticate(services, request.headers)
         if SCOPES.index(granted) < SCOPES.index(scope):
             raise ForbiddenError(f"This needs a key with the scope `{scope}`; yours has `{granted}`")
 

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
-from service.errors import FieldError, json_pointer
+from service.errors import MAX_ERRORS, FieldError, cut, json_pointer
 from service.reports.part import CURSOR
 from service.specs import JobSpec
 from service.specs.augmentation import AugmentOp
@@ -31,13 +31,13 @@ OBJECT_FAULTS: tuple[str, ...] = ("model_type", "model_attributes_type", "dict_t
 
 def field_errors(errors: Sequence[Any], document: object) -> list[FieldError]:
     """Pydantic's list of errors about `document`, one entry a pointer."""
-    return _merged([(error, *_pointer(error, tuple(error["loc"]), document)) for error in errors])
+    return _merged([(error, *_pointer(error, tuple(error["loc"]), document)) for error in errors[:MAX_ERRORS]])
 
 
 def field_errors_in_body(errors: Sequence[Any], body: object) -> list[FieldError]:
     """FastAPI's list of errors about a request: pointers into its body, or `/query/...`, `/path/...`."""
     located = []
-    for error in errors:
+    for error in errors[:MAX_ERRORS]:
         place, *location = error["loc"] or ("",)
         pointer = _pointer(error, location, body) if place == "body" else (json_pointer(error["loc"]), False)
         located.append((error, *pointer))
@@ -117,6 +117,7 @@ def _with_the_nearest(error: Mapping[str, Any], context: Mapping[str, Any]) -> s
     message = str(error["msg"]).removeprefix("Value error, ")
     expected = context.get("expected_tags") or (context.get("expected") if error["type"] == "literal_error" else None)
     given = context.get("tag", error.get("input"))
+    given = cut(given) if isinstance(given, str) else given
     if error["type"] == "union_tag_invalid":
         message = f"Input should be one of {expected}, not '{given}'"
     if isinstance(expected, str) and isinstance(given, str):

@@ -190,7 +190,7 @@ def _paths(place: Any, annotation: Any) -> Iterator[str]:
     """Every dotted path below a place; where nothing stands, those of the one part that may."""
     if place is None and len(parts := _parts(annotation)) == 1:
         place = _defaults(parts[0])
-    items: Any = place.items() if isinstance(place, dict) else enumerate(place if isinstance(place, list) else [])
+    items: Any = place.items() if isinstance(place, dict) else enumerate(place[:10] if isinstance(place, list) else [])
     for name, value in items:
         yield str(name)
         yield from (f"{name}.{below}" for below in _paths(value, _annotation(place, annotation, name)))

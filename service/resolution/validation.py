@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from service.catalog import architectures
-from service.errors import FieldError, SpecError, json_pointer
+from service.errors import FieldError, SpecError, cut, json_pointer
 from service.reports.dataset import DatasetMeta
 from service.resolution.estimates import parameters
 from service.resolution.patches import patched_spec
@@ -148,10 +148,10 @@ def _reason(base: TrainFields, path: str, value: object) -> str | None:
         part = patched_spec(base, {path: value})
     except SpecError as error:
         reason = error.errors[0].detail
-        return reason if reason.startswith("no field") else f"{value!r} is not valid there: {reason}"
+        return reason if reason.startswith("no field") else f"{cut(repr(value))} is not valid there: {reason}"
     before = {error.detail for error in _rules(base)}
     new = [error for error in _rules(part) if error.detail not in before]
-    return f"{value!r} is not valid there: {new[0].detail}" if new else None
+    return f"{cut(repr(value))} is not valid there: {new[0].detail}" if new else None
 
 
 def _rules(part: TrainFields) -> list[FieldError]:

@@ -134,4 +134,4 @@ AugmentOp = Annotated[
     Field(discriminator="op"),
 ]
 Preset = Literal["none", "light", "standard", "strong"]
-AugmentSpec = Preset | list[AugmentOp]
+AugmentSpec = Preset | Annotated[list[AugmentOp], Field(max_length=50)]

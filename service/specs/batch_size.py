@@ -18,5 +18,5 @@ class BatchSizeSpec(AugmentedPart):
     candidates: list[BatchSize] = Field(default=[*BATCH_SIZES], min_length=1, max_length=20)
     search_up: bool = True
     """When the largest candidate fits, go on doubling."""
-    memory_limit_bytes: int | None = Field(default=None, ge=2**26)
+    memory_limit_bytes: int | None = Field(default=None, ge=2**26, lt=2**53)
     """Memory that the training may take, on top of what its process needs to start; null: what the device has."""

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from service.catalog import datasets
-from service.specs.part import Part
+from service.specs.part import MAX_WORDS, FilePath, Name, Part
 from service.specs.training import JobCommon
 
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -55,7 +55,7 @@ class ImportOptions(Part):
     """Accept that unreadable files are left out; without it a dataset with any fails and names them."""
     drop_duplicates: bool = False
     """Keep one of each group of exact duplicates."""
-    label_column: str | None = None
+    label_column: Name | None = None
     """Name of the label's column in a CSV; null: `label`, `target`, `class` or `y`."""
 
 
@@ -71,11 +71,11 @@ class TorchvisionSource(Part):
     """A torchvision dataset by its name (`FashionMNIST`, `MNIST`, `CIFAR10`, ...), from files under a data root."""
 
     kind: Literal["torchvision"]
-    name: str = Field(default="FashionMNIST", json_schema_extra={"enum": [*datasets.KNOWN]})
+    name: str = Field(default="FashionMNIST", max_length=MAX_WORDS, json_schema_extra={"enum": [*datasets.KNOWN]})
     """One of torchvision's classification datasets: `GET /v1/known-datasets`."""
-    variant: str | None = None
+    variant: Name | None = None
     """Which edition, where there are several (EMNIST's `letters`, Imagenette's `160px`); null: the first of them."""
-    path: str | None = None
+    path: FilePath | None = None
     """Folder of the files; null: searched for under the data roots."""
     download: bool = False
     """Fetch the files when they are not under a data root."""
@@ -110,7 +110,7 @@ class PathSource(Part):
     """A folder, an archive, an npz or a CSV under one of the operator's data roots."""
 
     kind: Literal["path"]
-    path: str
+    path: FilePath
     options: ImportOptions = ImportOptions()
 
 

@@ -17,7 +17,7 @@ class LrFindSpec(AugmentedPart):
     lr_min: float = Field(default=1e-7, gt=0)
     lr_max: float = Field(default=1.0, gt=0, le=100)
     num_steps: int = Field(default=100, ge=20, le=10_000)
-    divergence_factor: float = Field(default=10.0, gt=1)
+    divergence_factor: float = Field(default=10.0, gt=1, le=1e9)
     """The sweep stops when the loss exceeds this many times the first loss."""
     rule: Literal["probe", "chapter"] = "probe"
     """`probe`: loss on a fixed batch, slope over log lr. `chapter`: the steepest slope of the raw training loss."""

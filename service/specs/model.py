@@ -4,21 +4,23 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from service.specs.part import FromJob, Part
+from service.specs.part import FilePath, FromJob, Name, Part
 
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"]
 Initialisation = Literal["he", "xavier", "default"]
 Rate = Annotated[float, Field(ge=0, lt=1)]
-Width = Annotated[int, Field(ge=1, le=16384)]
+MAX_LAYERS, MAX_WIDTH = 64, 16384
+Rates = Annotated[list[Rate], Field(max_length=MAX_LAYERS)]
+Width = Annotated[int, Field(ge=1, le=MAX_WIDTH)]
 
 
 class MlpSpec(Part):
     """Multi-layer perceptron. Each hidden layer is Linear, BatchNorm, activation, Dropout; the output layer is bare."""
 
     family: Literal["mlp"] = "mlp"
-    hidden: list[Width] = Field(default=[256, 128], max_length=64)
+    hidden: list[Width] = Field(default=[256, 128], max_length=MAX_LAYERS)
     """Units of each hidden layer; an empty list makes a linear model."""
-    dropout: Rate | list[Rate] = 0.0
+    dropout: Rate | Rates = 0.0
     """Share of units dropped after each hidden layer: one rate, or one per layer (0.2-0.5 is usual)."""
     batch_norm: bool = True
     """BatchNorm between each Linear and its activation."""
@@ -38,7 +40,7 @@ class CnnSpec(Part):
     kernel_size: Literal[3, 5, 7] = 3
     hidden: list[Width] = Field(default=[128], max_length=8)
     """Units of the fully connected layers between the features and the output."""
-    dropout: Rate | list[Rate] = 0.25
+    dropout: Rate | Rates = 0.25
     """Share of units dropped after each hidden layer of the head: one rate, or one per layer."""
     batch_norm: bool = True
     activation: Activation = "relu"
@@ -48,7 +50,7 @@ class CnnSpec(Part):
 class WeightsFile(Part):
     """Weights from a file under an allowed data root: safetensors, or a weights-only state dict."""
 
-    path: str
+    path: FilePath
     """Path of the file on the worker; it must lie under one of the operator's data roots."""
 
 
@@ -56,9 +58,9 @@ class TorchvisionSpec(Part):
     """A classification architecture of torchvision with a new head: Dropout, then Linear(features, classes)."""
 
     family: Literal["torchvision"]
-    arch: str = "resnet18"
+    arch: Name = "resnet18"
     """Name of the architecture, as in `GET /v1/architectures`."""
-    weights: str | WeightsFile | FromJob | None = None
+    weights: Name | WeightsFile | FromJob | None = None
     """Start weights: null (random), an official name such as `IMAGENET1K_V1`, a weights file, or a job's model."""
     mode: Literal["feature_extraction", "partial", "full"] = "full"
     """What trains: the new head alone, the last stage and the head, or everything. Needs `weights` unless `full`."""

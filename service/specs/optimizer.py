@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from service.catalog.hyperparameters import OPTIMIZERS, TRANSFORMER_SHARE, OptimizerName
-from service.specs.part import FromJob, Part
+from service.specs.part import Count, FromJob, Part
 
 LearningRate = Annotated[float, Field(gt=0, le=100)]
 _USUAL = OPTIMIZERS.items()
@@ -51,7 +51,7 @@ class StepSchedule(Part):
     """The learning rate is multiplied by `gamma` every `step_epochs`."""
 
     name: Literal["step"]
-    step_epochs: int = Field(default=10, ge=1)
+    step_epochs: Count = 10
     gamma: float = Field(default=0.1, gt=0, lt=1)
     warmup: Warmup = 0.0
     """Share of all steps over which the learning rate rises linearly from near zero."""
@@ -72,8 +72,8 @@ class OneCycleSchedule(Part):
     name: Literal["one-cycle"]
     warmup: float = Field(default=0.3, gt=0, le=0.9)
     """Share of all steps that rise."""
-    div_factor: float = Field(default=25.0, gt=1)
-    final_div_factor: float = Field(default=1e4, gt=1)
+    div_factor: float = Field(default=25.0, gt=1, le=1e9)
+    final_div_factor: float = Field(default=1e4, gt=1, le=1e9)
 
 
 class PlateauSchedule(Part):
@@ -81,8 +81,8 @@ class PlateauSchedule(Part):
 
     name: Literal["reduce-on-plateau"]
     factor: float = Field(default=0.1, gt=0, lt=1)
-    patience: int = Field(default=5, ge=0)
-    min_delta: float = Field(default=0.001, ge=0)
+    patience: int = Field(default=5, ge=0, le=10_000)
+    min_delta: float = Field(default=0.001, ge=0, le=1e9)
     warmup: Warmup = 0.0
     """Share of all steps over which the learning rate rises linearly from near zero."""
 

@@ -1,12 +1,31 @@
 """What every part of a spec shares: frozen, and unknown fields are refused with the nearest known name."""
 
 import difflib
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from service.docstrings import describe_fields
+
+MAX_WORDS = 200
+"""Characters of a name that is looked for or repeated in an answer."""
+Reference = Annotated[str, Field(max_length=100)]
+"""Id or name of something that is stored."""
+Name = Annotated[str, Field(max_length=MAX_WORDS)]
+FilePath = Annotated[str, Field(max_length=4096)]
+Count = Annotated[int, Field(ge=1, lt=2**31)]
+
+
+def at_most(items: int) -> BeforeValidator:
+    """Refuses a longer mapping with one fault, before there is one for each of its entries."""
+
+    def check(value: object) -> object:
+        if isinstance(value, dict) and len(value) > items:
+            raise ValueError(f"it has {len(value):,} entries, and may have {items} at most")
+        return value
+
+    return BeforeValidator(check)
 
 
 class Part(BaseModel):
@@ -23,10 +42,11 @@ class Part(BaseModel):
         known = [field.alias or name for name, field in cls.model_fields.items()]
         for name in value:
             if name not in known:
-                near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+                name = str(name)[:MAX_WORDS]
+                near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
                 hint = f"did you mean `{near[0]}`?" if near else "known fields: " + ", ".join(sorted(known))
                 raise PydanticCustomError(
-                    "unknown_field", "unknown field `{name}`; {hint}", {"name": str(name), "hint": hint}
+                    "unknown_field", "unknown field `{name}`; {hint}", {"name": name, "hint": hint}
                 )
         return value
 
@@ -38,5 +58,5 @@ class Part(BaseModel):
 class FromJob(Part):
     """A value taken from the result of an earlier job, once that has succeeded."""
 
-    from_job: str
+    from_job: Reference
     """Id of the job: an `lr-find` for a learning rate, a `train` for weights, a `batch-size` for a batch size."""

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from service.specs.part import Part
+from service.specs.part import Name, Part, at_most
 from service.specs.training import JobMetadata, LimitsSpec
 
 KeyScope = Literal["read", "train", "admin"]
@@ -26,7 +26,7 @@ class ResumeRequest(Part):
 class CloneRequest(Part):
     """The body of `POST /v1/jobs/{id}/clone`."""
 
-    patch: dict[str, Any] = Field(default={}, max_length=100)
+    patch: Annotated[dict[Name, Any], at_most(100)] = Field(default={}, max_length=100)
     """Dotted path into the spec -> new value, e.g. `{"optimizer.lr": 0.001}`."""
 
 

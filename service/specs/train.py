@@ -6,7 +6,7 @@ from pydantic import Field
 
 from service.catalog.hyperparameters import BATCH_SIZE
 from service.specs.optimizer import CosineSchedule, EmaSpec, ScheduleSpec
-from service.specs.part import FromJob, Part
+from service.specs.part import Count, FromJob, Part
 from service.specs.training import AugmentedPart
 
 MAX_BATCH_SIZE = 65536
@@ -17,7 +17,7 @@ class EarlyStoppingSpec(Part):
     """Stops when the metric has not improved by `min_delta` for `patience` epochs; the best weights are kept."""
 
     patience: int = Field(default=10, ge=1, le=10000)
-    min_delta: float = Field(default=0.001, ge=0)
+    min_delta: float = Field(default=0.001, ge=0, le=1e9)
     metric: Literal["val/loss", "val/accuracy", "train/loss"] = "val/loss"
     mode: Literal["min", "max"] | None = None
     """Whether smaller or larger is better; null: by the metric's name."""
@@ -26,15 +26,15 @@ class EarlyStoppingSpec(Part):
 class GradientSpec(Part):
     """Statistics of each parameter's gradient, recorded every `every` steps."""
 
-    every: int = Field(default=50, ge=1)
+    every: Count = 50
 
 
 class CheckpointSpec(Part):
     """When the state for an exact resume is written."""
 
-    every_seconds: float = Field(default=30.0, ge=0)
+    every_seconds: float = Field(default=30.0, ge=0, le=1e9)
     """Least time between two checkpoints inside an epoch."""
-    every_steps: int | None = Field(default=None, ge=1)
+    every_steps: Count | None = None
     """Also after this many steps."""
 
 
@@ -51,7 +51,7 @@ class TrainFields(AugmentedPart):
     ema: EmaSpec | None = None
     gradients: GradientSpec | None = GradientSpec()
     checkpoint: CheckpointSpec = CheckpointSpec()
-    top_k: list[Annotated[int, Field(ge=1)]] = Field(default=[1, 5], min_length=1, max_length=10)
+    top_k: list[Count] = Field(default=[1, 5], min_length=1, max_length=10)
     """The k of each top-k accuracy in the reports."""
     compile: bool = False
     """`torch.compile` the model; pays for long jobs on a GPU. A worker without a compiler says so and does without."""

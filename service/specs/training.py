@@ -7,7 +7,7 @@ from pydantic import Field
 from service.specs.augmentation import AugmentSpec
 from service.specs.model import MlpSpec, ModelSpec
 from service.specs.optimizer import OptimizerSpec
-from service.specs.part import Part
+from service.specs.part import Name, Part, Reference, at_most
 
 Label = Annotated[str, Field(min_length=1, max_length=100)]
 
@@ -17,7 +17,7 @@ class JobMetadata(Part):
 
     name: str | None = Field(default=None, max_length=200)
     """A name for people; it need not be unique."""
-    labels: dict[Label, Annotated[str, Field(max_length=200)]] = Field(default={}, max_length=50)
+    labels: Annotated[dict[Label, Name], at_most(50)] = Field(default={}, max_length=50)
     """Free key-value pairs to filter the list of jobs by."""
     priority: int = Field(default=0, ge=-100, le=100)
     """Jobs of a higher priority start first."""
@@ -38,15 +38,18 @@ class JobCommon(JobMetadata):
     """What every job has, whatever its kind."""
 
     limits: LimitsSpec = LimitsSpec()
-    requires: list[str] = Field(default=[], max_length=50)
+    requires: list[Reference] = Field(default=[], max_length=50)
     """Ids of jobs that must have succeeded (a `sanity` job: passed) before this one starts."""
+
+
+ClassWeights = Annotated[list[Annotated[float, Field(ge=0, le=1e9)]], Field(max_length=10_000)]
 
 
 class LossSpec(Part):
     """Cross entropy on logits (there is never a softmax before it)."""
 
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    class_weights: Literal["balanced"] | list[Annotated[float, Field(ge=0)]] | None = None
+    class_weights: Literal["balanced"] | ClassWeights | None = None
     """Weight of each class in the loss; `balanced` is the inverse of the class's share of the train split."""
 
 
@@ -60,7 +63,7 @@ class PreprocessSpec(Part):
 class TrainingPart(JobCommon):
     """Data, model, loss, optimizer and reproducibility."""
 
-    dataset: str
+    dataset: Reference
     """Id or name of a dataset."""
     model: ModelSpec = MlpSpec()
     optimizer: OptimizerSpec = OptimizerSpec()
@@ -82,5 +85,5 @@ class AugmentedPart(TrainingPart):
     """A preset, or a list of random operations applied to each training image."""
     shuffle: bool = True
     """Draw a new order of the train split each epoch; turning this off biases training."""
-    clip_norm: float | None = Field(default=1.0, gt=0)
+    clip_norm: float | None = Field(default=1.0, gt=0, le=1e9)
     """Largest total norm of the gradient; null turns clipping off."""

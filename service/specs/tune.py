@@ -2,23 +2,31 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from service.specs.model import MAX_LAYERS, Width
 from service.specs.optimizer import LearningRate
-from service.specs.part import FromJob, Part
+from service.specs.part import Count, FromJob, Name, Part, Reference, at_most
 from service.specs.train import TrainFields
 from service.specs.training import JobCommon
+
+MAX_CHOICES = 100
+MAX_VALUES = 500
+"""Of the choices of all dimensions together: each is tried in the base spec when the search is submitted."""
+Bound = Annotated[float, Field(ge=-1e12, le=1e12)]
+Whole = Annotated[int, Field(gt=-(2**31), lt=2**31)]
+Depth = Annotated[int, Field(ge=1, le=MAX_LAYERS)]
 
 
 class FloatDimension(Part):
     """A number between `low` and `high`."""
 
     type: Literal["float"]
-    low: float
-    high: float
+    low: Bound
+    high: Bound
     log: bool = False
     """Draw uniformly in the logarithm."""
-    step: float | None = Field(default=None, gt=0)
+    step: float | None = Field(default=None, gt=0, le=1e12)
 
     @model_validator(mode="after")
     def _is_a_range(self) -> Self:
@@ -30,10 +38,10 @@ class IntDimension(Part):
     """An integer between `low` and `high`."""
 
     type: Literal["int"]
-    low: int
-    high: int
+    low: Whole
+    high: Whole
     log: bool = False
-    step: int = Field(default=1, ge=1)
+    step: Count = 1
 
     @model_validator(mode="after")
     def _is_a_range(self) -> Self:
@@ -45,22 +53,22 @@ class CategoricalDimension(Part):
     """One of `choices`."""
 
     type: Literal["categorical"]
-    choices: list[bool | int | float | str | None] = Field(min_length=1)
+    choices: list[bool | Whole | float | Name | None] = Field(min_length=1, max_length=MAX_CHOICES)
 
 
 class LayersDimension(Part):
     """A list of layer widths: how many layers, and how wide each."""
 
     type: Literal["layers"]
-    depth: tuple[int, int] = (1, 4)
-    width: tuple[int, int] = (64, 512)
-    step: int = Field(default=64, ge=1)
+    depth: tuple[Depth, Depth] = (1, 4)
+    width: tuple[Width, Width] = (64, 512)
+    step: Width = 64
 
     @model_validator(mode="after")
     def _is_a_range(self) -> Self:
         for name, (least, most) in (("depth", self.depth), ("width", self.width)):
-            if not 1 <= least <= most:
-                raise ValueError(f"{name} must be [least, most], from 1 on")
+            if least > most:
+                raise ValueError(f"{name} must be [least, most]")
         return self
 
 
@@ -78,13 +86,23 @@ Dimension = Annotated[
 ]
 
 
+def _is_bounded(space: dict[str, Dimension]) -> dict[str, Dimension]:
+    values = sum(len(part.choices) for part in space.values() if isinstance(part, CategoricalDimension))
+    if values > MAX_VALUES:
+        raise ValueError(f"the space has {values} choices, and a search may have {MAX_VALUES} at most")
+    return space
+
+
+SearchSpace = Annotated[dict[Name, Dimension], AfterValidator(_is_bounded), at_most(50)]
+
+
 class SearchFields(JobCommon):
     """What a search is: dotted paths of a `train` spec, and how their values are chosen and judged."""
 
     kind: Literal["tune", "tune-runner"]
     train: TrainFields
     """The base spec: a `train` spec without its kind."""
-    search_space: dict[str, Dimension] = Field(min_length=1, max_length=50)
+    search_space: SearchSpace = Field(min_length=1, max_length=50)
     """Dotted path into the train spec -> what may stand there, e.g. `optimizer.lr`."""
     n_trials: int = Field(default=50, ge=1, le=10_000)
     metric: Literal["val/accuracy", "val/loss", "val/macro_f1"] = "val/accuracy"
@@ -113,7 +131,7 @@ class TuneRunnerSpec(SearchFields):
     """One more runner of a search's trials; a `tune` job starts these itself, see `parallelism`."""
 
     kind: Literal["tune-runner"]
-    study: str
+    study: Reference
     """Id of the `tune` job."""
     number: int = Field(ge=2)
     """Of the runners that share its study; the job itself is the first."""

@@ -22,6 +22,7 @@ from service.errors import (
     SpecError,
     TrainwrightError,
     UnavailableError,
+    cut,
     summary,
 )
 from service.resolution.field_errors import field_errors_in_body
@@ -48,11 +49,11 @@ HTTP_CODES: dict[int, tuple[str, str]] = {
 
 def install(app: FastAPI) -> None:
     """Registers the handlers that turn each exception into a problem."""
-    app.add_exception_handler(TrainwrightError, _on_trainwright_error)
+    app.add_exception_handler(TrainwrightError, on_trainwright_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_exception_handler(OperationalError, _on_lost_database)
-    app.add_exception_handler(PoolTimeoutError, _on_lost_database)
+    app.add_exception_handler(OperationalError, on_lost_database)
+    app.add_exception_handler(PoolTimeoutError, on_lost_database)
 
 
 def problem_response(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
@@ -76,7 +77,7 @@ def http_problem(status: int, detail: str, request_id: str | None) -> Problem:
         type=f"urn:trainwright:problem:{code}",
         title=title,
         status=status,
-        detail=detail,
+        detail=cut(detail),
         code=code,
         request_id=request_id,
     )
@@ -88,7 +89,8 @@ def request_id(request: Request) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _on_trainwright_error(request: Request, error: Exception) -> Response:
+def on_trainwright_error(request: Request, error: Exception) -> Response:
+    """The answer to an error of our own."""
     assert isinstance(error, TrainwrightError)
     return problem_response(error.problem(request_id(request)), _headers(error))
 
@@ -113,7 +115,7 @@ def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     detail, headers = str(error.detail), dict(error.headers or {})
     if error.status_code == 400 and detail == UNREADABLE:
-        return _on_trainwright_error(request, InvalidRequestError("The body cannot be read", [_UNREADABLE_BODY]))
+        return on_trainwright_error(request, InvalidRequestError("The body cannot be read", [_UNREADABLE_BODY]))
     if error.status_code == 404 and detail == "Not Found":
         detail = f"Nothing is served at {request.url.path}"
     if error.status_code == 405:
@@ -132,8 +134,9 @@ def _allowed(request: Request) -> str:
     return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set()) | {"OPTIONS"})) if methods else ""
 
 
-def _on_lost_database(request: Request, error: Exception) -> Response:
+def on_lost_database(request: Request, error: Exception) -> Response:
+    """The answer while the database takes no connection or does not end a statement."""
     if getattr(getattr(error, "orig", None), "sqlite_errorname", None) == "SQLITE_ERROR":
         raise error  # a fault in a statement: SQLite has the one class for both
     log.warning("request %s: the database does not answer: %s", request_id(request), error)
-    return _on_trainwright_error(request, UnavailableError("The database does not answer; try again later"))
+    return on_trainwright_error(request, UnavailableError("The database does not answer; try again later"))

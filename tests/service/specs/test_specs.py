@@ -76,7 +76,8 @@ def test_what_may_be_changed_of_a_job_is_what_describes_it() -> None:
         ({"type": "float", "low": 1, "high": 8, "log": True, "step": 0.5}, "cannot have a step"),
         ({"type": "int", "low": 1, "high": 8, "log": True, "step": 2}, "cannot have a step"),
         ({"type": "layers", "depth": [3, 1]}, r"depth must be \[least, most\]"),
-        ({"type": "layers", "width": [0, 8]}, r"width must be \[least, most\]"),
+        ({"type": "layers", "width": [0, 8]}, "greater than or equal to 1"),
+        ({"type": "layers", "depth": [1, 100_000_000]}, "less than or equal to 64"),
         ({"type": "categorical", "choices": []}, "at least 1 item"),
     ],
 )

@@ -1,0 +1,139 @@
+"""What a request costs is bounded by what was sent: the worst bodies of a MiB get short answers."""
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from service.api.middleware import request_guards
+from service.resolution.patches import patched_spec
+from service.settings import Settings
+from tests.service.api.server import Server
+
+LEAST: dict[str, Any] = {"kind": "train", "dataset": "digits"}
+TUNE: dict[str, Any] = {"kind": "tune", "train": {"dataset": "digits"}}
+CHOICES: dict[str, Any] = {"type": "categorical", "choices": ["x" * 200] * 100}
+
+
+def space(**dimensions: Any) -> dict[str, Any]:
+    return TUNE | {"search_space": dimensions}
+
+
+def train(**fields: Any) -> dict[str, Any]:
+    return LEAST | fields
+
+
+BODIES: dict[str, dict[str, Any]] = {
+    "deep layers": space(seed={"type": "layers", "depth": [1, 10**8], "width": [1, 10**8]}),
+    "the deepest layers": space(seed={"type": "layers", "depth": [1, 64], "width": [1, 16384]}),
+    "choices": space(seed={"type": "categorical", "choices": [[]] * 250_000}),
+    "long choices": space(seed={"type": "categorical", "choices": ["x" * 900_000]}),
+    "many choices": space(**{f"train.{number}": CHOICES for number in range(49)}),
+    "choices for nothing": space(**{f"{number}": CHOICES | {"choices": ["y"] * 10} for number in range(50)}),
+    "dimensions": space(**{f"{number}": {} for number in range(70_000)}),
+    "a long path": space(**{"x" * 900_000: {"type": "float", "low": 0, "high": 1}}),
+    "huge numbers": space(seed={"type": "int", "low": -(10**4000), "high": 10**4000}),
+    "labels": train(labels={str(number): 1 for number in range(70_000)}),
+    "a long label": train(labels={"x" * 900_000: "y"}),
+    "requires": train(requires=["x"] * 200_000),
+    "a long requirement": train(requires=["\n" * 400_000]),
+    "hidden": train(model={"family": "mlp", "hidden": [0] * 300_000}),
+    "rates": train(model={"family": "mlp", "dropout": [2] * 300_000}),
+    "channels": train(model={"family": "cnn", "channels": [[]] * 250_000}),
+    "class weights": train(loss={"class_weights": [-1] * 250_000}),
+    "operations": train(augment=[{"op": "x" * 9000}] * 100),
+    "a long operation": train(augment=[{"op": "x" * 900_000}]),
+    "an unknown field": train(**{"\U0001f600" * 80_000: 1}),
+    "unknown fields": train(**{f"field{number}": 1 for number in range(50_000)}),
+    "a long kind": {"kind": "x" * 900_000},
+    "a long dataset": train(dataset="x" * 900_000),
+    "a long architecture": train(model={"family": "torchvision", "arch": "x" * 900_000}),
+    "weights": train(model={"family": "torchvision", "weights": "x" * 900_000}),
+    "top k": train(top_k=[0] * 300_000),
+    "a long name": train(name="x" * 900_000),
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_the_worst_bodies_get_short_answers(client: httpx.Client, name: str) -> None:
+    response = client.post("/v1/jobs", content=json.dumps(BODIES[name], ensure_ascii=False), headers=JSON)
+    assert response.status_code == 422, response.text[:300]
+    assert len(response.content) < 100_000
+    assert len(response.json()["errors"]) <= 100
+
+
+JSON = {"content-type": "application/json"}
+
+
+def test_a_search_space_tries_few_values_whatever_was_sent(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    def counted(spec: Any, patch: Any) -> Any:
+        tried.append(patch)
+        return patched_spec(spec, patch)
+
+    monkeypatch.setattr("service.resolution.validation.patched_spec", counted)
+    for name in ("the deepest layers", "many choices", "choices for nothing", "dimensions"):
+        client.post("/v1/jobs", json=BODIES[name])
+    assert 0 < len(tried) <= 500
+
+
+@pytest.mark.parametrize("patch", [{"x" * 900_000: 1}, {str(number): 1 for number in range(70_000)}])
+def test_the_worst_patches_get_short_answers(client: httpx.Client, patch: dict[str, int]) -> None:
+    job = client.post("/v1/jobs", json=LEAST).json()["id"]
+    response = client.post(f"/v1/jobs/{job}/clone", json={"patch": patch})
+    assert (response.status_code, len(response.content) < 100_000) == (422, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("[" * 500, "deep"), ("[" + "1," * 100_000 + "1]", "values"), ("a: &x 1\nb: *x", "alias")]
+)
+def test_yaml_is_read_as_far_as_a_spec_may_go(client: httpx.Client, text: str, words: str) -> None:
+    response = client.post("/v1/jobs", content=text, headers={"content-type": "application/yaml"})
+    assert (response.status_code, words in response.text) == (422, True), response.text
+
+
+def test_the_limit_of_json_holds_for_datasets_too(client: httpx.Client) -> None:
+    body = b'{"name": "x", "source": ' + b" " * 2**21
+    assert client.post("/v1/datasets", content=body, headers=JSON).status_code == 413
+    pieces = (b" " * 2**16 for _ in range(40))
+    assert client.post("/v1/datasets", content=pieces, headers=JSON).status_code == 413
+
+
+@pytest.fixture
+def guarded(sqlite_url: str, home: Path) -> Iterator[Server]:
+    """A service that asks for keys."""
+    key = SecretStr("tw_00000000_" + "k" * 43)
+    with Server(Settings(home=home, database_url=sqlite_url, auth="keys", admin_key=key)) as running:
+        yield running
+
+
+def _answer_to_an_unfinished_body(server: Server, path: str, content_type: str, key: str) -> str:
+    """What comes back although the announced body never comes."""
+    url = httpx.URL(server.url)
+    with socket.create_connection((url.host, url.port or 80), timeout=20) as connection:
+        lines = (f"POST {path} HTTP/1.1", f"Host: {url.host}", f"Authorization: Bearer {key}")
+        head = "\r\n".join((*lines, f"Content-Type: {content_type}", "Content-Length: 1000", "", "{"))
+        connection.sendall(head.encode())
+        return connection.recv(4096).decode()
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/yaml", "multipart/form-data; boundary=x"])
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/datasets", "/v1/keys", "/v1/jobs/x/clone"])
+def test_a_wrong_key_is_refused_before_the_body_has_come(guarded: Server, path: str, content_type: str) -> None:
+    assert _answer_to_an_unfinished_body(guarded, path, content_type, "tw_00000000_x").startswith("HTTP/1.1 401")
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/yaml"])
+def test_a_body_that_does_not_come_is_given_up(
+    server: Server, monkeypatch: pytest.MonkeyPatch, content_type: str
+) -> None:
+    monkeypatch.setattr(request_guards, "BODY_SECONDS", 0.2)
+    assert _answer_to_an_unfinished_body(server, "/v1/jobs", content_type, "").startswith("HTTP/1.1 408")
