@@ -15,7 +15,7 @@ from sklearn.datasets import load_sample_images
 from benchmarks.measure import Measure, interleaved
 from service.specs.dataset import ImportOptions, ImportSpec, PathSource
 from worker.engine.context import RunContext
-from worker.importing.pipeline import run_import
+from worker.importing.import_job import run_import
 
 OPENCLIPART = Path("/usr/share/openclipart/png")
 EVERY = 8

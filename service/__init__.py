@@ -1,1 +1,1 @@
-"""Trainwright's service: the contract, the truth and the HTTP face. It never imports torch."""
+"""Trainwright's service: the contract, the database and the HTTP API. It never imports torch."""

@@ -1,1 +1,1 @@
-"""The HTTP face: thin routers over the use cases, middleware around them."""
+"""The HTTP API: thin routers over the use cases, middleware around them."""

@@ -1,4 +1,4 @@
-"""One picture of unknown origin: guarded, decoded and brought to a size, for imports and predictions alike.
+"""One picture of unknown origin: guarded, decoded and brought to a size, for imports.
 
 Pillow is imported with the first picture: who may never see one does not wait for it.
 """

@@ -19,7 +19,7 @@ from service.specs.dataset import ImportSpec
 from service.specs.train import TrainSpec
 from worker.engine import models, run
 from worker.engine.context import RunContext
-from worker.importing.pipeline import run_import
+from worker.importing.import_job import run_import
 
 FILES = Path("/usr/share/datasets/fashion-mnist")
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "fashion-mnist-cnn.json"

@@ -15,7 +15,7 @@ from service.specs import JOB_SPEC
 from service.specs.dataset import ImportSpec
 from worker.engine import run
 from worker.engine.context import RunContext
-from worker.importing.pipeline import run_import
+from worker.importing.import_job import run_import
 
 importing = ImportSpec.model_validate({{"kind": "import", "dataset": "mine", "source": {source}}})
 for event in run_import(importing, RunContext(scratch=Path("data"), data_roots=(Path.cwd(),))):

@@ -73,7 +73,7 @@ def main(pipe: Connection, spec: AnyStoredSpec, context: RunContext, memory_limi
 def _run(spec: AnyStoredSpec, context: RunContext) -> Iterator[Event]:
     if not isinstance(spec, ImportSpec):
         return run(spec, context)
-    from worker.importing.pipeline import run_import  # slow to import; the forkserver has it already
+    from worker.importing.import_job import run_import  # slow to import; the forkserver has it already
 
     return run_import(spec, context)
 

@@ -34,7 +34,7 @@ PRELOAD = (
     "worker.attempt.child",
     "worker.attempt.shared_study",
     "worker.engine.preload",
-    "worker.importing.pipeline",
+    "worker.importing.import_job",
 )
 """Modules that the forkserver imports: training processes then start in milliseconds. It skips those it cannot find."""
 

@@ -17,7 +17,7 @@ from service.specs.dataset import ImportSpec
 from tests.service.pictures.drawings import encoded, picture
 from worker.engine.context import RunContext
 from worker.engine.data.packed import PackedDataset
-from worker.importing.pipeline import run_import as run_pipeline
+from worker.importing.import_job import run_import as run_pipeline
 
 
 @dataclass(frozen=True)

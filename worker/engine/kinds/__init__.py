@@ -1,1 +1,1 @@
-"""One job kind a file."""
+"""One job kind a file, and what only that kind needs."""

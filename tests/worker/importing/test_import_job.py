@@ -12,7 +12,7 @@ from service.specs.dataset import ImportSpec
 from tests.worker.importing.imports import import_path, two_classes, write_folder
 from worker.engine.context import RunContext
 from worker.engine.data.packed import PackedDataset
-from worker.importing.pipeline import run_import
+from worker.importing.import_job import run_import
 
 DIGITS = {"kind": "builtin", "name": "digits"}
 
