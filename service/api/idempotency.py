@@ -19,18 +19,21 @@ IdempotencyKey = Annotated[
 ]
 Created = tuple[JobReport | DatasetReport, Sequence[str]]
 """What a POST created, and the ids of jobs that can start now."""
+Prepare = Callable[[Session], Callable[[Session], Created]]
+"""Judges a request in a session that only reads; what it returns creates, in a transaction."""
 
 
 def create_once(
-    services: Services, key: str | None, request: BaseModel | str, create: Callable[[Session], Created]
+    services: Services,
+    key: str | None,
+    request: BaseModel | str,
+    prepare: Callable[[Session], Callable[[Session], Created]],
 ) -> Response:
-    """Calls `create` in one transaction and answers with its report, or gives the answer that this key got before."""
+    """Answers with the report of what was created, or gives the answer that this key got before."""
 
-    def answer(session: Session) -> Answer:
-        report, startable = create(session)
-        collection = "datasets" if isinstance(report, DatasetReport) else "jobs"
-        headers = {"Location": f"/v1/{collection}/{report.id}"}
-        return Answer(report.model_dump_json(), 202, headers, startable)
+    def answer(session: Session) -> Callable[[Session], Answer]:
+        create = prepare(session)
+        return lambda writing: _answer(*create(writing))
 
     body = (request if isinstance(request, str) else request.model_dump_json()).encode()
     given = answer_once(services.store, key, body, answer)
@@ -41,3 +44,9 @@ def create_once(
         headers=given.headers | ({"Idempotency-Replayed": "true"} if given.is_repeated else {}),
         background=notifying(services, given.startable),
     )
+
+
+def _answer(report: JobReport | DatasetReport, startable: Sequence[str]) -> Answer:
+    collection = "datasets" if isinstance(report, DatasetReport) else "jobs"
+    headers = {"Location": f"/v1/{collection}/{report.id}"}
+    return Answer(report.model_dump_json(), 202, headers, startable)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from service.errors import StateError
 from service.jobs import completion, transitions
 from service.jobs.reports import job_report
-from service.jobs.submit import Submission, submit, submitted_spec
+from service.jobs.submit import Create, prepare, submitted_spec
 from service.reports.job import JobReport
 from service.resolution.patches import errors_in_patch, patched_spec
 from service.settings import Settings
@@ -41,19 +41,19 @@ def resume(session: Session, job_id: str, limits: LimitsSpec | None = None) -> t
     return job_report(session, job_id), [job_id]
 
 
-def retry(session: Session, settings: Settings, job_id: str) -> Submission:
+def retry(session: Session, settings: Settings, job_id: str) -> Create:
     """Submits a failed or cancelled job again, as a follow-up with the same spec."""
     row = jobs.get(session, job_id)
     if row.state not in (JobState.FAILED, JobState.CANCELLED):
         raise StateError(f"the job is {row.state}; only a failed or cancelled job can be retried")
-    return submit(session, settings, submitted_spec(row), parent=Parent(job_id, Relation.FOLLOW_UP))
+    return prepare(session, settings, submitted_spec(row), parent=Parent(job_id, Relation.FOLLOW_UP))
 
 
-def clone(session: Session, settings: Settings, job_id: str, patch: dict[str, Any]) -> Submission:
+def clone(session: Session, settings: Settings, job_id: str, patch: dict[str, Any]) -> Create:
     """Submits a job's spec again, as a follow-up; `patch` sets new values by their dotted paths."""
     spec = patched_spec(submitted_spec(jobs.get(session, job_id)), patch)
     with errors_in_patch(patch):
-        return submit(session, settings, spec, parent=Parent(job_id, Relation.FOLLOW_UP))
+        return prepare(session, settings, spec, parent=Parent(job_id, Relation.FOLLOW_UP))
 
 
 def relabel(session: Session, job_id: str, changes: JobChanges) -> JobReport:

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from service.diagnosis.judge import diagnose
 from service.errors import InvalidRequestError
 from service.jobs.run_record import run_record
-from service.jobs.submit import Submission, dry_run, submit, submitted_spec
+from service.jobs.submit import Create, Submission, dry_run, prepare, submitted_spec
 from service.reports.finding import Finding
 from service.reports.resolution import DryRunReport
 from service.resolution.patches import patched_spec
@@ -19,15 +19,20 @@ from service.store.jobs import Parent
 from service.store.tables import FindingRow, JobRow
 
 
-def apply(session: Session, settings: Settings, job_id: str, finding: Finding) -> Submission:
+def apply(session: Session, settings: Settings, job_id: str, finding: Finding) -> Create:
     """Submits the job's spec with the remedy's patch, as a follow-up that the finding is linked to.
 
     Raises InvalidRequestError when no change of the spec can help.
     """
     spec = _remedied_spec(session, job_id, finding)
-    submission = submit(session, settings, spec, parent=Parent(job_id, Relation.FOLLOW_UP))
-    findings.link(session, job_id, finding, submission.report.id)
-    return submission
+    create = prepare(session, settings, spec, parent=Parent(job_id, Relation.FOLLOW_UP))
+
+    def create_linked(writing: Session) -> Submission:
+        submission = create(writing)
+        findings.link(writing, job_id, finding, submission.report.id)
+        return submission
+
+    return create_linked
 
 
 def preview(session: Session, settings: Settings, job_id: str, finding: Finding) -> DryRunReport:

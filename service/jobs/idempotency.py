@@ -30,16 +30,21 @@ class Answer:
     is_repeated: bool = False
 
 
-def answer_once(store: Store, key: str | None, request: bytes, answer: Callable[[Session], Answer]) -> Answer:
-    """Runs `answer` in one transaction, or returns the answer that this key got before.
+Prepare = Callable[[Session], Callable[[Session], Answer]]
+"""Judges a request in a session that only reads; what it returns creates, in a transaction."""
 
-    `request` is what must be the same. Of two requests that race for one key or name, the later one collides (in the
-    database, or by seeing what was not there a moment ago); it starts again and finds what the earlier one made.
+
+def answer_once(store: Store, key: str | None, request: bytes, prepare: Prepare) -> Answer:
+    """Creates something in one transaction, or returns the answer that this key got before.
+
+    `prepare` judges the request in a session that only reads, and returns what writes: nobody waits for a judgement to
+    write. `request` is what must be the same. Of two requests that race for one key or name, the later one collides (in
+    the database, or by seeing what was not there a moment ago); it starts again and finds what the earlier one made.
     """
     try:
-        return _answer(store, key, request, answer)
+        return _answer(store, key, request, prepare)
     except (IntegrityError, ConflictError):
-        return _answer(store, key, request, answer)
+        return _answer(store, key, request, prepare)
 
 
 def delete_expired(session: Session) -> None:
@@ -47,20 +52,29 @@ def delete_expired(session: Session) -> None:
     session.execute(delete(IdempotencyRow).where(IdempotencyRow.created_at < now(session) - KEPT))
 
 
-def _answer(store: Store, key: str | None, request: bytes, answer: Callable[[Session], Answer]) -> Answer:
+def _answer(store: Store, key: str | None, request: bytes, prepare: Prepare) -> Answer:
+    digest = hashlib.sha256(request).hexdigest()
+    with store.read() as session:
+        if first := _first(session, key, digest):
+            return first
+        create = prepare(session)
     with store.begin() as session:
-        if key is None:
-            return answer(session)
-        digest = hashlib.sha256(request).hexdigest()
-        if first := session.get(IdempotencyRow, ("", key)):
-            if first.body_sha256 != digest:
-                raise InvalidRequestError(
-                    "this Idempotency-Key was used with another body; use a new key for a new request"
-                )
-            return Answer(json.dumps(first.answer), first.status, first.headers, is_repeated=True)
-        made = answer(session)
-        _keep(session, key, digest, made)
+        if first := _first(session, key, digest):
+            return first
+        made = create(session)
+        if key is not None:
+            _keep(session, key, digest, made)
         return made
+
+
+def _first(session: Session, key: str | None, digest: str) -> Answer | None:
+    """The answer that this key got before, if any."""
+    first = session.get(IdempotencyRow, ("", key)) if key is not None else None
+    if first is None:
+        return None
+    if first.body_sha256 != digest:
+        raise InvalidRequestError("this Idempotency-Key was used with another body; use a new key for a new request")
+    return Answer(json.dumps(first.answer), first.status, first.headers, is_repeated=True)
 
 
 def _keep(session: Session, key: str, digest: str, answer: Answer) -> None:

@@ -1,15 +1,20 @@
 """The queue: how many jobs wait, in which order, and for what."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from service.errors import BusyError
 from service.reports.job import QueuePlace
 from service.reports.operations import WaitingJob
+from service.settings import Settings
 from service.states import JobState
 from service.store import dependencies, workers
 from service.store.tables import JobRow
+
+Create = TypeVar("Create")
 
 WORKER_SILENCE_SECONDS = 60
 """A worker that has been silent for longer does not count as running."""
@@ -18,6 +23,18 @@ WORKER_SILENCE_SECONDS = 60
 def count(session: Session) -> int:
     """How many jobs wait."""
     return session.execute(select(func.count()).where(JobRow.state == JobState.QUEUED)).scalar_one()
+
+
+def refuse_when_full(session: Session, settings: Settings) -> None:
+    """BusyError when as many jobs wait as may."""
+    if count(session) >= settings.max_queue_length:
+        raise BusyError(f"{settings.max_queue_length} jobs wait already; try again later")
+
+
+def unless_full(session: Session, settings: Settings, create: Create) -> Create:
+    """What creates a job that needs no other judgement than this: BusyError when the queue is full."""
+    refuse_when_full(session, settings)
+    return create
 
 
 def count_by_state(session: Session) -> dict[JobState, int]:

@@ -1,12 +1,13 @@
 """From a spec to a stored job: resolve it, follow its references, store it."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
 from service.datasets import imports
-from service.errors import BusyError, InvalidRequestError
+from service.errors import ConflictError, InvalidRequestError
 from service.jobs import completion, queue, references
 from service.jobs.reports import job_report
 from service.reports.job import SubmittedJob
@@ -30,14 +31,41 @@ class Submission(NamedTuple):
     startable: list[str]
 
 
-def submit(session: Session, settings: Settings, spec: AnyJobSpec, *, parent: Parent | None = None) -> Submission:
-    """Stores the job in the caller's transaction; the caller notifies the workers once that has committed.
+Create = Callable[[Session], Submission]
+"""Stores a job that was judged before, in the caller's transaction."""
 
-    Raises SpecError for what can never run, and BusyError when the queue is full.
+
+def prepare(session: Session, settings: Settings, spec: AnyJobSpec, *, parent: Parent | None = None) -> Create:
+    """Resolves and judges a spec, which may take long and only reads; what is returned stores the job.
+
+    Raises SpecError for what can never run.
     """
-    if queue.count(session) >= settings.max_queue_length:
-        raise BusyError(f"{settings.max_queue_length} jobs wait already; try again later")
     resolution, dataset = _resolve(session, settings, spec)
+    return lambda writing: _store(writing, settings, spec, resolution, dataset, parent)
+
+
+def submit(session: Session, settings: Settings, spec: AnyJobSpec, *, parent: Parent | None = None) -> Submission:
+    """Judges and stores a job in the caller's transaction, for jobs that lead others.
+
+    The caller notifies the workers once that has committed. Raises SpecError, and BusyError when the queue is full.
+    """
+    return prepare(session, settings, spec, parent=parent)(session)
+
+
+def _store(
+    session: Session,
+    settings: Settings,
+    spec: AnyJobSpec,
+    resolution: Resolution,
+    judged: DatasetRow | None,
+    parent: Parent | None,
+) -> Submission:
+    """Checks again what may have changed since the spec was judged, and stores the job."""
+    queue.refuse_when_full(session, settings)
+    dataset = references.find_dataset(session, spec)
+    if _state(dataset) != _state(judged):
+        raise ConflictError("the dataset has changed while the spec was checked; send it again")
+    references.check_jobs(session, spec)
     startable = []
     if dataset is None:
         dataset = imports.create(session, training_of(spec)[0].dataset, BuiltinSource(kind="builtin"))
@@ -50,6 +78,11 @@ def submit(session: Session, settings: Settings, spec: AnyJobSpec, *, parent: Pa
     if report.state is JobState.QUEUED:
         startable.append(row.id)
     return Submission(SubmittedJob(**dict(report), warnings=resolution.warnings), startable)
+
+
+def _state(dataset: DatasetRow | None) -> tuple[str, str] | None:
+    """What a judgement rests on: which dataset it was, and whether it was there already."""
+    return None if dataset is None else (dataset.id, dataset.state)
 
 
 def dry_run(session: Session, settings: Settings, spec: AnyJobSpec) -> DryRunReport:

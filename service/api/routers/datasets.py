@@ -13,6 +13,7 @@ from service.api.idempotency import IdempotencyKey, create_once
 from service.datasets import imports, samples
 from service.datasets.reports import created_dataset, dataset_report
 from service.datasets.uploads import Uploads
+from service.jobs import queue
 from service.reports.dataset import DatasetReport, Profile
 from service.reports.part import Page
 from service.specs.dataset import DATASET_NAME
@@ -62,7 +63,11 @@ def create_dataset(body: DatasetBody, services: ServicesDep, idempotency_key: Id
         services,
         idempotency_key,
         body,
-        lambda session: created_dataset(session, imports.create(session, body.name, body.source)),
+        lambda session: queue.unless_full(
+            session,
+            services.settings,
+            lambda writing: created_dataset(writing, imports.create(writing, body.name, body.source)),
+        ),
     )
 
 
@@ -125,5 +130,9 @@ def _import_file(services: Services, body: ReceivedFile, key: str | None) -> Res
             services,
             key,
             request,
-            lambda session: created_dataset(session, imports.create_from_file(session, fields, stored.key)),
+            lambda session: queue.unless_full(
+                session,
+                services.settings,
+                lambda writing: created_dataset(writing, imports.create_from_file(writing, fields, stored.key)),
+            ),
         )

@@ -13,7 +13,7 @@ from service.api.idempotency import IdempotencyKey, create_once
 from service.jobs import actions
 from service.jobs.reports import job_report, job_reports
 from service.jobs.submit import dry_run as dry_run_of
-from service.jobs.submit import submit
+from service.jobs.submit import prepare
 from service.reports.job import JobReport, SubmittedJob
 from service.reports.part import Page
 from service.reports.resolution import DryRunReport
@@ -51,7 +51,7 @@ def submit_job(
     if dry_run:
         with services.store.read() as session:
             return answer(dry_run_of(session, services.settings, spec))
-    return create_once(services, idempotency_key, spec, lambda session: submit(session, services.settings, spec))
+    return create_once(services, idempotency_key, spec, lambda session: prepare(session, services.settings, spec))
 
 
 @router.get("", response_model=Page[JobReport], dependencies=MAY_READ)

@@ -13,6 +13,7 @@ from service.api.http.request_bodies import receive_file
 from service.api.http.responses import also, answer
 from service.datasets.reports import dataset_report
 from service.datasets.uploads import Upload, Uploads
+from service.jobs import queue
 from service.reports.dataset import DatasetReport, UploadReport
 from service.specs.dataset import UploadRequest
 
@@ -71,6 +72,8 @@ def continue_upload(
     report = uploads.report(upload)
     if report.offset < report.size:
         return Response(status_code=204, headers=_headers(report))
+    with services.store.read() as session:
+        queue.refuse_when_full(session, services.settings)
     row = uploads.finish(upload)
     with services.store.read() as session:
         dataset = dataset_report(session, row)

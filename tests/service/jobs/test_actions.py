@@ -85,10 +85,10 @@ def test_retry_takes_what_failed_or_was_cancelled(harness: Harness, worker: Simu
     job_id = submitted(harness, epochs=7)
     settings = harness.store.settings
     with harness.store.begin() as session, pytest.raises(StateError, match="queued"):
-        actions.retry(session, settings, job_id)
+        actions.retry(session, settings, job_id)(session)
     harness.end(harness.claim(job_id), JobState.FAILED)
     with harness.store.begin() as session:
-        report, startable = actions.retry(session, settings, job_id)
+        report, startable = actions.retry(session, settings, job_id)(session)
     assert (report.parent, report.relation, report.spec["epochs"]) == (job_id, Relation.FOLLOW_UP, 7)
     assert startable == [report.id]
 
@@ -98,7 +98,7 @@ def test_clone_reaches_lists_and_what_is_null(harness: Harness, worker: Simulate
     job_id = submitted(harness, augment=[{"op": "crop"}], early_stopping=None)
     patch = {"augment.0.padding": 2, "early_stopping.patience": 3}
     with harness.store.begin() as session:
-        spec = actions.clone(session, harness.store.settings, job_id, patch).report.spec
+        spec = actions.clone(session, harness.store.settings, job_id, patch)(session).report.spec
     assert spec["augment"][0]["padding"] == 2
     assert (spec["early_stopping"]["patience"], spec["early_stopping"]["mode"]) == (3, "min")
 

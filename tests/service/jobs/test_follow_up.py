@@ -20,7 +20,7 @@ def test_remedy_becomes_a_linked_job_whose_outcome_is_told(harness: Harness, wor
         finding = diagnose.finding(session, job_id, "C2")
         preview = follow_up.preview(session, settings, job_id, finding)
         assert len(jobs.list_page(session)[0]) == 1
-        child, startable = follow_up.apply(session, settings, job_id, finding)
+        child, startable = follow_up.apply(session, settings, job_id, finding)(session)
     assert startable == [child.id]
     assert (child.parent, child.relation) == (job_id, Relation.FOLLOW_UP)
     assert child.spec["shuffle"] is True

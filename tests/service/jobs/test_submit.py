@@ -1,12 +1,17 @@
 """Submitting: a spec is resolved, its references are followed, and it is stored whole or not at all."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.orm import Session
 
-from service.errors import BusyError, SpecError
+from service.errors import BusyError, ConflictError, SpecError
 from service.jobs import completion
-from service.jobs.submit import Submission, dry_run, submit
+from service.jobs.idempotency import Answer, answer_once
+from service.jobs.submit import Submission, dry_run, prepare, submit
+from service.resolution.resolve import Resolution, resolve
 from service.specs import JOB_SPEC, AnyJobSpec
 from service.states import JobState
 from service.store import events, jobs, workers
@@ -94,6 +99,39 @@ def test_full_queue_takes_no_more(harness: Harness, worker: SimulatedWorker) -> 
     submitted(harness)
     with harness.store.begin() as session, pytest.raises(BusyError, match="1 jobs wait already"):
         submit(session, settings, job_spec())
+
+
+def test_a_spec_is_judged_while_nobody_waits_to_write(
+    harness: Harness, worker: SimulatedWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker.dataset()
+    judged = []
+
+    def resolve_while_another_writes(*given: Any, **named: Any) -> Resolution:
+        judged.append(harness.submit())  # on SQLite this would wait for a transaction that writes
+        return resolve(*given, **named)
+
+    monkeypatch.setattr("service.jobs.submit.resolve", resolve_while_another_writes)
+    store, statements = harness.store, list[str]()
+
+    def create(session: Session) -> Callable[[Session], Answer]:
+        prepared = prepare(session, store.settings, job_spec(epochs=3))
+        event.listen(store.engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+        return lambda writing: Answer(prepared(writing).report.model_dump_json(), 202, {})
+
+    answer = answer_once(store, None, b"", create)
+    assert (len(judged), "epochs" in answer.body) == (1, True)
+    assert len(statements) <= 40, "what holds the lock is short"
+
+
+def test_dataset_that_changes_between_judgement_and_storing_is_judged_again(
+    harness: Harness, worker: SimulatedWorker
+) -> None:
+    with harness.store.read() as session:
+        create = prepare(session, harness.store.settings, job_spec())
+    worker.dataset()
+    with harness.store.begin() as session, pytest.raises(ConflictError, match="has changed"):
+        create(session)
 
 
 def test_warnings_are_reported_and_logged(harness: Harness, worker: SimulatedWorker) -> None:
