@@ -11,7 +11,7 @@ from service.specs.augmentation import AugmentOp
 from service.specs.dataset import DATASET_NAME, PublicSource
 from service.specs.model import ModelSpec
 from service.specs.optimizer import ScheduleSpec
-from service.specs.part import FromJob
+from service.specs.part import Part
 from service.specs.tune import Dimension
 
 # The unions of a request by the name of the field that tells their members apart.
@@ -26,6 +26,8 @@ PATTERNS: dict[str, str] = {
     DATASET_NAME: "letters, digits, `.`, `_` and `-`, at most 100, beginning with a letter or a digit",
     CURSOR: "a `next_cursor` as an earlier page gave it",
 }
+REFERENCE = f"function-wrap[{Part._keep_types.__name__}()]"
+"""How pydantic names a part among other values of a union: that is a `FromJob`."""
 OBJECT_FAULTS: tuple[str, ...] = ("model_type", "model_attributes_type", "dict_type")
 
 
@@ -103,7 +105,7 @@ def _detail(error: Mapping[str, Any]) -> str:
     if kind == "json_invalid":
         return f"the body is not JSON: {context.get('error', error['msg'])}"
     if kind in OBJECT_FAULTS:
-        return "Input should be an object" + (' like {"from_job": "<id>"}' if FromJob.__name__ in error["loc"] else "")
+        return "Input should be an object" + (' like {"from_job": "<id>"}' if REFERENCE in error["loc"] else "")
     if kind == "too_short" and not context.get("actual_length"):
         return f"it is empty: give at least {context.get('min_length', 1)}"
     if kind == "string_pattern_mismatch" and context.get("pattern") in PATTERNS:

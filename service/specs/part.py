@@ -3,8 +3,16 @@
 import difflib
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from service.docstrings import describe_fields
 
@@ -50,9 +58,37 @@ class Part(BaseModel):
                 )
         return value
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _keep_types(cls, value: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        """Refuses `"5"` and `true` for numbers and `0` and `"no"` for booleans: what is meant is not ours to guess."""
+        part = validate(value)
+        if isinstance(value, dict):
+            names = {field.alias or name: name for name, field in cls.model_fields.items()}
+            faults = ((key, _mistaken(given, getattr(part, names[key]))) for key, given in value.items())
+            if errors := [_other_type(key, value[key], fault) for key, fault in faults if fault is not None]:
+                raise ValidationError.from_exception_data(cls.__name__, errors)
+        return part
+
     def replace(self, **changes: Any) -> Self:
         """A validated copy with some fields changed."""
         return type(self).model_validate(self.model_dump(exclude=set(changes)) | changes)
+
+
+def _mistaken(given: Any, valid: Any) -> str | None:
+    """What should have been there where a value, or one inside a list or an object, changed its type."""
+    if isinstance(given, list) and isinstance(valid, list | tuple):
+        return next(filter(None, map(_mistaken, given, valid)), None)
+    if isinstance(given, dict) and isinstance(valid, dict):
+        return next(filter(None, (_mistaken(given.get(name), part) for name, part in valid.items())), None)
+    if isinstance(valid, bool):
+        return None if isinstance(given, bool) else "true or false"
+    return "a number" if isinstance(valid, int | float) and isinstance(given, bool | str) else None
+
+
+def _other_type(name: str, given: Any, expected: str) -> InitErrorDetails:
+    message = PydanticCustomError("other_type", "Input should be {expected}", {"expected": expected})
+    return InitErrorDetails(type=message, loc=(name,), input=given)
 
 
 class FromJob(Part):

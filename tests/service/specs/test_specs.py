@@ -54,6 +54,31 @@ def test_presets_are_those_that_a_spec_may_name() -> None:
     assert get_args(Preset) == tuple(PRESETS)
 
 
+@pytest.mark.parametrize(
+    ("fields", "location", "words"),
+    [
+        ({"epochs": "3"}, ("epochs",), "a number"),
+        ({"epochs": True}, ("epochs",), "a number"),
+        ({"clip_norm": "1.0"}, ("clip_norm",), "a number"),
+        ({"batch_size": "64"}, ("batch_size",), "a number"),
+        ({"shuffle": 0}, ("shuffle",), "true or false"),
+        ({"shuffle": "no"}, ("shuffle",), "true or false"),
+        ({"optimizer": {"lr": True}}, ("optimizer", "lr"), "a number"),
+        ({"top_k": [1, "5"]}, ("top_k",), "a number"),
+        ({"model": {"family": "mlp", "hidden": [8, "8"]}}, ("model", "mlp", "hidden"), "a number"),
+    ],
+)
+def test_no_type_is_taken_for_another(fields: dict[str, Any], location: tuple[str, ...], words: str) -> None:
+    with pytest.raises(ValidationError, match=words) as caught:
+        TrainSpec.model_validate({"kind": "train", "dataset": "digits"} | fields)
+    assert [error["loc"] for error in caught.value.errors()] == [location]
+
+
+def test_whole_numbers_are_whole_however_they_are_written() -> None:
+    spec = TrainSpec.model_validate({"kind": "train", "dataset": "digits", "epochs": 3.0, "clip_norm": 1})
+    assert (spec.epochs, spec.clip_norm) == (3, 1.0)
+
+
 def test_a_spec_cannot_be_changed() -> None:
     spec = TrainSpec(kind="train", dataset="digits")
     with pytest.raises(ValidationError, match="frozen"):
