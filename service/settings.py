@@ -29,7 +29,7 @@ class Settings(BaseSettings):
     auth: Literal["off", "keys"] = "off"
     """`off` works on a loopback address only; `keys` asks for an API key."""
     admin_key: SecretStr | None = None
-    """A first key with the scope admin, to create others with."""
+    """A first key with the scope admin, to create others with: 43 random characters or more."""
     host: str = "127.0.0.1"
     """Address that the API listens on."""
     port: int = Field(default=8000, ge=0, le=65535)

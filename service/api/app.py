@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.middleware import Middleware
 
 from service import sweeper
-from service.api.auth import authenticate, check_exposure
+from service.api.auth import authenticate, check_admin_key, check_exposure
 from service.api.deps import Services
 from service.api.http import openapi, problems
 from service.api.http.sse import Tails
@@ -65,6 +65,7 @@ def create_app(settings: Settings, *, notify: Callable[[Iterable[str]], bool] | 
     Raises SchemaError when the database's schema is not current, SystemExit when the service would be exposed.
     """
     check_exposure(settings)
+    check_admin_key(settings)
     store = Store(settings)
     check_schema(store.engine)
     statistics = RequestStatistics()

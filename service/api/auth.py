@@ -2,6 +2,7 @@
 
 import hmac
 import ipaddress
+import re
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
@@ -19,6 +20,8 @@ from service.specs.requests import KeyScope
 from service.store import keys
 from service.store.keys import SCOPES
 
+# 43 characters of base64 hold 32 bytes; in a key as the service makes them they follow its id.
+_STRONG_KEY = re.compile("tw_.{8}_.{43,}|(?!tw_).{43,}")
 _bearer = HTTPBearer(auto_error=False, scheme_name="key", description="An API key: `Authorization: Bearer tw_...`")
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 
@@ -29,6 +32,16 @@ def check_exposure(settings: Settings) -> None:
         raise SystemExit(
             f"TRAINWRIGHT_AUTH is off, and {settings.host} can be reached from other machines: set "
             "TRAINWRIGHT_AUTH=keys and TRAINWRIGHT_ADMIN_KEY, or listen on 127.0.0.1"
+        )
+
+
+def check_admin_key(settings: Settings) -> None:
+    """Refuses to serve with an admin key that can be guessed; SystemExit says how to make another."""
+    key = None if settings.admin_key is None else settings.admin_key.get_secret_value()
+    if settings.auth == "keys" and key is not None and not _STRONG_KEY.fullmatch(key):
+        raise SystemExit(
+            "TRAINWRIGHT_ADMIN_KEY is too short: 32 random bytes are the least. Make one with "
+            "`echo tw_$(openssl rand -hex 4)_$(openssl rand -base64 32 | tr '+/' '-_' | tr -d '=')`"
         )
 
 

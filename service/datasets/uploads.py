@@ -101,15 +101,34 @@ class Uploads:
             raise TooLargeError(f"{request.size:,} bytes are over the limit of {limit:,}")
         imports.check_name(self.store, request.name)
         self.folder.mkdir(parents=True, exist_ok=True)
-        begun = self._unfinished(request) if request.sha256 else None
-        missing = request.size - (self.offset(begun) if begun else 0)
-        if missing > shutil.disk_usage(self.folder).free:
-            raise TooLargeError(f"the service's disk has no room for {missing:,} more bytes")
-        upload = begun or Upload(id=new_id(), request=request)
-        if begun is None:
-            self.part(upload).touch()
-            self.note(upload)
+        with self._beginning():
+            begun = self._unfinished(request) if request.sha256 else None
+            upload = begun or Upload(id=new_id(), request=request)
+            self._check_room(request.size - (self.offset(begun) if begun else 0), upload.id)
+            if begun is None:
+                self.part(upload).touch()
+                self.note(upload)
         return upload
+
+    @contextmanager
+    def _beginning(self) -> Iterator[None]:
+        """One upload begins at a time: each counts what the others are still to bring."""
+        folder = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
+
+    def _check_room(self, missing: int, upload_id: str) -> None:
+        """TooLargeError when the disk cannot hold so much beside what other uploads are still to bring."""
+        reserved = 0
+        for other in self._noted():
+            with suppress(NotFoundError):  # it was given up meanwhile
+                reserved += other.request.size - self.offset(other) if other.id != upload_id else 0
+        if missing + reserved > shutil.disk_usage(self.folder).free:
+            beside = f" beside the {reserved:,} of uploads that have begun" if reserved else ""
+            raise TooLargeError(f"the service's disk has no room for {missing:,} more bytes{beside}")
 
     def get(self, upload_id: str) -> Upload:
         """The upload; NotFoundError when there is none."""
@@ -224,13 +243,14 @@ class Uploads:
                 path.unlink(missing_ok=True)
             return bool(paths)
 
-    def _unfinished(self, request: UploadRequest) -> Upload | None:
+    def _noted(self) -> Iterator[Upload]:
         for path in sorted(self.folder.glob("*.json")):
             with suppress(FileNotFoundError):  # it ended meanwhile
-                upload = Upload.model_validate_json(path.read_bytes())
-                if upload.request == request and upload.dataset is None:
-                    return upload
-        return None
+                yield Upload.model_validate_json(path.read_bytes())
+
+    def _unfinished(self, request: UploadRequest) -> Upload | None:
+        uploads = (upload for upload in self._noted() if upload.request == request and upload.dataset is None)
+        return next(uploads, None)
 
     def _check_content(self, upload: Upload) -> None:
         announced = upload.request.sha256

@@ -38,6 +38,12 @@ def refuse(
     return [*errors, *_search_space(spec)] if isinstance(spec, TuneSpec) else errors
 
 
+def over_limits(part: TrainingPart, limits: Limits, data: DatasetMeta) -> list[FieldError]:
+    """What the operator does not allow of a training, of which more is known in the worker than at submission."""
+    is_unfit = any([*_model(part), *_data(part, data)])
+    return [*_epochs(part, limits), *([] if is_unfit else _size(part, limits, data))]
+
+
 def _model(part: TrainingPart) -> Iterator[FieldError]:
     match part.model:
         case MlpSpec(hidden=hidden, dropout=list() as rates) | CnnSpec(hidden=hidden, dropout=list() as rates):

@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from service.errors import DataError, WeightsError
+from service.resolution.validation import Limits
 from service.specs import AnyStoredSpec
 from service.specs.dataset import UploadSource
 from service.specs.model import TorchvisionSpec, WeightsFile
@@ -48,6 +49,7 @@ def gather(store: Store, claim: Claim, *, device: str, threads: int) -> Inputs:
         dataset=_dataset(store, claim.dataset_id, dataset_rows) if spec.kind != "import" else None,
         device=device,
         threads=threads,
+        limits=Limits(store.settings.max_epochs, store.settings.max_parameters),
         resume_from=_checkpoint(store, checkpoints, scratch),
         weights=_local(store, weights_row, scratch) if weights_row else _weights_path(store, spec),
         data_roots=store.settings.data_roots,

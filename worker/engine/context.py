@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from service.resolution.validation import Limits
 from service.states import StopReason
 
 MAIN = "main"
@@ -33,6 +34,8 @@ class RunContext:
     """Folder of the packed dataset (`meta.json`, `x.npy`, `y.npy`, `split.npy`)."""
     device: str = "cpu"
     threads: int = 1
+    limits: Limits = field(default=Limits())
+    """What the operator allows of a training."""
     resume_from: Path | None = None
     """The last checkpoint of an earlier attempt."""
     weights: Path | None = None

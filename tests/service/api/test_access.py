@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from service.api.app import create_app
-from service.api.auth import check_exposure
+from service.api.auth import check_admin_key, check_exposure
 from service.errors import SchemaError
 from service.settings import Settings
 from service.store import keys
@@ -20,10 +20,13 @@ from tests.service.api.server import Server
 LEAST = {"kind": "train", "dataset": "digits"}
 
 
+FIRST = "tw_00000000_" + "k" * 43
+
+
 @pytest.fixture
 def guarded(sqlite_url: str, home: Path) -> Iterator[Server]:
     """A service that asks for keys."""
-    settings = Settings(home=home, database_url=sqlite_url, auth="keys", admin_key=SecretStr("first-key"))
+    settings = Settings(home=home, database_url=sqlite_url, auth="keys", admin_key=SecretStr(FIRST))
     with Server(settings, Notifications().notify) as running:
         yield running
 
@@ -45,7 +48,7 @@ def test_without_a_key_nothing_is_told(guarded: Server) -> None:
 
 def test_each_scope_reaches_what_it_names(guarded: Server) -> None:
     made = {
-        scope: call(guarded, "POST", "/v1/keys", "first-key", json={"name": scope, "scope": scope}).json()["key"]
+        scope: call(guarded, "POST", "/v1/keys", FIRST, json={"name": scope, "scope": scope}).json()["key"]
         for scope in keys.SCOPES
     }
     assert call(guarded, "GET", "/v1/jobs", made["read"]).status_code == 200
@@ -59,15 +62,22 @@ def test_each_scope_reaches_what_it_names(guarded: Server) -> None:
 
 
 def test_a_key_may_not_be_named_like_an_id(guarded: Server) -> None:
-    refused = call(guarded, "POST", "/v1/keys", "first-key", json={"name": "deadbeef", "scope": "read"})
+    refused = call(guarded, "POST", "/v1/keys", FIRST, json={"name": "deadbeef", "scope": "read"})
     assert (refused.status_code, "look like the id" in refused.text) == (422, True)
 
 
 def test_a_revoked_key_is_useless(guarded: Server) -> None:
-    made = call(guarded, "POST", "/v1/keys", "first-key", json={"name": "x", "scope": "read"}).json()
+    made = call(guarded, "POST", "/v1/keys", FIRST, json={"name": "x", "scope": "read"}).json()
     assert call(guarded, "GET", "/v1/jobs", made["key"]).status_code == 200
-    assert call(guarded, "DELETE", f"/v1/keys/{made['id']}", "first-key").json()["revoked_at"]
+    assert call(guarded, "DELETE", f"/v1/keys/{made['id']}", FIRST).json()["revoked_at"]
     assert call(guarded, "GET", "/v1/jobs", made["key"]).status_code == 401
+
+
+@pytest.mark.parametrize("key", ["first-key", "k" * 42, "tw_00000000_" + "k" * 42, ""])
+def test_a_short_admin_key_is_refused_at_start(key: str) -> None:
+    with pytest.raises(SystemExit, match="32 random bytes"):
+        check_admin_key(Settings(auth="keys", admin_key=SecretStr(key)))
+    check_admin_key(Settings(auth="keys", admin_key=SecretStr("k" * 43)))
 
 
 def test_without_keys_only_a_loopback_address_is_served() -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 from pathlib import Path
 from threading import Barrier, Thread
 
@@ -131,3 +132,15 @@ def test_a_finished_upload_that_is_given_up_leaves_its_dataset(store: Store) -> 
     with store.read() as session:
         assert datasets.get(session, "big").id == row.id
     assert len(store.artifacts.keys("uploads")) == 1
+
+
+def test_uploads_reserve_the_room_that_they_will_need(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    uploads = Uploads(store)
+    free = shutil.disk_usage(store.settings.home)._replace(free=2500)
+    monkeypatch.setattr("service.datasets.uploads.shutil.disk_usage", lambda _: free)
+    first = uploads.begin(request(name="a", size=1000))
+    uploads.begin(request(name="b", size=1000))
+    with pytest.raises(TooLargeError, match="beside the 2,000 of uploads"):
+        uploads.begin(request(name="c", size=1000))
+    uploads.give_up(first)
+    uploads.begin(request(name="c", size=1000))

@@ -13,7 +13,7 @@ from service.errors import DataError, DivergedError, RunError, SpecError, Weight
 from service.events import EpochRecord, Event, Log, Phase, StepRecord
 from service.resolution.defaults import filled
 from service.resolution.patches import patched_spec
-from service.resolution.validation import Limits, refuse
+from service.resolution.validation import refuse
 from service.specs.train import CheckpointSpec, TrainFields, TrainSpec
 from service.specs.tune import SearchFields
 from service.states import StopReason
@@ -74,7 +74,7 @@ def run_trial(
     batch_size = 0
     try:
         spec = trial_spec(search, trial.user_attrs["values"])
-        if refused := refuse(spec, spec, "", Limits(), dataset.meta):
+        if refused := refuse(spec, spec, "", context.limits, dataset.meta):
             return Outcome(TrialState.FAIL, reason=f"{refused[0].pointer}: {refused[0].detail}")
         batch_size = fixed_batch_size(spec.batch_size)
         run = yield from start_run(spec, context, dataset, check_up=first)

@@ -10,8 +10,10 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
+from service.errors import DataError
 from service.events import Event, StepRecord
 from service.reports.result import CheckupReport, SanityReport
+from service.resolution.validation import Limits
 from service.specs.sanity import SanitySpec
 from service.states import StopReason
 from tests.worker.engine.conftest import pack
@@ -167,3 +169,10 @@ def test_a_run_that_is_asked_to_stop_reports_no_verdict(digits: Path, tmp_path: 
     assert ended_by(events) is StopReason.CANCELLED
     assert "result" not in reports_of(events)
     assert len(only(events, StepRecord)) <= 3
+
+
+def test_more_than_the_operator_allows_ends_before_the_first_step(digits: Path, tmp_path: Path) -> None:
+    context = RunContext(scratch=tmp_path, dataset=digits, limits=Limits(max_parameters=100))
+    events = run(spec_of(), context)
+    with pytest.raises(DataError, match="this server allows at most 100"):
+        assert not any(isinstance(event, StepRecord) for event in events)

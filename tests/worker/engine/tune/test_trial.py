@@ -6,6 +6,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from service.resolution.validation import Limits
 from tests.worker.engine.searches import HIDDEN, SMALL, make_spec, result_of, tune
 from worker.engine.models import torchvision_models
 
@@ -54,3 +55,11 @@ def test_pretrained_trials_share_the_cached_features(few_digits: Path, tmp_path:
         hook.remove()
     assert len(found.data) == 3
     assert seen.count(64) == 300 // 64 + 2  # the training images once, not once a trial; and the check-up's batch
+
+
+def test_trials_that_the_operator_does_not_allow_fail_and_others_go_on(few_digits: Path, tmp_path: Path) -> None:
+    space = {"epochs": {"type": "categorical", "choices": [1, 2]}}
+    spec = make_spec(space, sampler="grid", n_trials=2)
+    found = result_of(tune(few_digits, tmp_path, spec, limits=Limits(max_epochs=1)))
+    assert {trial.params["epochs"]: trial.state for trial in found.data} == {1: "complete", 2: "failed"}
+    assert "at most 1 epochs" in next(trial.reason or "" for trial in found.data if trial.state == "failed")
