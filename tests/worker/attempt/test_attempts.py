@@ -102,13 +102,13 @@ def test_pause_and_resume_give_the_uninterrupted_run(client: StoreClient) -> Non
 
 
 def test_a_job_pauses_at_its_limit_and_ends_like_the_uninterrupted_run_with_another(client: StoreClient) -> None:
-    spec = {"epochs": 12, "batch_size": 8, "early_stopping": None}
-    whole, parts = client.submit(**spec), client.submit(**spec, limits={"seconds": 0.5})
+    spec = {"epochs": 6, "batch_size": 8, "early_stopping": None}
+    whole, parts = client.submit(**spec), client.submit(**spec, limits={"seconds": 0.2})
     Attempt(client.store, whole).run()
     Attempt(client.store, parts).run()
     row = client.job(parts)
     assert (row.state, row.stop_reason, row.lost_attempts) == (JobState.PAUSED, StopReason.LIMIT, 0)
-    assert row.running_seconds >= 0.5
+    assert row.running_seconds >= 0.2
     assert client.files(parts, "last")
     with client.store.begin() as session:
         transitions.resume(session, parts, LimitsSpec(seconds=3600))
