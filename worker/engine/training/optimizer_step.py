@@ -76,7 +76,9 @@ class OptimizerStep:
         with self.precision.autocast():
             logits_BK = self.forward(batch.inputs)
             targets = batch.labels_B if batch.targets_BK is None else batch.targets_BK
-            share = self.criterion(logits_BK, targets) * (len(batch.labels_B) / samples)
+            share = self.criterion(logits_BK, targets)
+            if len(batch.labels_B) < samples:
+                share = share * (len(batch.labels_B) / samples)
         self.scaler.scale(share).backward()
         return share.detach().float(), (logits_BK.detach().argmax(1) == batch.labels_B).sum().float()
 
