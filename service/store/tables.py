@@ -245,7 +245,6 @@ class FindingRow(Base):
     history: Mapped[list[Any]] = mapped_column(default=list)
     child_id: Mapped[str | None] = mapped_column(String(36))
     """The follow-up job that was made of it last."""
-    outcome: Mapped[dict[str, Any] | None]
     updated_at: Mapped[datetime]
 
     __table_args__ = (UniqueConstraint("job_id", "rule"),)
