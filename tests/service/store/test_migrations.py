@@ -1,7 +1,8 @@
 """The schema: migrations and tables agree, an old schema is refused with what to run."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from service.store.tables import Base
 from service.sweeper import sweep
 from tests.service.conftest import Harness, spec
 
+ROOT = Path(__file__).resolve().parents[3]
 OLD, FAR = datetime(2026, 1, 1, tzinfo=UTC), datetime(2999, 1, 1, tzinfo=UTC)
 OLD_JOBS: dict[str, dict[str, Any]] = {
     "train": {"kind": "train", "state": "succeeded"},
@@ -126,10 +128,10 @@ def test_sqlite_waits_for_writers_and_keeps_a_log(sqlite_url: str) -> None:
     engine.dispose()
 
 
-def test_four_that_migrate_at_once_wait_for_each_other(empty_database_url: str) -> None:
-    engines = [make_engine(empty_database_url) for _ in range(4)]
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(upgrade, engines))
-    check_schema(engines[0])
-    for engine in engines:
-        engine.dispose()
+def test_four_processes_that_migrate_at_once_wait_for_each_other(empty_database_url: str, engine: sa.Engine) -> None:
+    program = (
+        f"from service.store import migrate, session; migrate.upgrade(session.make_engine({empty_database_url!r}))"
+    )
+    started = [subprocess.Popen([sys.executable, "-c", program], cwd=ROOT) for _ in range(4)]
+    assert [process.wait(120) for process in started] == [0, 0, 0, 0]
+    check_schema(engine)
