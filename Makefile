@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: setup demo test test-fast faults up lint bench bench-lr-find bench-diagnosis constraints clean
+.PHONY: setup demo test test-fast faults contract up lint bench bench-lr-find bench-diagnosis constraints clean
 
 .venv/.runs: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Trainwright needs Python 3.11 or newer")'
@@ -37,6 +37,10 @@ test-fast: .venv/.tests
 # Random faults on running services: each once, or TRIALS=200 of them, which goes on where its journal in .faults/ ends.
 faults: .venv/.tests
 	$(BIN)/python -m tests.faults.campaign $(if $(TRIALS),--trials $(TRIALS))
+
+# Thirty drawn requests an operation and every check of Schemathesis, without keys and with them.
+contract: .venv/.tests
+	$(BIN)/python -m tests.service.api.contract
 
 up: .venv/.runs
 	$(BIN)/trainwright up

@@ -6,9 +6,10 @@ import secrets
 from typing import get_args
 
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from service.errors import AuthError, NotFoundError
+from service.errors import AuthError, ConflictError, NotFoundError
 from service.specs.requests import KeyScope
 from service.store.session import now
 from service.store.tables import KeyRow
@@ -21,11 +22,14 @@ def _digest(secret: str) -> str:
 
 
 def create(session: Session, name: str, scope: KeyScope) -> tuple[KeyRow, str]:
-    """A new key; its text is returned this once and cannot be had again."""
+    """A new key; its text is returned this once and cannot be had again. ConflictError when a key has had the name."""
     key_id, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
     row = KeyRow(id=key_id, name=name, scope=scope, sha256=_digest(secret), created_at=now(session))
     session.add(row)
-    session.flush()
+    try:
+        session.flush()
+    except IntegrityError as error:
+        raise ConflictError(f"a key named `{name}` exists or was revoked; names are not given twice") from error
     return row, f"tw_{key_id}_{secret}"
 
 

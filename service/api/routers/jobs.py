@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Query, Response
-from pydantic import AfterValidator
+from pydantic import AfterValidator, WithJsonSchema
 
 from service.api.auth import MAY_READ, MAY_TRAIN
 from service.api.deps import Cursor, JobId, Limit, ServicesDep
@@ -33,7 +33,7 @@ def _is_a_kind(value: str) -> str:
 
 
 SpecBody = Annotated[JobSpec, Body(discriminator="kind", openapi_examples=EXAMPLES)]
-Kind = Annotated[str, AfterValidator(_is_a_kind)]
+Kind = Annotated[str, AfterValidator(_is_a_kind), WithJsonSchema({"type": "string", "enum": [*KINDS, *INTERNAL_KINDS]})]
 DryRun = Annotated[bool, Query(description="Only say what would be stored, what is unusual, and what it will cost.")]
 
 

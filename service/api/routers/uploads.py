@@ -22,7 +22,7 @@ UploadId = Annotated[str, Path(max_length=100, description="Id of an upload.")]
 PIECE_TYPE = "application/offset+octet-stream"
 PIECE: dict[str, Any] = {
     "requestBody": {
-        "required": True,
+        "required": False,  # a piece may be empty
         "content": {PIECE_TYPE: {"schema": {"type": "string", "format": "binary"}}},
     }
 }

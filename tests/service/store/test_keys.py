@@ -5,7 +5,7 @@ import json
 import pytest
 import sqlalchemy as sa
 
-from service.errors import AuthError, NotFoundError
+from service.errors import AuthError, ConflictError, NotFoundError
 from service.store import keys
 from service.store.session import Store
 from service.store.tables import KeyRow
@@ -22,6 +22,14 @@ def test_key_opens_until_it_is_revoked(store: Store) -> None:
         keys.revoke(session, row.id)
     with store.read() as session, pytest.raises(AuthError):
         keys.check(session, text)
+
+
+def test_a_name_is_given_once_for_ever(store: Store) -> None:
+    with store.begin() as session:
+        row, _ = keys.create(session, "notebook", "train")
+        keys.revoke(session, row.id)
+    with store.begin() as session, pytest.raises(ConflictError, match="notebook"), session.begin_nested():
+        keys.create(session, "notebook", "read")
 
 
 def test_secret_is_not_stored(store: Store) -> None:
