@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from service.api.http import yaml_text
 from service.specs import JOB_SPEC
 from tests.service.cli.service_process import ServiceProcess
 
@@ -21,7 +21,7 @@ NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
 
 @pytest.mark.parametrize("path", sorted({*EXAMPLES.iterdir()} - {*NOTEBOOKS}), ids=lambda path: path.name)
 def test_spec_is_valid(path: Path) -> None:
-    JOB_SPEC.validate_python(yaml.safe_load(path.read_text()))
+    JOB_SPEC.validate_python(yaml_text.load(path.read_text()))
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)

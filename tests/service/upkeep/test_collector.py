@@ -110,7 +110,7 @@ def test_no_named_file_is_ever_missing_while_jobs_start_end_and_are_deleted(any_
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(again, (live, live, bring, clear)))
-    assert next(collected) > 1
+    assert next(collected) >= 1
     with any_home.read() as session:
         named = set(session.execute(sa.select(FileRow.artifact)).scalars())
         assert {row.state for row in jobs.list_page(session, limit=500)[0]} == {JobState.SUCCEEDED}
