@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 from rich.console import Console
 
+from service.api.http import yaml_text
 from service.cli.client import Client, connect
 from service.cli.terminal import findings_lines, table_of, watch
 
@@ -20,8 +20,8 @@ def submit(spec: Path, follow: bool, dry_run: bool) -> None:
     """Submit a job spec from a JSON or YAML file."""
     client = connect()
     try:
-        body = yaml.safe_load(spec.read_text())  # JSON is YAML
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        body = yaml_text.load(spec.read_text())  # JSON is YAML, and `1e-3` a number as it is to the API
+    except (yaml_text.YamlTextError, UnicodeDecodeError) as error:
         raise click.ClickException(f"{spec} is neither JSON nor YAML: {error}") from error
     if dry_run:
         click.echo(json.dumps(client.call("POST", "/v1/jobs", json=body, params={"dry_run": "true"}), indent=2))

@@ -47,7 +47,7 @@ def run(service: ServiceProcess, *arguments: str) -> "subprocess.CompletedProces
 
 
 def test_a_job_is_submitted_and_watched_to_its_end(service: ServiceProcess, tmp_path: Path) -> None:
-    (tmp_path / "job.yaml").write_text("kind: train\ndataset: digits\nepochs: 3\n")
+    (tmp_path / "job.yaml").write_text("kind: train\ndataset: digits\nepochs: 3\noptimizer: {lr: 3e-3}\n")
     watched = run(service, "submit", str(tmp_path / "job.yaml"), "--watch")
     assert watched.returncode == 0, watched.stdout
     assert "succeeded" in watched.stdout
