@@ -101,8 +101,10 @@ def test_no_named_file_is_ever_missing_while_jobs_start_end_and_are_deleted(any_
         b"".join(any_home.artifacts.read(stored.key))
 
     def clear() -> None:
-        collect(any_home, young_seconds=0)
-        next(collected)
+        """Twice: on a busy machine one collection may take all the time that there is."""
+        for _ in range(2):
+            collect(any_home, young_seconds=0)
+            next(collected)
 
     def again(action: Callable[[], None]) -> None:
         while time.monotonic() < until:
@@ -110,7 +112,7 @@ def test_no_named_file_is_ever_missing_while_jobs_start_end_and_are_deleted(any_
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(again, (live, live, bring, clear)))
-    assert next(collected) >= 1
+    assert next(collected) > 1
     with any_home.read() as session:
         named = set(session.execute(sa.select(FileRow.artifact)).scalars())
         assert {row.state for row in jobs.list_page(session, limit=500)[0]} == {JobState.SUCCEEDED}
