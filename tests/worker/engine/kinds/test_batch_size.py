@@ -117,7 +117,7 @@ def test_a_fault_that_is_not_about_memory_is_told(digits: Path, tmp_path: Path) 
 
 def test_a_killed_measurement_does_not_end_the_job(digits: Path, tmp_path: Path) -> None:
     spec, context = training_spec(spec_of()), RunContext(scratch=tmp_path, dataset=digits)
-    with _killing_children():
+    with _signalling_the_first_child(signal.SIGKILL):
         found = measure(spec, context, 64, None, lambda: None)
     assert found is not None
     assert not found.fits
@@ -125,24 +125,24 @@ def test_a_killed_measurement_does_not_end_the_job(digits: Path, tmp_path: Path)
 
 
 @contextmanager
-def _killing_children() -> Iterator[None]:
-    """Kills the first child that appears, as the kernel does when memory runs out."""
+def _signalling_the_first_child(number: signal.Signals) -> Iterator[None]:
+    """SIGKILL is how the kernel ends what takes too much memory; SIGSTOP makes a process hang."""
 
-    def kill() -> None:
+    def send() -> None:
         while not (children := multiprocessing.active_children()):
             time.sleep(0.001)
-        os.kill(children[0].pid or 0, signal.SIGKILL)
+        os.kill(children[0].pid or 0, number)
 
-    killer = threading.Thread(target=kill)
-    killer.start()
+    sender = threading.Thread(target=send)
+    sender.start()
     yield
-    killer.join()
+    sender.join()
 
 
 def test_a_measurement_that_hangs_is_given_up(digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_probe, "ANSWER_SECONDS", 0.0)
+    monkeypatch.setattr(batch_probe, "ANSWER_SECONDS", 0.5)
     context = RunContext(scratch=tmp_path, dataset=digits)
-    with pytest.raises(StalledError, match="batch size 64"):
+    with _signalling_the_first_child(signal.SIGSTOP), pytest.raises(StalledError, match="batch size 64"):
         measure(training_spec(spec_of()), context, 64, None, lambda: None)
 
 
