@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from service.events import Event, FileSaved, Log, Resumed, StepRecord
+from service.specs import STORED_SPEC
 from service.specs.train import TrainSpec
 from tests.worker.engine.runs import (
     StopAt,
@@ -25,6 +26,7 @@ from tests.worker.engine.runs import (
     steps_of,
     train,
 )
+from tests.worker.engine.training.version_before.make import STEPS as VERSION_BEFORE_STEPS
 from worker.engine.training import checkpoints
 
 CASES: dict[str, dict[str, Any]] = {
@@ -186,3 +188,20 @@ def test_resume_of_a_finished_run_gives_its_reports_again(few_digits: Path, tmp_
     again = train(few_digits, tmp_path / "b", spec, resume_from=last_state(whole).path)
     assert not steps_of(again)
     assert reports_of(again)["report:test"] == reports_of(whole)["report:test"]
+
+
+def test_checkpoint_of_the_version_before_resumes_as_if_nothing_had_happened(few_digits: Path, tmp_path: Path) -> None:
+    """Close and not equal: the first steps ran on another processor, whose sums may be rounded otherwise."""
+    folder = Path(__file__).parent / "version_before"
+    spec = STORED_SPEC.validate_json((folder / "spec.json").read_bytes())
+    assert isinstance(spec, TrainSpec)
+    whole = train(few_digits, tmp_path / "whole", spec)
+    resumed = train(few_digits, tmp_path / "resumed", spec, resume_from=folder / "checkpoint.pt")
+    assert min(steps_of(resumed)) == VERSION_BEFORE_STEPS + 1
+    assert max(steps_of(resumed)) == max(steps_of(whole))
+    for step, values in steps_of(resumed).items():
+        assert values == pytest.approx(steps_of(whole)[step], rel=1e-3), step
+    first, second = (load_file(_file(events, "model").path) for events in (whole, resumed))
+    for name, weights in first.items():
+        torch.testing.assert_close(second[name], weights, rtol=1e-3, atol=1e-5)
+    assert reports_of(resumed)["result"].resume == "exact"
