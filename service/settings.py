@@ -1,9 +1,10 @@
 """Every setting, read once from the environment (prefix `TRAINWRIGHT_`)."""
 
 import os
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -90,6 +91,25 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """The settings of a process of the service; what that writes from now on is for its own user alone."""
+    """The settings of a process of the service; what that writes from now on is for its own user alone.
+
+    SystemExit names a setting whose file cannot be read.
+    """
     os.umask(0o077)
-    return Settings()
+    values: dict[str, Any] = dict(_values_from_files())
+    return Settings(**values)
+
+
+def _values_from_files() -> Iterator[tuple[str, str]]:
+    """Settings whose text is in a file that `TRAINWRIGHT_<NAME>_FILE` names, as secrets of containers are."""
+    for field in Settings.model_fields:
+        variable = f"TRAINWRIGHT_{field.upper()}"
+        path = os.environ.get(f"{variable}_FILE")
+        if not path:
+            continue
+        if variable in os.environ:
+            raise SystemExit(f"{variable} and {variable}_FILE are both set: give one of them")
+        try:
+            yield field, Path(path).read_text().strip()
+        except (OSError, UnicodeError) as error:
+            raise SystemExit(f"{variable}_FILE: {path} cannot be read: {error}") from error
