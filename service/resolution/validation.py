@@ -123,6 +123,8 @@ def _data(part: TrainingPart, data: DatasetMeta) -> Iterator[FieldError]:
             pointer="/loss/class_weights",
             detail=f"{len(weights)} weights for {len(data.classes)} classes: give one each",
         )
+    if isinstance(weights, list) and not any(weights):
+        yield FieldError(pointer="/loss/class_weights", detail="all weights are 0: no sample would count")
     if data.modality == "features" and isinstance(part, AugmentedPart):
         ops = [op.op for op in operations(part.augment) if op.op not in ("mixup", "cutmix")]
         if ops:

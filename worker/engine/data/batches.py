@@ -32,6 +32,11 @@ class Batch:
     indices_B: Tensor
     targets_BK: Tensor | None = None
 
+    @property
+    def goals(self) -> Tensor:
+        """What the model should answer: soft labels where images were mixed, else labels."""
+        return self.labels_B if self.targets_BK is None else self.targets_BK
+
 
 def shuffled(indices_N: NDArray[np.int64], seed: int, epoch: int) -> NDArray[np.int64]:
     """The epoch's order: a pure function of seed and epoch."""

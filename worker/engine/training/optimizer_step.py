@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from worker.engine.data.batches import Batch
 from worker.engine.runtime.precision import Precision
+from worker.engine.training.criterion import WeightedCrossEntropy
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,10 @@ class OptimizerStep:
         """Sets the gradients of the mean loss over the samples of all batches, which pass the model one by one."""
         self.optimizer.zero_grad(set_to_none=True)
         samples = sum(len(batch.labels_B) for batch in batches)
-        shares, hits = zip(*(self._backward(batch, samples) for batch in batches), strict=True)
+        shares, hits = zip(
+            *(self._backward(batch, share) for batch, share in zip(batches, self._shares(batches), strict=True)),
+            strict=True,
+        )
         self.scaler.unscale_(self.optimizer)
         self._trained = [parameter for parameter in self.parameters if parameter.grad is not None]
         self._norm = nn.utils.get_total_norm([p.grad for p in self._trained if p.grad is not None])
@@ -71,16 +75,23 @@ class OptimizerStep:
         self.overflows = self.overflows + 1 if self._seen.is_overflow else 0
         return self._seen
 
-    def _backward(self, batch: Batch, samples: int) -> tuple[Tensor, Tensor]:
-        """Adds a batch's share of the mean loss to the gradients; returns the share and the number of hits."""
+    def _shares(self, batches: Sequence[Batch]) -> Sequence[float | Tensor]:
+        """How much each micro-batch counts in the mean over all: as much as its samples and their classes weigh."""
+        if len(batches) == 1:
+            return [1.0]
+        if isinstance(self.criterion, WeightedCrossEntropy):
+            masses = torch.stack([self.criterion.mass(batch.goals) for batch in batches])
+            return list(masses / masses.sum().clamp_min(torch.finfo(torch.float32).tiny))
+        sizes = [len(batch.labels_B) for batch in batches]
+        return [size / sum(sizes) for size in sizes]
+
+    def _backward(self, batch: Batch, share: float | Tensor) -> tuple[Tensor, Tensor]:
+        """Adds a batch's part of the mean loss to the gradients; returns the part and the number of hits."""
         with self.precision.autocast():
             logits_BK = self.forward(batch.inputs)
-            targets = batch.labels_B if batch.targets_BK is None else batch.targets_BK
-            share = self.criterion(logits_BK, targets)
-            if len(batch.labels_B) < samples:
-                share = share * (len(batch.labels_B) / samples)
-        self.scaler.scale(share).backward()
-        return share.detach().float(), (logits_BK.detach().argmax(1) == batch.labels_B).sum().float()
+            loss = self.criterion(logits_BK, batch.goals) * share
+        self.scaler.scale(loss).backward()
+        return loss.detach().float(), (logits_BK.detach().argmax(1) == batch.labels_B).sum().float()
 
     def update(self) -> None:
         """Moves the weights, with gradients clipped to a norm of `clip_norm`; a step with an overflow is skipped."""

@@ -1,14 +1,14 @@
 """From a spec and a packed dataset to a run that is ready for its first step."""
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from service.errors import DataError
 from service.resolution.presets import operations
 from service.resolution.validation import over_limits
 from service.specs.part import FromJob
 from service.specs.train import TrainSpec
-from service.specs.training import AugmentedPart, LossSpec, TrainingPart
+from service.specs.training import AugmentedPart, TrainingPart
 from worker.engine import models
 from worker.engine.context import RunContext
 from worker.engine.data.batches import Batches
@@ -16,6 +16,7 @@ from worker.engine.data.packed import PackedDataset
 from worker.engine.runtime import compiling, seeding
 from worker.engine.runtime.precision import Precision
 from worker.engine.training import probes
+from worker.engine.training.criterion import build_criterion
 from worker.engine.training.optimizer_step import OptimizerStep
 from worker.engine.training.optimizers import EarlyStopping, Ema, Schedule, build_optimizer
 from worker.engine.training.preserve import PassState
@@ -142,16 +143,3 @@ def build_model(
     if channels_last is not False:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model
-
-
-def build_criterion(spec: LossSpec, labels_N: Tensor, classes: int) -> nn.CrossEntropyLoss:
-    """Cross entropy on logits; `balanced` weights are the inverse of each class's share of the train split."""
-    weights_K: Tensor | None = None
-    if spec.class_weights == "balanced":
-        counts_K = torch.bincount(labels_N, minlength=classes).float()
-        weights_K = counts_K.sum() / (classes * counts_K.clamp_min(1))
-    elif spec.class_weights is not None:
-        if len(spec.class_weights) != classes:
-            raise DataError(f"loss.class_weights has {len(spec.class_weights)} values for {classes} classes")
-        weights_K = torch.tensor(spec.class_weights, dtype=torch.float32)
-    return nn.CrossEntropyLoss(weight=weights_K, label_smoothing=spec.label_smoothing).to(labels_N.device)

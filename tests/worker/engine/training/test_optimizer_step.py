@@ -24,6 +24,7 @@ from worker.engine.kinds.sanity import fixed_batch
 from worker.engine.runtime import seeding
 from worker.engine.runtime.precision import Precision
 from worker.engine.training import setup
+from worker.engine.training.criterion import build_criterion
 from worker.engine.training.optimizer_step import OptimizerStep
 from worker.engine.training.optimizers import build_optimizer
 
@@ -56,8 +57,7 @@ def plain_step(
     optimizer.zero_grad()
     samples, total = sum(len(batch.labels_B) for batch in batches), torch.zeros(())
     for batch in batches:
-        targets = batch.labels_B if batch.targets_BK is None else batch.targets_BK
-        loss: Tensor = criterion(model(batch.inputs), targets) * (len(batch.labels_B) / samples)
+        loss: Tensor = criterion(model(batch.inputs), batch.goals) * (len(batch.labels_B) / samples)
         torch.autograd.backward(loss)
         total = total + loss.detach()
     if clip is not None:
@@ -76,7 +76,7 @@ def test_a_training_steps_as_a_plain_loop_does(fields: dict[str, Any], few_digit
     spec = filled(TrainSpec.model_validate({"kind": "train", "dataset": "digits", "model": CNN} | common | fields))
     model, optimizer = built(spec, few_digits)
     batches = batches_of(spec, few_digits, 20)
-    criterion = setup.build_criterion(spec.loss, batches.labels_N, 10)
+    criterion = build_criterion(spec.loss, batches.labels_N, 10)
     seeding.seed_everything(spec.seed, deterministic=spec.deterministic)
     epoch = batches.epoch(1)
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
@@ -94,7 +94,7 @@ def test_a_sweep_steps_as_a_plain_loop_does(few_digits: Path) -> None:
     spec = filled(LrFindSpec.model_validate({"kind": "lr-find", "dataset": "digits"} | fields))
     model, optimizer = built(spec, few_digits)
     batches = batches_of(spec, few_digits, spec.batch_size)
-    criterion = setup.build_criterion(spec.loss, batches.labels_N, 10)
+    criterion = build_criterion(spec.loss, batches.labels_N, 10)
     expected = []
     for step, batch in zip(range(40), cycle(batches), strict=False):
         for group in optimizer.param_groups:

@@ -32,10 +32,11 @@ def run_of(data: Path, scratch: Path, spec: TrainSpec) -> TrainingState:
         {},
         {"clip_norm": 0.05},
         {"clip_norm": None},
-        {"loss": {"label_smoothing": 0.2, "class_weights": [1, 2, 3, 1, 1, 1, 1, 1, 1, 0.5]}},
+        {"loss": {"label_smoothing": 0.2}},
+        {"loss": {"class_weights": [1, 2, 3, 1, 1, 1, 1, 1, 1, 0.5]}},
         {"loss": {"class_weights": "balanced"}},
     ],
-    ids=["default", "clipped", "unclipped", "weighted", "balanced"],
+    ids=["default", "clipped", "unclipped", "smoothed", "weighted", "balanced"],
 )
 def test_steps_equal_a_plain_loop(fields: dict[str, Any], few_digits: Path, tmp_path: Path) -> None:
     spec = spec_of(
@@ -47,7 +48,7 @@ def test_steps_equal_a_plain_loop(fields: dict[str, Any], few_digits: Path, tmp_
     )
     reference.load_state_dict(dict(zip(reference.state_dict(), run.model.state_dict().values(), strict=True)))
     optimizer = torch.optim.SGD(reference.parameters(), lr=0.1, momentum=0.9)
-    weight = run.optimizer_step.criterion.get_buffer("weight") if fields.get("loss") else None
+    weight = run.optimizer_step.criterion.get_buffer("weight") if "class_weights" in fields.get("loss", {}) else None
     smoothing = fields.get("loss", {}).get("label_smoothing", 0.0)
     for batch in run.splits.train.epoch(1):
         outcome = take_step(run, [batch])
@@ -69,10 +70,16 @@ def test_balanced_weights_equal_scikit_learn(few_digits: Path, tmp_path: Path) -
     assert run.optimizer_step.criterion.get_buffer("weight").tolist() == pytest.approx(expected.tolist(), rel=1e-6)
 
 
-def test_accumulated_micro_batches_equal_one_large_batch(few_digits: Path, tmp_path: Path) -> None:
-    model = MLP | {"batch_norm": False}
-    large = train(few_digits, tmp_path / "a", spec_of(model=model, batch_size=60))
-    small = train(few_digits, tmp_path / "b", spec_of(model=model, batch_size=15, accumulate=4))
+@pytest.mark.parametrize(
+    "loss",
+    [{}, {"class_weights": [9, *[1] * 8, 0]}, {"class_weights": "balanced", "label_smoothing": 0.1}],
+)
+def test_accumulated_micro_batches_equal_one_large_batch(
+    loss: dict[str, Any], few_digits: Path, tmp_path: Path
+) -> None:
+    fields: dict[str, Any] = {"model": MLP | {"batch_norm": False}, "loss": loss}
+    large = train(few_digits, tmp_path / "a", spec_of(batch_size=60, **fields))
+    small = train(few_digits, tmp_path / "b", spec_of(batch_size=15, accumulate=4, **fields))
     one, other = steps_of(large), steps_of(small)
     assert len(one) == len(other) == 15
     for step, values in one.items():
