@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from service.errors import WorkerLostError
+from service.errors import SchemaError, WorkerLostError
 from service.jobs import completion, idempotency, runners, transitions
 from service.states import OWNED, JobState, StopReason
-from service.store import attempts, jobs, workers
+from service.store import attempts, jobs, migrate, workers
 from service.store.attempts import Fence, LostLeaseError
 from service.store.session import Store, now, upsert
 from service.store.tables import JobRow, SweepRow
@@ -25,7 +25,10 @@ COLLECT_EVERY = 100
 
 
 def sweep(store: Store, notify: Callable[[Iterable[str]], object]) -> bool:
-    """One sweep; returns False when another process swept within the last half period."""
+    """One sweep; returns False when another process swept within the last half period.
+
+    Raises SchemaError when the database has another version's schema by now.
+    """
     if not _my_turn(store):
         return False
     startable = _reclaim(store) + completion.update_all_dependents(store)
@@ -43,6 +46,7 @@ def sweep(store: Store, notify: Callable[[Iterable[str]], object]) -> bool:
 def _my_turn(store: Store) -> bool:
     """Compare-and-set of the time of the last sweep, in one statement: works alike on SQLite and Postgres."""
     with store.begin() as session:
+        migrate.refuse_skew(session)
         time = now(session)
         turn = upsert(session, SweepRow).values(id=1, swept_at=time)
         turn = turn.on_conflict_do_update(
@@ -125,6 +129,8 @@ def run_forever(store: Store, notify: Callable[[Iterable[str]], object], stop: t
                 turns += 1
                 if turns % COLLECT_EVERY == 0:
                     collect(store)
+        except SchemaError as error:
+            logger.warning("no sweep: %s", error)
         except Exception:
             logger.exception("the sweep failed; the next one tries again")
         if stop.wait(store.settings.sweep_seconds):

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from importlib.metadata import version
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.middleware import Middleware
 
 from service import sweeper
@@ -20,6 +20,7 @@ from service.api.middleware.request_context import RequestContext, RequestStatis
 from service.api.middleware.request_guards import LOOPBACK, RequestGuards
 from service.api.middleware.shared_reads import SharedReads
 from service.api.middleware.yaml_bodies import YamlBodies
+from service.api.readiness import refuse_writes_on_skew
 from service.api.routers import (
     bundles,
     catalog,
@@ -98,7 +99,7 @@ def create_app(settings: Settings, *, notify: Callable[[Iterable[str]], bool] | 
     app.state.services = services
     problems.install(app)
     for router in ROUTERS:
-        app.include_router(router, prefix="/v1")
+        app.include_router(router, prefix="/v1", dependencies=[Depends(refuse_writes_on_skew)])
     app.include_router(operations.router)
     app.include_router(pages.router)
     pages.mount_assets(app)

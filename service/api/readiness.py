@@ -2,12 +2,15 @@
 
 import shutil
 
+from fastapi import Request
 from sqlalchemy.exc import SQLAlchemyError
+from starlette.concurrency import run_in_threadpool
 
-from service.api.deps import Services
+from service.api.deps import Services, ServicesDep
 from service.errors import UnavailableError
 from service.reports.operations import ReadinessReport
-from service.store.migrate import check_schema
+from service.store import workers
+from service.store.migrate import check_schema, refuse_skew
 
 MIN_FREE_BYTES = 200 * 2**20
 
@@ -31,5 +34,26 @@ def readiness(services: Services) -> ReadinessReport:
             "database": "answers, schema is current",
             "disk": f"{free / 2**30:.1f} GiB free",
             "broker": "answers" if has_broker else "does not answer: jobs are accepted and wait",
+            "workers": _versions(services),
         },
     )
+
+
+async def refuse_writes_on_skew(request: Request, services: ServicesDep) -> None:
+    """SchemaError for what would change something in another version's schema; reading goes on."""
+    if request.method not in ("GET", "HEAD", "OPTIONS"):
+        await run_in_threadpool(_refuse_skew, services)
+
+
+def _refuse_skew(services: Services) -> None:
+    with services.store.read() as session:
+        refuse_skew(session)
+
+
+def _versions(services: Services) -> str:
+    with services.store.read() as session:
+        alive = workers.alive(session, services.settings.lease_seconds)
+    skewed = [f"{row.host}:{row.pid} ({row.version or 'unknown'})" for row in alive if workers.is_skewed(row)]
+    if skewed:
+        return f"run another version than this API ({workers.PROGRAM}): {', '.join(skewed[:10])}"
+    return f"{len(alive)} alive, of this version"

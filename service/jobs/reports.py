@@ -59,6 +59,8 @@ def worker_report(session: Session, row: WorkerRow, lease_seconds: float) -> Wor
         jobs=workers.jobs_of(session, row.id),
         started_at=row.started_at,
         seen_at=row.heartbeat_at,
+        version=row.version,
+        skewed=workers.is_skewed(row),
     )
 
 

@@ -19,6 +19,10 @@ class WorkerReport(ReportPart):
     """Ids of what it runs."""
     started_at: datetime
     seen_at: datetime
+    version: str | None
+    """Of its program."""
+    skewed: bool
+    """Whether that is another version than the API's."""
 
 
 class WaitingJob(ReportPart):

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, aliased
 from service.specs import STORED_SPEC, AnyStoredSpec
 from service.specs.training import LimitsSpec
 from service.states import OWNED, JobState
-from service.store import events
+from service.store import events, migrate
 from service.store.events import NewEvent
 from service.store.session import now
 from service.store.tables import DependencyRow, JobRow
@@ -71,7 +71,11 @@ def startable(session: Session, limit: int = 1000) -> list[JobRow]:
 
 
 def claim(session: Session, job_id: str, worker_id: str, lease_seconds: float) -> Claim | None:
-    """Wins the job's next attempt, or returns None: someone else has it, it waits for others, or it is not queued."""
+    """Wins the job's next attempt, or returns None: someone else has it, it waits for others, or it is not queued.
+
+    Raises SchemaError when the database has another version's schema by now.
+    """
+    migrate.refuse_skew(session)
     time = now(session)
     won = session.execute(
         update(JobRow)

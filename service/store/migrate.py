@@ -1,9 +1,12 @@
-"""The schema changes only through Alembic; the service refuses to start on one that is not current."""
+"""The schema changes only through Alembic; the service neither starts on one that is not current nor writes to it."""
 
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, inspect, text
+from sqlalchemy.orm import Session
 
 import migrations
 from service.errors import SchemaError
@@ -30,15 +33,31 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
     command.upgrade(_config(engine), revision)
 
 
-def check_schema(engine: Engine) -> None:
-    """Raises SchemaError unless the database's schema is the one this code needs."""
-    from alembic.migration import MigrationContext
+@cache
+def _revisions() -> tuple[str, ...]:
+    """The schemas that this program knows, the newest, which it needs, first."""
     from alembic.script import ScriptDirectory
 
-    needed = ScriptDirectory.from_config(_config()).get_current_head()
-    with engine.connect() as connection:
-        current = MigrationContext.configure(connection).get_current_revision()
-    if current != needed:
-        raise SchemaError(
-            f"the database schema is at {current or 'nothing'}, this version needs {needed}: run `trainwright migrate`"
-        )
+    return tuple(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
+
+
+def check_schema(engine: Engine) -> None:
+    """Raises SchemaError unless the database's schema is the one this program needs."""
+    with Session(engine.execution_options(sqlite_begin="BEGIN DEFERRED")) as session:
+        if not inspect(session.connection()).has_table("alembic_version"):
+            raise _skew(None)
+        refuse_skew(session)
+
+
+def refuse_skew(session: Session) -> None:
+    """SchemaError when another version's program has migrated the database meanwhile: one query, for who will write."""
+    current = session.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+    if current != _revisions()[0]:
+        raise _skew(current)
+
+
+def _skew(current: str | None) -> SchemaError:
+    program = f"this program (version {version('trainwright')}) needs {_revisions()[0]}"
+    if current is None or current in _revisions():
+        return SchemaError(f"the database's schema is at {current or 'nothing'}, {program}: run `trainwright migrate`")
+    return SchemaError(f"the database's schema is at {current}, which is newer, {program}: upgrade the program")

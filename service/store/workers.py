@@ -1,6 +1,7 @@
 """Worker processes: where each runs, with which devices, and when it last gave a sign of life."""
 
 from datetime import timedelta
+from importlib.metadata import version
 from typing import Any
 
 from sqlalchemy import delete, select
@@ -12,6 +13,8 @@ from service.store.session import now
 from service.store.tables import JobRow, WorkerRow
 
 KEPT = timedelta(days=1)
+PROGRAM = version("trainwright")
+"""The version of this program."""
 
 
 def register(
@@ -20,7 +23,16 @@ def register(
     """Adds a worker that starts."""
     time = now(session)
     session.add(
-        WorkerRow(id=worker_id, host=host, pid=pid, slots=slots, devices=devices, started_at=time, heartbeat_at=time)
+        WorkerRow(
+            id=worker_id,
+            host=host,
+            pid=pid,
+            slots=slots,
+            devices=devices,
+            started_at=time,
+            heartbeat_at=time,
+            version=PROGRAM,
+        )
     )
 
 
@@ -68,6 +80,11 @@ def alive(session: Session, within_seconds: float) -> list[WorkerRow]:
             select(WorkerRow).where(WorkerRow.heartbeat_at >= since).order_by(WorkerRow.started_at)
         ).scalars()
     )
+
+
+def is_skewed(row: WorkerRow) -> bool:
+    """Whether the worker is another version's program than this one."""
+    return row.version != PROGRAM
 
 
 def delete_lost(session: Session) -> None:

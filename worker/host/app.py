@@ -13,7 +13,7 @@ from celery import signals
 from kombu.asynchronous import get_event_loop
 from pydantic import ValidationError
 
-from service.errors import SpecError
+from service.errors import SchemaError, SpecError
 from service.ids import new_id
 from service.jobs import completion
 from service.notify import TASK, make_celery, notify_workers
@@ -112,6 +112,9 @@ class Worker:
             except ValidationError as error:
                 self._fail_unreadable(candidate, error)
                 continue
+            except SchemaError as error:
+                logger.warning("no job is taken: %s", error)
+                return None
             if claim is not None:
                 return claim
         return None

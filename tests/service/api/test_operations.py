@@ -12,6 +12,8 @@ import pytest
 from service.catalog.architectures import ARCHITECTURES
 from service.settings import Settings
 from service.store import workers
+from service.store.session import Store
+from tests.service.api.conftest import client_of
 from tests.service.api.server import Server
 from tests.service.simulated_worker import WORKER, SimulatedWorker
 
@@ -24,6 +26,41 @@ def connected(sqlite_url: str, home: Path, broker_url: str) -> Iterator[httpx.Cl
     settings = Settings(home=home, database_url=sqlite_url, broker_url=broker_url)
     with Server(settings) as server, httpx.Client(base_url=server.url, timeout=30) as client:
         yield client
+
+
+@pytest.mark.parametrize(
+    ("revision", "advice"), [("0001", "run `trainwright migrate`"), ("9999", "upgrade the program")]
+)
+def test_another_versions_schema_is_read_and_not_written(server_to_break: Server, revision: str, advice: str) -> None:
+    def exchange(revision: str) -> str:
+        with server_to_break.store.begin() as session:
+            current: str = session.connection().exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one()
+            session.connection().exec_driver_sql(f"UPDATE alembic_version SET version_num = '{revision}'")
+        return current
+
+    current = exchange(revision)
+    try:
+        with client_of(server_to_break) as client:
+            for refused in (client.post("/v1/jobs", json=LEAST), client.get("/readyz")):
+                assert (refused.status_code, refused.json()["code"]) == (503, "schema-outdated")
+                assert advice in refused.json()["detail"]
+            assert client.get("/v1/jobs").json()["data"] == []
+    finally:
+        exchange(current)
+
+
+def test_a_worker_of_another_version_is_shown(client: httpx.Client, store: Store) -> None:
+    with store.begin() as session:
+        for number in (1, 2):
+            workers.register(session, f"w{number}", host="box", pid=number, slots=1, devices=[])
+    assert client.get("/readyz").json()["checks"]["workers"] == "2 alive, of this version"
+    with store.begin() as session:
+        workers.listed(session)[0].version = "0.0.9"
+    skewed = {
+        worker["name"]: (worker["version"], worker["skewed"]) for worker in client.get("/v1/workers").json()["data"]
+    }
+    assert skewed == {"box:1": ("0.0.9", True), "box:2": (workers.PROGRAM, False)}
+    assert "box:1 (0.0.9)" in client.get("/readyz").json()["checks"]["workers"]
 
 
 def test_importing_the_api_loads_neither_torch_nor_what_is_needed_later() -> None:

@@ -103,12 +103,45 @@ def test_old_jobs_run_on(old_store: Store) -> None:
     assert harness.state("runner") == JobState.CANCELLED
 
 
-def test_newer_schema_is_refused(engine: sa.Engine) -> None:
-    upgrade(engine)
-    with engine.begin() as connection:
-        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(SchemaError, match="9999"):
+def test_an_older_schema_is_refused_with_what_to_run(engine: sa.Engine) -> None:
+    upgrade(engine, "0002")
+    with pytest.raises(SchemaError, match=r"at 0002, .* run `trainwright migrate`"):
         check_schema(engine)
+
+
+def test_a_newer_schema_is_refused_and_the_program_is_to_be_upgraded(engine: sa.Engine) -> None:
+    upgrade(engine)
+    set_revision(engine, "9999")
+    with pytest.raises(SchemaError, match=r"at 9999, which is newer, .* upgrade the program"):
+        check_schema(engine)
+
+
+@pytest.mark.parametrize("revision", ["0001", "9999"])
+def test_no_job_is_claimed_or_swept_while_the_schema_is_another_versions(harness: Harness, revision: str) -> None:
+    job_id, current = harness.submit(), current_revision(harness.store.engine)
+    set_revision(harness.store.engine, revision)
+    try:
+        with pytest.raises(SchemaError, match=revision):
+            harness.claim(job_id)
+        with pytest.raises(SchemaError, match=revision):
+            sweep(harness.store, lambda _: None)
+        assert harness.state(job_id) == JobState.QUEUED
+    finally:
+        set_revision(harness.store.engine, current)
+    assert harness.claim(job_id).attempt == 1
+
+
+def set_revision(engine: sa.Engine, revision: str) -> None:
+    """What another version's `trainwright migrate` would note."""
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
+
+
+def current_revision(engine: sa.Engine) -> str:
+    """The revision that the database is at."""
+    with engine.connect() as connection:
+        revision: str = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one()
+    return revision
 
 
 def test_sqlite_waits_for_writers_and_keeps_a_log(sqlite_url: str) -> None:
