@@ -8,6 +8,7 @@ TrainwrightError
 ├── TooLargeError (413)
 ├── BusyError (429)
 ├── UnavailableError (503)
+├── DiskFullError (507)
 └── RunError                    ends an attempt: OutOfMemoryError, DivergedError, WorkerLostError, GateError, ...
 """
 
@@ -175,6 +176,12 @@ class UnavailableError(TrainwrightError):
     """A part that the service needs does not answer."""
 
     status, code, title = 503, "unavailable", "The service is not available"
+
+
+class DiskFullError(TrainwrightError):
+    """A disk has no room for what is to be written; the detail names the volume."""
+
+    status, code, title = 507, "disk-full", "A disk is full"
 
 
 class SchemaError(UnavailableError):

@@ -39,6 +39,8 @@ class Settings(BaseSettings):
     """Jobs that one worker runs at once."""
     lease_seconds: float = Field(default=60.0, gt=0)
     """A worker that does not renew its claim for this long has lost the job; it renews at a sixth of it."""
+    hold_seconds: float = Field(default=5.0, gt=0)
+    """First wait of a job that met a full disk or a lost database; it doubles each time, up to 10 minutes."""
     max_attempts: int = Field(default=3, ge=1)
     """Attempts that may be lost to crashes before a job fails."""
     sweep_seconds: float = Field(default=15.0, gt=0)
@@ -83,6 +85,17 @@ class Settings(BaseSettings):
     def broker(self) -> str:
         """The broker's URL with its default filled in."""
         return self.broker_url or f"redis+socket://{self.home}/broker.sock"
+
+    @cached_property
+    def scratch(self) -> Path:
+        """Folder of what running attempts write; it may be a volume of its own."""
+        return self.home / "scratch"
+
+    @cached_property
+    def artifact_folder(self) -> Path | None:
+        """The artifact store's folder; None when it is none."""
+        scheme, _, rest = self.artifacts.partition(":")
+        return Path(rest.removeprefix("//")).expanduser() if scheme == "file" else None
 
     @cached_property
     def artifacts(self) -> str:

@@ -101,7 +101,7 @@ def _unnotified(store: Store) -> list[str]:
     with store.read() as session:
         idle, newest = _idle_slots(session, store.settings.lease_seconds)
         old = max(now(session) - timedelta(seconds=store.settings.renotify_seconds), newest)
-        ready = select(JobRow.id).where(attempts.claimable()).order_by(JobRow.priority.desc(), JobRow.id)
+        ready = select(JobRow.id).where(attempts.claimable(session)).order_by(JobRow.priority.desc(), JobRow.id)
         never = session.execute(ready.where(JobRow.notified_at.is_(None)).limit(NOTIFY_AT_MOST)).scalars().all()
         again = session.execute(ready.where(JobRow.notified_at < old).limit(idle)).scalars().all()
     return [*never, *again]

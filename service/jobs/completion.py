@@ -1,21 +1,23 @@
 """The end of a job, and of everything that waited for it: dependents can start or fail, its dataset fails with it."""
 
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session, aliased
 
 from service.datasets import imports
-from service.errors import GateError, Problem
+from service.errors import GateError, Problem, cut
 from service.jobs import transitions
 from service.reports.names import ReportName
 from service.states import TERMINAL, DatasetState, JobState, StopReason
 from service.store import attempts, dependencies, events, jobs, reports
 from service.store.attempts import Fence
 from service.store.events import NewEvent
-from service.store.session import Store
+from service.store.session import Store, now
 from service.store.tables import DatasetRow, DependencyRow, JobRow
 
+LONGEST_HOLD_SECONDS = 600.0
 UNSUCCESSFUL: tuple[JobState, ...] = (JobState.FAILED, JobState.CANCELLED)
 
 
@@ -94,6 +96,20 @@ def requeue(session: Session, fence: Fence, *, lost: bool, why: str = "its worke
         message = f"attempt {fence.attempt} broke off ({why}); another one follows"
         events.append(session, fence.job_id, [NewEvent("log", {"level": "warning", "message": message}, "warning")])
     return moved
+
+
+def hold(session: Session, fence: Fence, why: str, first_seconds: float) -> None:
+    """Gives an attempt back that lacked what every job needs (a disk, the database): it does not count as a try.
+
+    The job waits for `first_seconds`, twice as long after each further hold in a row, and for 10 minutes at most.
+    """
+    holds = jobs.get(session, fence.job_id).holds
+    seconds = min(first_seconds * 2**holds, LONGEST_HOLD_SECONDS)
+    until, reason = now(session) + timedelta(seconds=seconds), cut(why, 300)
+    held: dict[str, Any] = {"held_until": until, "hold_reason": reason, "holds": holds + 1}
+    if transitions.move(session, fence.job_id, JobState.QUEUED, fence=fence, notified_at=None, **held):
+        message = f"attempt {fence.attempt} is given back: {why}; it is tried again in {seconds:g} s"
+        events.append(session, fence.job_id, [NewEvent("log", {"level": "warning", "message": message}, "warning")])
 
 
 def update_all_dependents(store: Store) -> list[str]:

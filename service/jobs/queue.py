@@ -1,6 +1,7 @@
 """The queue: how many jobs wait, in which order, and for what."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TypeVar
 
 from sqlalchemy import func, select
@@ -12,6 +13,7 @@ from service.reports.operations import WaitingJob
 from service.settings import Settings
 from service.states import JobState
 from service.store import dependencies, workers
+from service.store.session import now
 from service.store.tables import JobRow
 
 Create = TypeVar("Create")
@@ -61,14 +63,22 @@ def places(session: Session, rows: Sequence[JobRow]) -> dict[str, QueuePlace]:
     has_worker = bool(workers.alive(session, WORKER_SILENCE_SECONDS))
     order = select(JobRow.id).where(JobRow.state == JobState.QUEUED).order_by(JobRow.priority.desc(), JobRow.id)
     positions = {job_id: position for position, job_id in enumerate(session.execute(order).scalars(), start=1)}
-    needs = dependencies.unmet(session, ids)
+    needs, time = dependencies.unmet(session, ids), now(session)
     return {
-        job_id: QueuePlace(
-            position=positions.get(job_id, 1),
-            reason=_reason(needs.get(job_id, []), positions.get(job_id, 1), has_worker),
+        row.id: QueuePlace(
+            position=positions.get(row.id, 1),
+            reason=_held(row, time) or _reason(needs.get(row.id, []), positions.get(row.id, 1), has_worker),
         )
-        for job_id in ids
+        for row in rows
+        if row.state == JobState.QUEUED
     }
+
+
+def _held(row: JobRow, time: datetime) -> str | None:
+    """Why the job is held; None when it is not, or not any longer."""
+    if row.held_until is None or row.held_until <= time:
+        return None
+    return f"{row.hold_reason}; it is tried again at {row.held_until:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _reason(needs: Sequence[JobRow], position: int, has_worker: bool) -> str:

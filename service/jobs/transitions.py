@@ -31,6 +31,8 @@ def move(
     details: dict[str, Any] = {"reason": stop_reason} if stop_reason else {}
     details |= {"actor": "limit"} if stop_reason is StopReason.LIMIT else {}
     details |= {"error": error.model_dump(mode="json")} if error else {}
+    if target is JobState.QUEUED:
+        values = {"held_until": None, "hold_reason": None} | values
     if target not in OWNED:
         values |= {"worker_id": None, "lease_until": None}
     if is_terminal(target):

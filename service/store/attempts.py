@@ -8,7 +8,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, func, select, update
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from service.specs import STORED_SPEC, AnyStoredSpec
@@ -54,19 +54,20 @@ class LostLeaseError(Exception):
     """The attempt is no longer the job's current one; nothing was written."""
 
 
-def claimable() -> ColumnElement[bool]:
-    """Queued, and every job it needs has succeeded."""
+def claimable(session: Session) -> ColumnElement[bool]:
+    """Queued and not held, and every job it needs has succeeded."""
     need = aliased(JobRow)
     unmet = exists().where(
         DependencyRow.job_id == JobRow.id,
         ~exists().where(need.id == DependencyRow.needs_job_id, need.state == JobState.SUCCEEDED),
     )
-    return and_(JobRow.state == JobState.QUEUED, ~unmet)
+    is_free = or_(JobRow.held_until.is_(None), JobRow.held_until <= now(session))
+    return and_(JobRow.state == JobState.QUEUED, is_free, ~unmet)
 
 
 def startable(session: Session, limit: int = 1000) -> list[JobRow]:
     """Jobs that can start now, in the order in which they will: priority, then age."""
-    query = select(JobRow).where(claimable()).order_by(JobRow.priority.desc(), JobRow.id).limit(limit)
+    query = select(JobRow).where(claimable(session)).order_by(JobRow.priority.desc(), JobRow.id).limit(limit)
     return list(session.execute(query).scalars())
 
 
@@ -79,7 +80,7 @@ def claim(session: Session, job_id: str, worker_id: str, lease_seconds: float) -
     time = now(session)
     won = session.execute(
         update(JobRow)
-        .where(JobRow.id == job_id, claimable())
+        .where(JobRow.id == job_id, claimable(session))
         .values(
             state=JobState.RUNNING,
             attempt=JobRow.attempt + 1,

@@ -81,7 +81,7 @@ def delete_upload(store: Store, claim: Claim) -> None:
 
 
 def _scratch(store: Store, fence: Fence) -> Path:
-    return store.settings.home / "scratch" / fence.job_id / str(fence.attempt)
+    return store.settings.scratch / fence.job_id / str(fence.attempt)
 
 
 def _training(spec: AnyStoredSpec) -> object:

@@ -1,8 +1,9 @@
 """The queue: how many jobs wait, in which order, and for what."""
 
-from service.jobs import queue
+from service.jobs import completion, queue, transitions
 from service.states import JobState
-from service.store import jobs, workers
+from service.store import attempts, jobs, workers
+from service.store.session import now
 from tests.service.conftest import Harness
 
 
@@ -51,3 +52,42 @@ def test_every_state_is_counted(harness: Harness) -> None:
         counts = queue.count_by_state(session)
     assert {state: count for state, count in counts.items() if count} == {JobState.QUEUED: 1, JobState.FAILED: 1}
     assert set(counts) == set(JobState)
+
+
+def test_a_held_job_is_passed_by_until_its_time_has_come_and_says_why(harness: Harness) -> None:
+    register_worker(harness)
+    job_id = harness.submit()
+    reasons = []
+    for _ in range(3):
+        hold(harness, job_id)
+        assert harness.try_claim(job_id) is None
+        with harness.store.read() as session:
+            assert attempts.startable(session) == []
+            reasons += [job.reason for job in queue.waiting(session, 1)]
+        row = harness.job(job_id)
+        assert row.held_until is not None
+        until, waits = row.held_until, 100 * 2 ** (row.holds - 1)
+        with harness.store.begin() as session:
+            assert waits - 10 < (until - now(session)).total_seconds() <= waits
+            jobs.get(session, job_id).held_until = now(session)
+    assert reasons[0].startswith("the disk is full; it is tried again at ")
+    row = harness.job(job_id)
+    assert (row.holds, row.lost_attempts) == (3, 0)
+    with harness.store.read() as session:
+        assert [job.reason for job in queue.waiting(session, 1)] == ["waits for a free worker"]
+
+
+def test_a_held_job_that_is_resumed_waits_no_longer(harness: Harness) -> None:
+    job_id = harness.submit()
+    hold(harness, job_id)
+    with harness.store.begin() as session:
+        transitions.request_pause(session, job_id)
+        transitions.resume(session, job_id)
+    assert harness.try_claim(job_id) is not None
+
+
+def hold(harness: Harness, job_id: str) -> None:
+    """An attempt that meets a full disk."""
+    fence = harness.claim(job_id)
+    with harness.store.begin() as session:
+        completion.hold(session, fence, "the disk is full", 100.0)
