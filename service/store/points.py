@@ -82,16 +82,21 @@ def sketch(points: Points) -> Points:
 
 
 def downsample(points: Points, max_points: int | None) -> Points:
-    """At most about `max_points` of the points, chosen so that the curve looks the same."""
+    """At most `max_points` (3 or more) of the points, chosen so that the curve looks the same: its smallest and largest
+    finite values and its last one are among them.
+    """
     if max_points is None or len(points) <= max_points:
         return points
-    is_finite = np.isfinite(points["value"])
-    finite, nonfinite = np.flatnonzero(is_finite), np.flatnonzero(~is_finite)[: max_points // 2]
-    most = max(max_points - len(nonfinite), 3)
+    value = points["value"]
+    is_finite = np.isfinite(value)
+    finite, nonfinite = np.flatnonzero(is_finite), np.flatnonzero(~is_finite)[: max(max_points - 3, 0) // 2]
+    most = max_points - len(nonfinite)
     if len(finite) > most:
-        downsampler: Any = MinMaxLTTBDownsampler
-        regular = points if len(finite) == len(points) else points[finite]
-        x, y = np.ascontiguousarray(regular["step"]), np.ascontiguousarray(regular["value"])
-        finite = finite[downsampler().downsample(x, y, n_out=most)]
+        kept = finite[np.array([np.argmin(value[finite]), np.argmax(value[finite]), len(finite) - 1])]
+        if most >= 6:  # three more are what the algorithm can choose at least
+            downsampler: Any = MinMaxLTTBDownsampler
+            x, y = np.ascontiguousarray(points["step"][finite]), np.ascontiguousarray(value[finite])
+            kept = np.union1d(kept, finite[downsampler().downsample(x, y, n_out=most - 3)])
+        finite = kept
     chosen: Points = points[np.union1d(finite, nonfinite)]
     return chosen

@@ -12,7 +12,7 @@ def save_last(run: TrainingState) -> FileSaved:
     """Writes the resume state under a name of its own: the one before stays until this one is complete."""
     path = checkpoints.save(run.context.scratch / f"step-{run.step:08d}.pt", run.snapshot())
     run.saved.position = run.position
-    return FileSaved("last", path.name, path, run.step, run.epoch, {})
+    return FileSaved("last", path.name, path, run.step, run.last_epoch, {})
 
 
 def save_best(run: TrainingState) -> FileSaved:

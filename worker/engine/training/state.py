@@ -134,6 +134,11 @@ class TrainingState:
         return self.epoch, self.batch, self.step
 
     @property
+    def last_epoch(self) -> int:
+        """The epoch of the last step, 0 before the first: one that has ended counts, one that has no step does not."""
+        return self.epoch if self.batch else self.epoch - 1
+
+    @property
     def lr(self) -> float:
         """Learning rate of the first parameter group."""
         return float(self.optimizer_step.optimizer.param_groups[0]["lr"])

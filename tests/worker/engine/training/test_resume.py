@@ -205,3 +205,12 @@ def test_checkpoint_of_the_version_before_resumes_as_if_nothing_had_happened(few
     for name, weights in first.items():
         torch.testing.assert_close(second[name], weights, rtol=1e-3, atol=1e-5)
     assert reports_of(resumed)["result"].resume == "exact"
+
+
+def test_a_checkpoint_tells_the_epoch_of_its_last_step(few_digits: Path, tmp_path: Path) -> None:
+    spec = spec_of(epochs=2, checkpoint={"every_steps": 2, "every_seconds": 1e6})
+    states = [event for event in only(train(few_digits, tmp_path, spec), FileSaved) if event.role == "last"]
+    steps_per_epoch = states[-1].step // 2
+    assert {event.step: event.epoch for event in states} == {
+        event.step: -(-event.step // steps_per_epoch) for event in states
+    }
