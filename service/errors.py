@@ -2,7 +2,7 @@
 
 TrainwrightError
 ├── InvalidRequestError (422)   SpecError, ImportRefusedError
-├── NotFoundError (404)
+├── NotFoundError (404)         FilesDeletedError (410)
 ├── ConflictError (409)         StateError, InUseError
 ├── AuthError (401)             ForbiddenError (403)
 ├── TooLargeError (413)
@@ -128,6 +128,12 @@ class NotReadyError(NotFoundError):
     """The job or dataset exists, but this part of its result does not (yet, or for its kind)."""
 
     code, title = "no-result", "No such result"
+
+
+class FilesDeletedError(NotFoundError):
+    """The job is kept and its files were deleted; the detail says when, by whom and why."""
+
+    status, code, title = 410, "files-deleted", "The files were deleted"
 
 
 class ConflictError(TrainwrightError):

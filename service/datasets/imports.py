@@ -8,7 +8,7 @@ from service.ids import new_id
 from service.reports.dataset import DatasetContent
 from service.resolution.warnings import advise_on_data
 from service.specs.dataset import DatasetSource, ImportSpec, UploadFields, UploadSource
-from service.states import TERMINAL, DatasetState, JobState
+from service.states import DatasetState, JobState
 from service.store import datasets, events, files, jobs
 from service.store.session import Store
 from service.store.tables import DatasetRow, JobRow
@@ -55,7 +55,8 @@ def delete(store: Store, key: str) -> None:
     """Deletes a dataset and its files; InUseError names the jobs that still need it."""
     with store.begin() as session:
         row = datasets.get(session, key)
-        if in_use := datasets.jobs_on(session, row.id, set(JobState) - TERMINAL):
+        in_use = [user for user in files.users(session, [row.id]).get(row.id, []) if user != row.job_id]
+        if in_use:
             raise InUseError("jobs still use this dataset: " + ", ".join(in_use[:10]))
         if row.state == DatasetState.IMPORTING:
             raise InUseError(f"the dataset is still importing; cancel its job {row.job_id} first")

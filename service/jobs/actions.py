@@ -16,8 +16,9 @@ from service.resolution.patches import errors_in_patch, patched_spec
 from service.settings import Settings
 from service.specs.requests import JobChanges
 from service.specs.training import LimitsSpec
-from service.states import JobState, Relation, is_terminal
-from service.store import files, jobs, studies
+from service.states import TERMINAL, JobState, Relation, is_terminal
+from service.store import events, files, jobs, studies
+from service.store.events import NewEvent
 from service.store.jobs import Parent
 from service.store.session import Store
 
@@ -69,7 +70,27 @@ def delete(store: Store, job_id: str) -> None:
         deleted = jobs.remove(session, job_id)
         for deleted_id in deleted:
             files.remove(session, deleted_id)
-    for deleted_id in deleted:
-        store.artifacts.delete(f"jobs/{deleted_id}")
+    _delete_artifacts(store, deleted)
     if is_search:
         studies.remove(store, job_id)
+
+
+def delete_files(store: Store, job_id: str, *, actor: str, reason: str) -> None:
+    """Deletes the files of a job that has ended and keeps its record, with an event; a search's with its runners'.
+
+    Raises StateError when it has not ended, and InUseError when an open job needs them.
+    """
+    with store.begin() as session:
+        owner_ids = jobs.lock_unneeded(session, job_id, TERMINAL)
+        size = sum(sum(roles.values()) for roles in files.sizes(session, owner_ids).values())
+        for owner_id in owner_ids:
+            files.remove(session, owner_id)
+        if size:
+            events.append(session, job_id, [NewEvent(files.DELETED, {"actor": actor, "reason": reason, "bytes": size})])
+    _delete_artifacts(store, owner_ids)
+
+
+def _delete_artifacts(store: Store, job_ids: list[str]) -> None:
+    """After the commit: a row never names a file that is gone."""
+    for job_id in job_ids:
+        store.artifacts.delete(f"jobs/{job_id}")

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from service.jobs.reports import checkpoint_report, job_report
+from service.jobs.reports import checkpoint_report, files_deleted, job_report
 from service.jobs.results import curves
 from service.reports.names import ReportName
 from service.reports.record import Bundle, ComparedJob, Comparison
@@ -31,6 +31,7 @@ def bundle(session: Session, job_id: str) -> Bundle:
         reports=stored,
         curves=curves(session, job_id),
         files=[checkpoint_report(file) for file in files.of(session, job_id)],
+        files_deleted=files_deleted(session, [job_id]).get(job_id),
     )
 
 

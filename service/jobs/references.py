@@ -15,7 +15,8 @@ from service.specs.part import FromJob
 from service.specs.train import TrainFields
 from service.specs.tune import TuneSpec
 from service.states import DatasetState, JobState
-from service.store import datasets
+from service.store import datasets, events, files
+from service.store import dependencies as dependency_rows
 from service.store.tables import DatasetRow, JobRow
 
 IMPORT_HINT = "POST /v1/datasets imports one"
@@ -60,9 +61,15 @@ def find_dataset(session: Session, spec: AnyJobSpec) -> DatasetRow | None:
     return row
 
 
-def check_jobs(session: Session, spec: AnyJobSpec) -> None:
-    """SpecError for jobs that are not there, are of the wrong kind, or have ended without the value."""
-    faults = [_fault(need, session.get(JobRow, need.job_id)) for need in _needs(spec)]
+def check_jobs(session: Session, spec: AnyJobSpec, *, lock: bool = False) -> None:
+    """SpecError for jobs that are not there, are of the wrong kind, or have ended without the value.
+
+    With `lock`, they and their files stay until this transaction ends.
+    """
+    needs = list(_needs(spec))
+    if lock and needs:
+        dependency_rows.lock(session, [need.job_id for need in needs])
+    faults = [_fault(session, need, session.get(JobRow, need.job_id)) for need in needs]
     if errors := [error for error in faults if error is not None]:
         raise SpecError(errors[0].detail, errors)
 
@@ -91,7 +98,7 @@ def _needs(spec: AnyJobSpec) -> Iterator[Need]:
         yield Need(spec.lr_find.from_job, "lr_find", "/lr_find/from_job")
 
 
-def _fault(need: Need, job: JobRow | None) -> FieldError | None:
+def _fault(session: Session, need: Need, job: JobRow | None) -> FieldError | None:
     """Why this reference can never be followed, if so."""
     if job is None:
         return FieldError(pointer=need.pointer, detail=f"there is no job {need.job_id}")
@@ -102,4 +109,6 @@ def _fault(need: Need, job: JobRow | None) -> FieldError | None:
     # A gate that was missed fails the job when it is stored; a value that will never come is refused here.
     if need.role != "requires" and job.state in (JobState.FAILED, JobState.CANCELLED):
         return FieldError(pointer=need.pointer, detail=f"job {need.job_id} is {job.state} and gives no value")
+    if need.role == "weights" and events.last_of_type(session, [job.id], files.DELETED):
+        return FieldError(pointer=need.pointer, detail=f"the files of job {job.id} were deleted, its weights with them")
     return None

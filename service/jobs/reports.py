@@ -1,14 +1,14 @@
 """Rows of jobs, and of what belongs to them, as the reports that clients, planners and commands see."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from service.jobs import queue
-from service.reports.job import CheckpointReport, EventReport, JobReport, QueuePlace
+from service.reports.job import CheckpointReport, EventReport, FilesDeleted, JobReport
 from service.reports.operations import WorkerReport
-from service.store import attempts, jobs, reports, workers
+from service.store import attempts, events, files, jobs, reports, workers
 from service.store.session import now
 from service.store.tables import EventRow, FileRow, JobRow, WorkerRow
 
@@ -22,17 +22,16 @@ COLUMNS = JobReport.model_fields.keys() & JobRow.__table__.columns.keys()
 def job_report(session: Session, job_id: str) -> JobReport:
     """One job with its whole result; NotFoundError when there is none."""
     row = jobs.get(session, job_id)
-    return _job(row, _results(session, [row]), queue.places(session, [row]))
+    return _jobs(session, [row], _results(session, [row]))[0]
 
 
 def job_reports(session: Session, rows: Sequence[JobRow]) -> list[JobReport]:
     """A list of jobs, with results shortened; a constant number of queries however many there are."""
-    places = queue.places(session, rows)
     results = {
         job_id: {name: value for name, value in result.items() if name not in LONG_FIELDS}
         for job_id, result in _results(session, rows).items()
     }
-    return [_job(row, results, places) for row in rows]
+    return _jobs(session, rows, results)
 
 
 def event_report(row: EventRow) -> EventReport:
@@ -64,15 +63,32 @@ def worker_report(session: Session, row: WorkerRow, lease_seconds: float) -> Wor
     )
 
 
-def _job(row: JobRow, results: dict[str, dict[str, Any]], places: dict[str, QueuePlace]) -> JobReport:
-    others = {
-        "dataset": row.dataset_id,
-        "parent": row.parent_id,
-        "queue": places.get(row.id),
-        "result": results.get(row.id),
-        "limits": attempts.limits_of(row.spec, row.limits),
-    }
-    return JobReport.model_validate({name: getattr(row, name) for name in COLUMNS} | others)
+def files_deleted(session: Session, job_ids: Iterable[str]) -> dict[str, FilesDeleted]:
+    """Each of these jobs whose files were deleted -> when, by whom and why."""
+    rows = events.last_of_type(session, job_ids, files.DELETED)
+    return {job_id: FilesDeleted(time=row.time, **row.data) for job_id, row in rows.items()}
+
+
+def _jobs(session: Session, rows: Sequence[JobRow], results: dict[str, dict[str, Any]]) -> list[JobReport]:
+    started = [row.id for row in rows if row.started_at is not None]
+    sizes, deletions = files.sizes(session, started), files_deleted(session, started)
+    places = queue.places(session, rows)
+    return [
+        JobReport.model_validate(
+            {name: getattr(row, name) for name in COLUMNS}
+            | {
+                "dataset": row.dataset_id,
+                "parent": row.parent_id,
+                "queue": places.get(row.id),
+                "result": results.get(row.id),
+                "limits": attempts.limits_of(row.spec, row.limits),
+                "bytes": sum(sizes.get(row.id, {}).values()),
+                "bytes_by_role": sizes.get(row.id, {}),
+                "files_deleted": deletions.get(row.id),
+            }
+        )
+        for row in rows
+    ]
 
 
 def _results(session: Session, rows: Sequence[JobRow]) -> dict[str, dict[str, Any]]:

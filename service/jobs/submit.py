@@ -65,7 +65,7 @@ def _store(
     dataset = references.find_dataset(session, spec)
     if _state(dataset) != _state(judged):
         raise ConflictError("the dataset has changed while the spec was checked; send it again")
-    references.check_jobs(session, spec)
+    references.check_jobs(session, spec, lock=True)
     startable = []
     if dataset is None:
         dataset = imports.create(session, training_of(spec)[0].dataset, BuiltinSource(kind="builtin"))

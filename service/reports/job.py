@@ -19,6 +19,16 @@ class QueuePlace(ReportPart):
     """What it waits for, in plain words."""
 
 
+class FilesDeleted(ReportPart):
+    """When, by whom and why the files of a job were deleted."""
+
+    time: datetime
+    actor: str
+    """`key`: somebody asked for it; `retention`: the operator's limits did."""
+    reason: str
+    bytes: int
+
+
 class JobReport(ReportPart):
     """One job."""
 
@@ -50,6 +60,12 @@ class JobReport(ReportPart):
     """Those that hold now: the spec's, or what the last resume set in their place."""
     error: Problem | None
     queue: QueuePlace | None
+    bytes: int
+    """Of its files."""
+    bytes_by_role: dict[str, int]
+    """The same by what the files are (`last`, `best`, `model`, ...)."""
+    files_deleted: FilesDeleted | None
+    """Null unless its files were deleted and its record was kept."""
     spec: dict[str, Any]
     result: dict[str, Any] | None
     """The report named `result`: shape by kind."""

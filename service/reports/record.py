@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from service.reports.environment import MachineReport
-from service.reports.job import CheckpointReport, CurvesReport, JobReport
+from service.reports.job import CheckpointReport, CurvesReport, FilesDeleted, JobReport
 from service.reports.part import ReportPart
 
 
@@ -27,6 +27,8 @@ class Bundle(ReportPart):
     """Every stored report by name."""
     curves: CurvesReport
     files: list[CheckpointReport]
+    files_deleted: FilesDeleted | None
+    """Why `files` is empty, where they were deleted."""
 
 
 class ComparedJob(ReportPart):

@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from service.errors import NotFoundError
-from service.states import TERMINAL, JobState
+from service.states import JobState
 from service.store.tables import DependencyRow, JobRow
 
 
@@ -15,9 +15,14 @@ def lock_needed(session: Session, job_ids: Iterable[str]) -> None:
 
     Raises NotFoundError when one is not there.
     """
-    query = select(JobRow.id).where(JobRow.id.in_(job_ids)).order_by(JobRow.id).with_for_update(read=True)
-    if missing := set(job_ids) - set(session.execute(query).scalars()):
+    if missing := set(job_ids) - lock(session, job_ids):
         raise NotFoundError(f"no job has the id `{min(missing)}`")
+
+
+def lock(session: Session, job_ids: Iterable[str]) -> set[str]:
+    """Keeps those of these jobs that are there as they are until this transaction ends; returns their ids."""
+    query = select(JobRow.id).where(JobRow.id.in_(job_ids)).order_by(JobRow.id).with_for_update(read=True)
+    return set(session.execute(query).scalars())
 
 
 def add(session: Session, job_id: str, roles: Mapping[str, str]) -> None:
@@ -55,10 +60,3 @@ def waiting_for(session: Session, job_id: str) -> list[JobRow]:
         .with_for_update(of=JobRow)
     )
     return list(session.execute(query).scalars())
-
-
-def users(session: Session, job_id: str) -> list[str]:
-    """Ids of the jobs that need this one and have not ended."""
-    query = select(DependencyRow.job_id).join(JobRow, JobRow.id == DependencyRow.job_id)
-    open_jobs = JobRow.state.not_in([str(state) for state in TERMINAL])
-    return list(session.execute(query.where(DependencyRow.needs_job_id == job_id, open_jobs)).scalars())

@@ -62,6 +62,12 @@ def latest(session: Session, job_ids: Iterable[str]) -> dict[str, int]:
     return dict(session.execute(query).all())
 
 
+def last_of_type(session: Session, job_ids: Iterable[str], type: str) -> dict[str, EventRow]:
+    """Each of these jobs that has an event of that type -> the last one."""
+    query = select(EventRow).where(EventRow.job_id.in_(list(job_ids)), EventRow.type == type).order_by(EventRow.seq)
+    return {row.job_id: row for row in session.execute(query).scalars()}
+
+
 def after(
     session: Session, job_id: str, seq: int, limit: int = 1000, *, type: str | None = None, levels: Sequence[str] = ()
 ) -> list[EventRow]:

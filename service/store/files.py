@@ -1,20 +1,24 @@
 """The rows that name files; a file counts only once a row names it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import CompoundSelect, func, select, union_all
+from sqlalchemy.orm import Session, aliased
 
-from service.errors import NotReadyError
+from service.errors import FilesDeletedError, NotReadyError
 from service.ids import new_id
-from service.states import TERMINAL
+from service.states import TERMINAL, JobState, Relation
+from service.store import events
 from service.store.artifacts.interface import StoredFile
 from service.store.session import now
-from service.store.tables import DatasetRow, FileRow, JobRow
+from service.store.tables import DependencyRow, FileRow, JobRow
 
 KEEP_LAST = 2
 """Resume checkpoints that are kept."""
+DELETED = "files-deleted"
+"""Type of the event that a deletion of all files of a job leaves: `actor`, `reason`, `bytes`."""
+OPEN = [str(state) for state in JobState if state not in TERMINAL]
 
 
 def put(
@@ -49,32 +53,68 @@ def of(session: Session, owner_id: str, role: str | None = None) -> list[FileRow
 
 
 def named(session: Session, owner_id: str, name: str) -> FileRow:
-    """The file of that name; NotReadyError when there is none."""
+    """The file of that name; NotReadyError when there is none, FilesDeletedError when the job's were deleted."""
     row = session.execute(
         select(FileRow).where(FileRow.owner_id == owner_id, FileRow.name == name)
     ).scalar_one_or_none()
-    if row is None:
-        raise NotReadyError(f"there is no file `{name}`")
-    return row
+    if row is not None:
+        return row
+    if event := events.last_of_type(session, [owner_id], DELETED).get(owner_id):
+        when, by = event.time.isoformat(timespec="seconds"), event.data["actor"]
+        raise FilesDeletedError(f"the files of this job were deleted at {when} by {by}: {event.data['reason']}")
+    raise NotReadyError(f"there is no file `{name}`")
+
+
+def sizes(session: Session, owner_ids: Iterable[str]) -> dict[str, dict[str, int]]:
+    """Each of these jobs or datasets that has files -> bytes by role."""
+    query = select(FileRow.owner_id, FileRow.role, func.sum(FileRow.size))
+    query = query.where(FileRow.owner_id.in_(list(owner_ids))).group_by(FileRow.owner_id, FileRow.role)
+    sizes_of: dict[str, dict[str, int]] = {}
+    for owner_id, role, size in session.execute(query):
+        sizes_of.setdefault(owner_id, {})[role] = int(size)
+    return sizes_of
+
+
+def uses() -> CompoundSelect[str, str]:
+    """Who needs whose files: (`owner_id` of a job or dataset, `job_id` of an open job), every pair that there is.
+
+    An open job needs its own files and its dataset's, those of the jobs that its spec names, of the job that it is made
+    from or belongs to, and of the parts of its work.
+    """
+    is_open, part = JobRow.state.in_(OPEN), aliased(JobRow)
+    return union_all(
+        select(JobRow.id.label("owner_id"), JobRow.id.label("job_id")).where(is_open),
+        select(JobRow.dataset_id, JobRow.id).where(is_open, JobRow.dataset_id.is_not(None)),
+        select(DependencyRow.needs_job_id, JobRow.id).join(JobRow, JobRow.id == DependencyRow.job_id).where(is_open),
+        select(JobRow.parent_id, JobRow.id).where(is_open, JobRow.parent_id.is_not(None)),
+        select(part.id, JobRow.id)
+        .join(JobRow, JobRow.id == part.parent_id)
+        .where(is_open, part.relation == Relation.CHILD),
+    )
+
+
+def users(session: Session, owner_ids: Iterable[str]) -> dict[str, list[str]]:
+    """Each of these jobs or datasets that is needed -> ids of the open jobs that need it."""
+    pairs = uses().subquery()
+    query = select(pairs.c.owner_id, pairs.c.job_id).where(pairs.c.owner_id.in_(list(owner_ids))).distinct()
+    users_of: dict[str, list[str]] = {}
+    for owner_id, job_id in session.execute(query.order_by(pairs.c.job_id)):
+        users_of.setdefault(owner_id, []).append(job_id)
+    return users_of
 
 
 def needed(session: Session, keys: Sequence[str]) -> set[str]:
-    """Those of some hundred artifact keys that are needed: a row names the file, or an open job may name it yet.
+    """Those of some hundred artifact keys that are needed: a row names the file, or an open job needs its owner's.
 
     Keys are `jobs/<job id>/...`, `datasets/<dataset id>/...` and `uploads/<id>`.
     """
-    is_open = JobRow.state.not_in([str(state) for state in TERMINAL])
     owner_of = {key: key.split("/")[1] for key in keys}
-    importing = select(DatasetRow.id).join(JobRow, JobRow.id == DatasetRow.job_id)
-    open_owners = {
-        *session.execute(select(JobRow.id).where(JobRow.id.in_(owner_of.values()), is_open)).scalars(),
-        *session.execute(importing.where(DatasetRow.id.in_(owner_of.values()), is_open)).scalars(),
-    }
-    artifact = JobRow.spec["source", "artifact"].as_string()
+    needed_owners = users(session, owner_of.values())
+    artifact, is_open = JobRow.spec["source", "artifact"].as_string(), JobRow.state.in_(OPEN)
     return {
         *session.execute(select(FileRow.artifact).where(FileRow.artifact.in_(keys))).scalars(),
         *session.execute(select(artifact).where(JobRow.kind == "import", is_open, artifact.in_(keys))).scalars(),
-        *(key for key, owner in owner_of.items() if owner in open_owners),
+        *(key for key, owner in owner_of.items() if owner in needed_owners),
     }
 
 

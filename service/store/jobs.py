@@ -1,6 +1,6 @@
 """Jobs: created, found, listed, relabelled, removed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from service.errors import InUseError, NotFoundError, StateError
 from service.ids import new_id
 from service.specs import INTERNAL_KINDS, AnyStoredSpec
 from service.states import TERMINAL, JobState, Relation
-from service.store import dependencies, events
+from service.store import dependencies, events, files
 from service.store.events import NewEvent
 from service.store.session import now
 from service.store.tables import JobRow, LabelRow
@@ -99,14 +99,24 @@ def remove(session: Session, job_id: str) -> list[str]:
 
     Returns the ids of the removed jobs: the caller deletes their files.
     """
-    row = lock(session, job_id)
-    if JobState(row.state) not in TERMINAL | {JobState.QUEUED, JobState.PAUSED}:
-        raise StateError(f"the job is {row.state}; cancel it first")
-    if users := dependencies.users(session, job_id):
-        raise InUseError("other jobs still need this one: " + ", ".join(users[:10]))
-    removed = [row.id, *session.execute(runners_of(row.id)).scalars()]
+    removed = lock_unneeded(session, job_id, TERMINAL | {JobState.QUEUED, JobState.PAUSED})
     session.execute(delete(JobRow).where(JobRow.id.in_(removed)))
     return removed
+
+
+def lock_unneeded(session: Session, job_id: str, states: Iterable[JobState]) -> list[str]:
+    """Locks a job that is in one of these states and that no other open job needs; returns its id and its runners'.
+
+    Raises StateError in another state, and InUseError with the jobs that need it.
+    """
+    row = lock(session, job_id)
+    if JobState(row.state) not in states:
+        raise StateError(f"the job is {row.state}; cancel it first")
+    ids = [row.id, *session.execute(runners_of(row.id)).scalars()]
+    users = [user for user in files.users(session, [row.id]).get(row.id, []) if user not in ids]
+    if users:
+        raise InUseError("other jobs still need this one: " + ", ".join(users[:10]))
+    return ids
 
 
 def runners_of(job_id: str) -> Select[str]:

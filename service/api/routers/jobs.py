@@ -97,6 +97,13 @@ def change_job(job_id: JobId, changes: JobChanges, services: ServicesDep) -> Job
 
 
 @router.delete("/{job_id}", status_code=204, dependencies=MAY_TRAIN)
-def delete_job(job_id: JobId, services: ServicesDep) -> None:
-    """Deletes a job that has ended or waits, with its files."""
-    actions.delete(services.store, job_id)
+def delete_job(
+    job_id: JobId,
+    services: ServicesDep,
+    files_only: Annotated[bool, Query(description="Delete the files of an ended job and keep its record.")] = False,
+) -> None:
+    """Deletes a job that has ended or waits, with its files; one that an open job needs is kept (409)."""
+    if files_only:
+        actions.delete_files(services.store, job_id, actor="key", reason="they were asked to be deleted")
+    else:
+        actions.delete(services.store, job_id)

@@ -139,6 +139,28 @@ def test_the_sanity_verdict(client: httpx.Client, worker: SimulatedWorker) -> No
     assert client.get(f"/v1/jobs/{job_id}/sanity").json()["passed"] is True
 
 
+def test_files_are_deleted_without_the_job(client: httpx.Client, trained: str) -> None:
+    path = f"{trained}/checkpoints/model.safetensors"
+    size = client.get(trained).json()["bytes"]
+    assert size == client.get(trained).json()["bytes_by_role"]["model"] > 0
+    assert client.delete(trained, params={"files_only": True}).status_code == 204
+    gone = client.get(path)
+    assert (gone.status_code, gone.json()["code"]) == (410, "files-deleted")
+    assert "by key" in gone.json()["detail"]
+    job = client.get(trained).json()
+    assert (job["state"], job["bytes"], job["files_deleted"]["bytes"]) == ("succeeded", 0, size)
+    assert client.get(f"{trained}/checkpoints").json()["data"] == []
+    assert client.get(f"{trained}/bundle").json()["files_deleted"] == job["files_deleted"]
+
+
+def test_files_of_a_job_that_has_not_ended_stay(client: httpx.Client, worker: SimulatedWorker) -> None:
+    worker.dataset()
+    job = client.post("/v1/jobs", json={"kind": "train", "dataset": "digits"}).json()["id"]
+    response = client.delete(f"/v1/jobs/{job}", params={"files_only": True})
+    assert (response.status_code, response.json()["code"]) == (409, "wrong-state")
+    assert "queued" in response.json()["detail"]
+
+
 def test_checkpoints_are_listed_and_downloaded(client: httpx.Client, trained: str) -> None:
     files = client.get(f"{trained}/checkpoints").json()["data"]
     assert [(file["name"], file["role"], file["size"], file["epoch"]) for file in files] == [

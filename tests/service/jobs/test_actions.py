@@ -4,15 +4,24 @@ from typing import Any
 
 import pytest
 
-from service.errors import BusyError, InvalidRequestError, NotFoundError, StateError
+from service.errors import (
+    BusyError,
+    FilesDeletedError,
+    InUseError,
+    InvalidRequestError,
+    NotFoundError,
+    SpecError,
+    StateError,
+)
 from service.jobs import actions, runners
+from service.jobs.bundles import bundle
 from service.jobs.reports import job_report
 from service.jobs.submit import submit
 from service.specs import JOB_SPEC, AnyJobSpec
 from service.specs.requests import JobChanges
 from service.specs.tune import TuneSpec
 from service.states import JobState, Relation
-from service.store import jobs, studies
+from service.store import events, files, jobs, studies
 from service.store.jobs import Parent
 from tests.service.conftest import Harness
 from tests.service.simulated_worker import SimulatedWorker
@@ -127,6 +136,53 @@ def test_job_is_deleted_with_its_files(harness: Harness, worker: SimulatedWorker
     assert harness.store.artifacts.keys("jobs") == []
     with harness.store.read() as session, pytest.raises(NotFoundError):
         job_report(session, job_id)
+
+
+def test_files_of_an_ended_job_are_deleted_without_its_record(harness: Harness, worker: SimulatedWorker) -> None:
+    job_id = harness.submit()
+    fence = harness.claim(job_id)
+    worker.save_bytes(job_id, "model.safetensors", "model", b"weights")
+    worker.save_bytes(job_id, "last-1", "last", b"state")
+
+    def delete_files() -> None:
+        actions.delete_files(harness.store, job_id, actor="key", reason="no room")
+
+    with pytest.raises(StateError, match="running"):
+        delete_files()
+    harness.end(fence)
+    with harness.store.read() as session:
+        report = job_report(session, job_id)
+    assert (report.bytes, report.bytes_by_role, report.files_deleted) == (12, {"model": 7, "last": 5}, None)
+    delete_files()
+    delete_files()
+    assert harness.store.artifacts.keys("jobs") == []
+    with harness.store.read() as session:
+        report = job_report(session, job_id)
+        assert (report.state, report.bytes) == (JobState.SUCCEEDED, 0)
+        deleted = bundle(session, job_id).files_deleted
+        assert deleted is not None
+        assert deleted == report.files_deleted
+        assert (deleted.actor, deleted.reason, deleted.bytes) == ("key", "no room", 12)
+        assert [event.type for event in events.after(session, job_id, 0)].count(files.DELETED) == 1
+        with pytest.raises(FilesDeletedError, match=r"deleted at .* by key: no room"):
+            files.named(session, job_id, "model.safetensors")
+
+
+def test_weights_that_were_deleted_are_refused(harness: Harness, worker: SimulatedWorker) -> None:
+    worker.dataset()
+    pretrained = harness.submit()
+    fence = harness.claim(pretrained)
+    worker.save_bytes(pretrained, "model.safetensors", "model", b"weights")
+    harness.end(fence)
+    model = {"family": "torchvision", "arch": "resnet18", "weights": {"from_job": pretrained}}
+    taking_id = submitted(harness, model=model)
+    with pytest.raises(InUseError, match=taking_id):
+        actions.delete_files(harness.store, pretrained, actor="key", reason="no room")
+    with harness.store.begin() as session:
+        actions.cancel(session, taking_id)
+    actions.delete_files(harness.store, pretrained, actor="key", reason="no room")
+    with pytest.raises(SpecError, match="were deleted"):
+        submitted(harness, model=model)
 
 
 def test_search_is_deleted_with_its_runners_and_its_study(harness: Harness, worker: SimulatedWorker) -> None:
