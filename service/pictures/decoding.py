@@ -3,14 +3,17 @@
 import io
 from contextlib import suppress
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 
 from service.pictures import MAX_PIXELS, MAX_STREAMED_PIXELS, Facts, PictureError, Shape, TooManyPixels
 from service.pictures.pixels import fit, plain
 from service.pictures.png_rows import PngRows
+from service.pictures.signatures import is_picture, other_kind
 
-FORMATS = ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM"]
-ANIMATED = ("GIF", "WEBP", "PNG")
+FORMATS = ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", *(["AVIF"] if features.check("avif") else [])]
+SAME_FORMATS = {"MPO": "JPEG"}
+"""A phone's JPEG with a second picture behind the first is a JPEG to everybody."""
+SEVERAL_FRAMES = ("GIF", "WEBP", "PNG", "TIFF", "AVIF")
 FAST_PIXELS = 2**16
 """PNGs with more pixels are decompressed by zlib-ng, which is several times as fast as the zlib that Pillow uses."""
 STREAM_PIXELS = 2**24
@@ -20,7 +23,7 @@ Image.MAX_IMAGE_PIXELS = None  # the limits are ours, and looked at before anyth
 
 def read_header(data: bytes) -> Facts:
     """What a picture says of itself; raises PictureError when it could not be decoded for its size."""
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+    with _open(data) as image:
         facts = _facts(image)
         _guard(image, data, Shape(1, 1, 3), None)
         return _upright(facts, orientation(image))
@@ -28,7 +31,7 @@ def read_header(data: bytes) -> Facts:
 
 def decode(data: bytes, shape: Shape, max_pixels: int | None) -> tuple[Facts, Image.Image]:
     """The picture as `L` or `RGB` of that shape, with what was known of it before."""
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+    with _open(data) as image:
         facts = _facts(image)
         is_fast = _guard(image, data, shape, max_pixels)
         source = load(image, data, fast=is_fast)
@@ -39,9 +42,24 @@ def decode(data: bytes, shape: Shape, max_pixels: int | None) -> tuple[Facts, Im
     return _upright(facts, turned), packed
 
 
+def _open(data: bytes) -> Image.Image:
+    """PictureError says what the file really is where it is no picture that can be read."""
+    try:
+        return Image.open(io.BytesIO(data), formats=FORMATS)
+    except Exception:  # what Pillow raises of a text that happens to begin as a picture does is of any kind
+        kind = None if is_picture(data) else other_kind(data)
+        if kind is None:
+            raise
+        advice = "; convert it to PNG or JPEG" if kind.endswith("picture") else ""
+        raise PictureError(f"{kind}, which is not read{advice}") from None
+
+
 def _facts(image: Image.Image) -> Facts:
-    frames = getattr(image, "n_frames", 1) if image.format in ANIMATED else 1
-    return Facts(image.size, image.mode, str(image.format), frames, turned=False)
+    frames = 1
+    with suppress(Exception):  # a damaged second page does not take the first away
+        frames = getattr(image, "n_frames", 1) if image.format in SEVERAL_FRAMES else 1
+    kind = str(image.format)
+    return Facts(image.size, image.mode, SAME_FORMATS.get(kind, kind), frames, turned=False)
 
 
 def _upright(facts: Facts, turned: int) -> Facts:

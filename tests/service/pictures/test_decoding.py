@@ -108,7 +108,7 @@ def test_what_cannot_be_read_says_why() -> None:
     whole = encoded(picture(4, (200, 200)))
     assert "truncated" in reason(whole[: len(whole) // 2])
     assert "truncated" in reason(encoded(picture(4, (200, 200)), "JPEG")[:3000])
-    assert reason(b"<svg/>" * 100) == "cannot be decoded: cannot identify image file"
+    assert reason(b"\x01\x02" * 100) == "cannot be decoded: cannot identify image file"
     assert reason(lying_png(60_000, 60_000)) == "60000 x 60000 pixels are more than 1000 million"
     assert "cannot be decoded" in reason(lying_png(3000, 3000))
     assert pictures.reason(MemoryError()) == "decoding it takes more memory than a picture may"

@@ -4,6 +4,7 @@ Nothing is ever written under a name that came from outside; a member is a part 
 """
 
 import unicodedata
+import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
@@ -31,6 +32,17 @@ class Member:
     method: int = 0
     size: int = -1
     crc: int | None = None
+
+
+def first_bytes(member: Member, count: int) -> bytes:
+    """The first bytes of a file, unpacked; none where they cannot be read: its decoder says why."""
+    try:
+        with open(member.path, "rb") as file:
+            file.seek(member.start)
+            data = file.read(count if member.length < 0 else min(count, member.length))
+        return zlib.decompressobj(-15).decompress(data, count) if member.method else data
+    except (OSError, zlib.error):
+        return b""
 
 
 @dataclass(frozen=True, slots=True)

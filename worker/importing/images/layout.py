@@ -5,18 +5,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from service.errors import ImportRefusedError
 from worker.importing.archives.listing import Listing, Member
+from worker.importing.images.recognition import pictures_of
 from worker.importing.names import printable
 from worker.importing.splits import SPLIT_NAMES, TRAIN
-
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff",
-                  ".ppm", ".pgm", ".pbm", ".pnm"}  # fmt: skip
-OTHER_IMAGES = {".heic", ".heif", ".avif", ".svg", ".jp2", ".psd", ".ico", ".tga", ".raw", ".cr2", ".nef", ".dng",
-                ".exr", ".pcx", ".eps", ".jxl"}  # fmt: skip
-MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +38,7 @@ class Arrangement:
 
 def arrange(listing: Listing) -> Arrangement:
     """Sorts a container's files into samples and others; what is no sample is listed with the reason."""
-    images = sorted((member for member in listing.members.values() if _is_image(member, listing)), key=_key)
+    images = pictures_of(listing)
     paths = _without_wrapping([member.name.split("/") for member in images])
     has_splits = _has_splits(paths)
     pictures = []
@@ -61,34 +55,6 @@ def arrange(listing: Listing) -> Arrangement:
     if len(classes) < 2:
         raise ImportRefusedError("layout-no-classes", _advice(len(images), classes))
     return Arrangement(pictures, classes, has_splits)
-
-
-def _key(member: Member) -> bytes:
-    return member.name.encode("utf-8", "surrogateescape")
-
-
-def _is_image(member: Member, listing: Listing) -> bool:
-    suffix = PurePosixPath(member.name).suffix.lower()
-    if suffix in IMAGE_SUFFIXES:
-        return True
-    if suffix in OTHER_IMAGES:
-        listing.refuse(
-            member.name, f"pictures of the kind {suffix[1:].upper()} are not read; convert it to PNG or JPEG"
-        )
-        return False
-    if member.method == 0 and _starts_like_an_image(member):
-        return True
-    listing.ignore(member.name, "not a picture")
-    return False
-
-
-def _starts_like_an_image(member: Member) -> bool:
-    try:
-        with open(member.path, "rb") as file:
-            file.seek(member.start)
-            return file.read(8).startswith(MAGIC)
-    except OSError:
-        return False
 
 
 def _without_wrapping(paths: list[list[str]]) -> list[list[str]]:

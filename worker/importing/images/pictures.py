@@ -19,6 +19,7 @@ from worker.importing.findings import note
 from worker.importing.images.decoder import THUMB_SIDE, Plan
 from worker.importing.images.layout import Arrangement, Picture, arrange
 from worker.importing.images.pool import Decoded, Decoders, Outcome
+from worker.importing.images.recognition import PICTURE_SUFFIXES
 from worker.importing.npy_rows import create_rows, keep_rows, open_rows
 from worker.importing.raw_data import Input, RawData, Reading
 
@@ -28,7 +29,8 @@ SAMPLE = 256
 PROGRESS_SECONDS = 0.5
 GREY = {"1", "L", "LA", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
 TRANSPARENT = ("RGBA", "LA", "PA", "La", "RGBa")
-SUFFIXES = {"JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), "PNG": (".png", ".apng"), "TIFF": (".tif", ".tiff")}
+SUFFIXES = {"JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), "PNG": (".png", ".apng"), "TIFF": (".tif", ".tiff"),
+            "AVIF": (".avif", ".avifs")}  # fmt: skip
 Decoding = Generator[Event, None, list[Outcome]]
 
 
@@ -148,7 +150,8 @@ def _notes(names: Sequence[str], decoded: Sequence[Decoded]) -> list[Finding | N
 def _is_misnamed(name: str, facts: Decoded) -> bool:
     suffix, kind = Path(name).suffix.lower(), facts.format
     named = next((formats for formats, suffixes in SUFFIXES.items() if suffix in suffixes), suffix[1:].upper())
-    return bool(suffix) and named != kind and kind != "PPM" and not (suffix == ".dib" and kind == "BMP")
+    is_named = suffix in PICTURE_SUFFIXES and not (suffix == ".dib" and kind == "BMP")
+    return is_named and named != kind and kind != "PPM"
 
 
 NOTES: tuple[tuple[str, Callable[[str, Decoded], bool], str], ...] = (
@@ -159,6 +162,6 @@ NOTES: tuple[tuple[str, Callable[[str, Decoded], bool], str], ...] = (
         "pictures of 16 or more bits a channel were brought to 8",
     ),
     ("P22", lambda _, facts: facts.turned, "pictures were turned the right way up, as their EXIF data say"),
-    ("P23", lambda _, facts: facts.frames > 1, "of animated pictures the first frame was taken"),
+    ("P23", lambda _, facts: facts.frames > 1, "pictures have several frames or pages; the first of each was taken"),
     ("P24", _is_misnamed, "pictures are of another kind than their names say; they were read"),
 )

@@ -102,5 +102,5 @@ def test_files_that_are_no_pictures_say_why(tmp_path: Path) -> None:
     outcomes = packed(tmp_path, [b"", b"<svg/>" * 100, encoded(picture(4, (200, 200)))[:3000]])
     reasons = [outcome.reason for outcome in outcomes if isinstance(outcome, Faulty)]
     assert reasons[0] == "an empty file"
-    assert "cannot identify" in reasons[1]
+    assert reasons[1] == "an SVG drawing, which is not read"
     assert "truncated" in reasons[2]
