@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 from service.errors import SchemaError, WorkerLostError
@@ -24,14 +26,14 @@ COLLECT_EVERY = 100
 """Sweeps of this process between two searches for orphaned files."""
 
 
-def sweep(store: Store, notify: Callable[[Iterable[str]], object]) -> bool:
+def sweep(store: Store, notify: Callable[[Iterable[str]], object], *, reclaim: bool = True) -> bool:
     """One sweep; returns False when another process swept within the last half period.
 
     Raises SchemaError when the database has another version's schema by now.
     """
     if not _my_turn(store):
         return False
-    startable = _reclaim(store) + completion.update_all_dependents(store)
+    startable = (_reclaim(store) if reclaim else []) + completion.update_all_dependents(store)
     notify(dict.fromkeys(startable + _unnotified(store)))
     with store.begin() as session:
         idempotency.delete_expired(session)
@@ -121,17 +123,23 @@ def _idle_slots(session: Session, within_seconds: float) -> tuple[int, datetime]
 
 
 def run_forever(store: Store, notify: Callable[[Iterable[str]], object], stop: threading.Event) -> None:
-    """Sweeps at once and then periodically until `stop` is set; a fault is logged and tried again."""
-    turns = 0
+    """Sweeps at once and then periodically until `stop` is set; a fault is logged and tried again.
+
+    While the database was away no worker could renew its leases. The first sweep afterwards leaves those that ran out
+    to the workers, which give their attempts back: that does not count as a lost attempt.
+    """
+    turns, was_away = 0, False
     while True:
         try:
-            if sweep(store, notify):
+            reclaim, was_away = not was_away, False
+            if sweep(store, notify, reclaim=reclaim):
                 turns += 1
                 if turns % COLLECT_EVERY == 0:
                     collect(store)
         except SchemaError as error:
             logger.warning("no sweep: %s", error)
-        except Exception:
+        except Exception as error:
+            was_away = isinstance(error, DBAPIError | PoolTimeoutError)
             logger.exception("the sweep failed; the next one tries again")
         if stop.wait(store.settings.sweep_seconds):
             return

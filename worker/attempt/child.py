@@ -19,11 +19,12 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from service.errors import OutOfMemoryError, Problem, RunError, TrainwrightError
+from service.errors import DiskFullError, OutOfMemoryError, Problem, RunError, TrainwrightError
 from service.events import Event
 from service.specs import AnyStoredSpec
 from service.specs.dataset import ImportSpec
 from service.states import StopReason
+from service.volumes import is_disk_full
 from worker.attempt import stack_dump
 from worker.attempt.signs_of_life import SignsOfLife
 from worker.attempt.stop_on_finding import StopOnFinding
@@ -63,11 +64,8 @@ def main(pipe: Connection, spec: AnyStoredSpec, context: RunContext, memory_limi
             for sent in finding_stop.forward(event):
                 pipe.send(sent)
         pipe.send(Finished())
-    except TrainwrightError as error:
-        retryable = isinstance(error, RunError) and error.retryable
-        pipe.send(Failed(error.problem(), retryable, traceback.format_exc()))
     except Exception as error:  # noqa: BLE001  (a process reports whatever ends it)
-        pipe.send(Failed(_unexpected(error), False, traceback.format_exc()))
+        pipe.send(_failure(error))
 
 
 def _run(spec: AnyStoredSpec, context: RunContext) -> Iterator[Event]:
@@ -76,6 +74,15 @@ def _run(spec: AnyStoredSpec, context: RunContext) -> Iterator[Event]:
     from worker.importing.import_job import run_import  # slow to import; the forkserver has it already
 
     return run_import(spec, context)
+
+
+def _failure(error: Exception) -> Failed:
+    trace = traceback.format_exc()
+    if is_disk_full(error):
+        return Failed(DiskFullError(str(error)).problem(), True, trace)
+    if isinstance(error, TrainwrightError):
+        return Failed(error.problem(), isinstance(error, RunError) and error.retryable, trace)
+    return Failed(_unexpected(error), False, trace)
 
 
 def _unexpected(error: Exception) -> Problem:

@@ -6,14 +6,15 @@ import time
 from typing import Self
 
 from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from service.store import attempts
 from service.store.attempts import AttemptStatus, Claim
 from service.store.session import Store
 
 logger = logging.getLogger(__name__)
-DATABASE_AWAY = (OperationalError, InterfaceError)
-"""What SQLAlchemy raises when the database does not answer (restarting, locked, connection cut)."""
+DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeoutError)
+"""What SQLAlchemy raises when the database does not answer (restarting, locked, full, connection cut or refused)."""
 GIVE_UP_SHARE = 0.75
 """An attempt that could not be renewed for this share of the lease is given up: another worker may have it soon."""
 
@@ -25,6 +26,8 @@ class Lease:
         self.store, self.fence, self._ran_before = store, claim.fence, claim.running_seconds
         self._started_at = time.monotonic()
         self.status = AttemptStatus.CURRENT
+        self.is_database_away = False
+        """Whether the status is LOST since the database did not answer, and not by what it answered."""
         self._renewed_at = time.monotonic()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._renew_until_lost, name=f"lease-{claim.fence.job_id}", daemon=True)
@@ -56,7 +59,7 @@ class Lease:
             except DATABASE_AWAY as error:
                 if time.monotonic() - self._renewed_at > self.patience_seconds:
                     logger.error("job %s: the database has been away too long: %s", self.fence.job_id, error)
-                    self.status = AttemptStatus.LOST
+                    self.is_database_away, self.status = True, AttemptStatus.LOST
 
     def _update(self, lease_seconds: float) -> AttemptStatus:
         """Renews the lease when a sixth of it has passed; else reads the status, which costs one query."""

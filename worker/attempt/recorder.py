@@ -195,6 +195,7 @@ class Recorder:
         self._file_count += 1
         path = event.path.with_name(f"pending-{self._file_count:04d}-{event.path.name}")
         os.replace(event.path, path)
+        self._batch.columns["holds"] = 0  # a job that stores files has what it was held for
         is_data = event.role == "dataset"
         owner = f"datasets/{self.dataset_id}" if is_data else f"jobs/{self.fence.job_id}"
         name = event.name if is_data else f"{self._file_count:04d}-{event.name}"

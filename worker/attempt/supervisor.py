@@ -12,13 +12,21 @@ from contextlib import suppress
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from service.errors import RunError, StalledError, SupervisorError
+from service.errors import (
+    DiskFullError,
+    RunError,
+    StalledError,
+    SupervisorError,
+    TrainwrightError,
+    UnavailableError,
+)
 from service.events import Log
 from service.jobs import completion, transitions
 from service.states import JobState, StopReason
 from service.store import attempts, jobs
 from service.store.attempts import AttemptStatus, Claim, LostLeaseError
 from service.store.session import Store
+from service.volumes import disk_full, is_disk_full
 from worker.attempt.child import Failed, Finished
 from worker.attempt.inputs import delete_upload, discard, gather
 from worker.attempt.lease import DATABASE_AWAY, Lease
@@ -27,6 +35,7 @@ from worker.attempt.signs_of_life import Alive, Patience
 from worker.attempt.training_process import TrainingProcess
 
 logger = logging.getLogger(__name__)
+DATABASE_LOST = "the database did not answer"
 
 
 class Supervisor:
@@ -49,7 +58,8 @@ class Supervisor:
         self.patience = Patience(claim.spec, claim.limits)
         self.outcome: Failed | Finished | None = None
         self.asked: StopReason | None = None
-        self._killed = self._has_reached_limit = False
+        self._killed = self._has_reached_limit = self._is_held = False
+        self._written_at = time.monotonic()
 
     def run(self) -> list[str]:
         """Starts, watches, finishes. A lost lease ends the attempt without a trace: the job is another worker's."""
@@ -76,12 +86,14 @@ class Supervisor:
             self._supervise()
             return self._finish()
         except LostLeaseError:
-            raise
-        except RunError as error:
-            self.outcome = Failed(error.problem(), error.retryable, "")
-            return self._finish()
+            if not self.lease.is_database_away:
+                raise
+            return self._give_up(UnavailableError(DATABASE_LOST))
         except Exception as error:  # noqa: BLE001  (whatever goes wrong here ends this attempt, never the worker)
-            return self._give_up(error)
+            if isinstance(error, RunError) and not is_disk_full(error):
+                self.outcome = Failed(error.problem(), error.retryable, "")
+                return self._finish()
+            return self._give_up(self._cause(error))
 
     def _supervise(self) -> None:
         settings = self.store.settings
@@ -95,6 +107,8 @@ class Supervisor:
                 self._end_if_stalled(process)
                 if self.outcome is None and process.has_ended:
                     self.outcome = Failed(process.exit_error(self.recorder.progress).problem(), True, "")
+            if isinstance(self.outcome, Failed) and self.outcome.problem.code == DiskFullError.code:
+                raise DiskFullError(self.outcome.problem.detail)
         finally:
             process.close()
 
@@ -110,13 +124,16 @@ class Supervisor:
                 return
 
     def _write(self) -> None:
-        """Writes the batch when it is due; while the database is away it stays and is written later."""
+        """Writes the batch when it is due; while the database is away it stays and is written later, or given up."""
         try:
             if self.recorder.is_due:
                 self.recorder.flush()
+                self._written_at = time.monotonic()
                 self._notify_of_runners()
         except DATABASE_AWAY as error:
             logger.warning("the database does not answer: %s", error)
+            if time.monotonic() - self._written_at > self.lease.patience_seconds:
+                raise
 
     def _notify_of_runners(self) -> None:
         startable, self.recorder.startable = self.recorder.startable, []
@@ -162,7 +179,11 @@ class Supervisor:
         process.kill()
 
     def _finish(self) -> list[str]:
-        """Writes the rest and ends the attempt, again and again until the database takes it or the lease is over."""
+        """Writes the rest and ends the attempt, again and again until the database takes it or the lease is over.
+
+        An attempt that is given back can wait for longer: its process has ended, and without the database this worker
+        has nothing else to do.
+        """
         if isinstance(self.outcome, Failed) and self.outcome.trace:
             self.recorder.add(Log(self.outcome.trace, "error"))
         last = time.monotonic() + self.lease.patience_seconds
@@ -171,18 +192,30 @@ class Supervisor:
                 self.recorder.flush()
                 return self._end_attempt()
             except DATABASE_AWAY:
-                if time.monotonic() > last:
+                if self.drain.is_set() if self._is_held else time.monotonic() > last:
                     raise
                 logger.warning("the database does not answer; the job's end is written when it does")
                 time.sleep(0.5)
 
-    def _give_up(self, error: Exception) -> list[str]:
-        """A fault of the supervisor's own: the attempt counts as lost; what was not written yet is dropped."""
+    def _cause(self, error: Exception) -> TrainwrightError:
+        """Why the supervisor cannot go on: a full disk, a lost database, or a fault of its own."""
+        if (full := disk_full(self.store.settings, error)) is not None:
+            return full
+        if isinstance(error, DATABASE_AWAY):
+            return UnavailableError(DATABASE_LOST)
+        logger.error("job %s: the supervisor failed", self.claim.fence.job_id, exc_info=error)
+        return SupervisorError(f"{type(error).__name__}: {error}. This is a fault of Trainwright's or of its set-up.")
+
+    def _give_up(self, cause: TrainwrightError) -> list[str]:
+        """Ends the attempt; what was not written yet is dropped, from the disk too, which may be what is full.
+
+        It counts as lost unless a full disk or a lost database is the cause: then the job is held.
+        """
         fence = self.claim.fence
-        logger.exception("job %s: the supervisor failed", fence.job_id)
-        detail = f"{type(error).__name__}: {error}. This is a fault of Trainwright's or of its set-up."
-        self.outcome = Failed(SupervisorError(detail).problem(), True, "")
+        self.outcome = Failed(cause.problem(), True, "")
+        self._is_held = isinstance(cause, DiskFullError | UnavailableError)
         self.recorder.discard()
+        discard(self.store, fence)
         try:
             return self._finish()
         except SQLAlchemyError:
@@ -206,6 +239,9 @@ class Supervisor:
             if reason is StopReason.DRAINED or (failed and failed.retryable and self.asked is StopReason.DRAINED):
                 completion.requeue(session, fence, lost=False)
                 return [row.id]
+            if failed and self._is_held:
+                completion.hold(session, fence, failed.problem.detail, self.store.settings.hold_seconds)
+                return []
             if failed is None:
                 return completion.end(session, row.id, JobState.SUCCEEDED, fence=fence, stop_reason=reason)
             if failed.retryable and row.lost_attempts + 1 < self.store.settings.max_attempts:
