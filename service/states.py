@@ -25,6 +25,18 @@ class Relation(StrEnum):
     """Made from its parent by a retry, a clone or an applied remedy."""
 
 
+class Actor(StrEnum):
+    """Who changes a job's state where it is no key, which is named by its name."""
+
+    ADMIN = "admin"
+    """The operator's first key."""
+    ANYONE = "anyone"
+    """Whoever calls a service that asks for no keys."""
+    LIMIT = "limit"
+    SWEEPER = "sweeper"
+    WORKER = "worker"
+
+
 class DatasetState(StrEnum):
     """Where a dataset's import stands."""
 

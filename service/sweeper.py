@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from service.errors import SchemaError, WorkerLostError
 from service.jobs import completion, idempotency, runners, transitions
-from service.states import OWNED, JobState, StopReason
+from service.states import OWNED, Actor, JobState, StopReason
 from service.store import attempts, jobs, migrate, workers
 from service.store.attempts import Fence, LostLeaseError
 from service.store.session import Store, now, upsert
@@ -68,7 +68,7 @@ def _reclaim(store: Store) -> list[str]:
         lost = [Fence(job_id, attempt, worker_id or "") for job_id, attempt, worker_id in session.execute(expired)]
     startable: list[str] = []
     for fence in lost:
-        with store.begin() as session:
+        with store.begin(Actor.SWEEPER) as session:
             startable += _give_back(session, fence, store.settings.max_attempts)
     return startable
 

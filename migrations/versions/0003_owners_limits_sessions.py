@@ -28,7 +28,8 @@ def upgrade() -> None:
     op.create_index("files_by_artifact", "files", ["artifact"])
     op.drop_column("findings", "outcome")  # what came of a follow-up is computed when it is asked for
     op.execute(
-        "UPDATE api_keys SET name = name || ' ' || id WHERE name = 'admin' OR EXISTS "
+        "UPDATE api_keys SET name = name || ' ' || id "
+        "WHERE name IN ('admin', 'anyone', 'limit', 'sweeper', 'worker') OR EXISTS "
         "(SELECT 1 FROM api_keys AS earlier WHERE earlier.name = api_keys.name AND earlier.id < api_keys.id)"
     )
     op.create_index("keys_by_name", "api_keys", ["name"], unique=True)

@@ -1,9 +1,8 @@
-"""Who may do what: API keys with scopes, or nobody asked on a loopback address."""
+"""Who may do what: API keys with scopes and owners, or nobody asked on a loopback address."""
 
-import hmac
 import ipaddress
 import re
-from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Security
@@ -12,13 +11,13 @@ from fastapi.security.utils import get_authorization_scheme_param
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 
-from service.api.deps import Services, ServicesDep
-from service.api.middleware.authentication import GRANTED
-from service.errors import AuthError, ForbiddenError
+from service.access.identities import ANYONE, Identity, check_owner, check_scope, identify
+from service.api.deps import DatasetKey, JobId, Services, ServicesDep
+from service.api.middleware.authentication import CALLER
+from service.errors import AuthError
 from service.settings import Settings
 from service.specs.requests import KeyScope
-from service.store import keys
-from service.store.keys import SCOPES
+from service.store import datasets, jobs
 
 # 43 characters of base64 hold 32 bytes; in a key as the service makes them they follow its id.
 _STRONG_KEY = re.compile("tw_.{8}_.{43,}|(?!tw_).{43,}")
@@ -55,33 +54,56 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-async def authenticate(services: Services, headers: Headers) -> KeyScope:
-    """What the request's key allows; everything where no keys are asked for. AuthError without a valid key."""
+async def authenticate(services: Services, headers: Headers) -> Identity:
+    """Who calls; AuthError without a valid key where keys are asked for."""
     if services.settings.auth == "off":
-        return "admin"
+        return ANYONE
     scheme, key = get_authorization_scheme_param(headers.get("authorization"))
     if scheme.lower() != "bearer" or not key:
         raise AuthError("Send a key: `Authorization: Bearer tw_...`")
-    return await run_in_threadpool(_granted, services, key)
+    return await run_in_threadpool(identify, services.store, key)
 
 
-def _require(scope: KeyScope) -> Callable[..., Awaitable[None]]:
-    async def check(request: Request, services: ServicesDep, _: Credentials) -> None:
-        granted: KeyScope = request.scope.get(GRANTED) or await authenticate(services, request.headers)
-        if SCOPES.index(granted) < SCOPES.index(scope):
-            raise ForbiddenError(f"This needs a key with the scope `{scope}`; yours has `{granted}`")
+@dataclass(frozen=True)
+class Require:
+    """A dependency: the caller's key has this scope, or a wider one."""
 
-    return check
+    scope: KeyScope
+
+    async def __call__(self, request: Request, services: ServicesDep, _: Credentials) -> None:
+        """Notes the caller for `CallerDep`, unless the layer outside has done so."""
+        caller = request.scope.get(CALLER) or await authenticate(services, request.headers)
+        check_scope(caller, self.scope)
+        request.scope[CALLER] = caller
 
 
-def _granted(services: Services, text: str) -> KeyScope:
-    first = services.settings.admin_key
-    if first is not None and hmac.compare_digest(first.get_secret_value().encode(), text.encode()):
-        return "admin"
+async def _caller(request: Request) -> Identity:
+    caller: Identity = request.scope[CALLER]
+    return caller
+
+
+MAY_READ: list[Any] = [Depends(Require("read"))]
+MAY_TRAIN: list[Any] = [Depends(Require("train"))]
+MAY_ADMIN: list[Any] = [Depends(Require("admin"))]
+CallerDep = Annotated[Identity, Depends(_caller)]
+"""Who calls; for routes that require a scope."""
+
+
+def own_job(job_id: JobId, services: ServicesDep, caller: CallerDep) -> str:
+    """The id of a job that the caller may change; ForbiddenError when it is another's."""
     with services.store.read() as session:
-        return keys.check(session, text)
+        check_owner(caller, jobs.get(session, job_id).owner, f"The job {job_id}")
+    return job_id
 
 
-MAY_READ: list[Any] = [Depends(_require("read"))]
-MAY_TRAIN: list[Any] = [Depends(_require("train"))]
-MAY_ADMIN: list[Any] = [Depends(_require("admin"))]
+def _own_dataset(dataset: DatasetKey, services: ServicesDep, caller: CallerDep) -> str:
+    with services.store.read() as session:
+        row = datasets.get(session, dataset)
+        check_owner(caller, row.owner, f"The dataset `{row.name}`")
+    return row.id
+
+
+OwnJobId = Annotated[str, Depends(own_job)]
+"""Id of a job that the caller may change."""
+OwnDatasetId = Annotated[str, Depends(_own_dataset)]
+"""Id of a dataset that the caller may change."""

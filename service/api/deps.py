@@ -35,6 +35,8 @@ async def services(request: Request) -> Services:
 
 ServicesDep = Annotated[Services, Depends(services)]
 JobId = Annotated[str, Path(max_length=100, description="Id of a job.")]
+DatasetKey = Annotated[str, Path(max_length=100, description="Id or name of a dataset.")]
+Owner = Annotated[str | None, Query(max_length=200, description="Name of the key that it belongs to.")]
 Limit = Annotated[int, Query(ge=1, le=500, description="Items of a page.")]
 Cursor = Annotated[str | None, Query(pattern=CURSOR, description="`next_cursor` of the page before.")]
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
+from service.access.identities import Identity
 from service.api.deps import Services, notifying
 from service.jobs.idempotency import Answer, answer_once
 from service.reports.dataset import DatasetReport
@@ -25,6 +26,7 @@ Prepare = Callable[[Session], Callable[[Session], Created]]
 
 def create_once(
     services: Services,
+    caller: Identity,
     key: str | None,
     request: BaseModel | str,
     prepare: Callable[[Session], Callable[[Session], Created]],
@@ -36,7 +38,7 @@ def create_once(
         return lambda writing: _answer(*create(writing))
 
     body = (request if isinstance(request, str) else request.model_dump_json()).encode()
-    given = answer_once(services.store, key, body, answer)
+    given = answer_once(services.store, key, body, answer, caller.name)
     return Response(
         given.body,
         status_code=given.status,

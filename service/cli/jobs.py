@@ -56,6 +56,7 @@ def _follow(client: Client, job_id: str) -> None:
 @click.option("--state", help="Only jobs in this state.")
 @click.option("--kind", help="Only jobs of this kind.")
 @click.option("--label", help="Only jobs with this label: KEY or KEY=VALUE.")
+@click.option("--owner", help="Only jobs of the key with this name.")
 @click.option("--limit", type=int, default=20, show_default=True)
 def jobs_command(**filters: Any) -> None:
     """List jobs, the newest first."""

@@ -38,6 +38,8 @@ class Upload(BaseModel):
 
     id: str
     request: UploadRequest
+    owner: str | None = None
+    """Name of the key that began it."""
     artifact: str | None = None
     """Where the complete file is put, noted before it is put there."""
     dataset: str | None = None
@@ -94,16 +96,16 @@ class Uploads:
         finally:
             self._delete_unused(stored.key)
 
-    def begin(self, request: UploadRequest) -> Upload:
-        """A new transfer, or the unfinished one of the very same content (by SHA-256) for the very same purpose."""
+    def begin(self, request: UploadRequest, owner: str | None = None) -> Upload:
+        """A new transfer, or the owner's unfinished one of the same content (by SHA-256) for the same purpose."""
         limit = self.store.settings.max_upload_bytes
         if request.size > limit:
             raise TooLargeError(f"{request.size:,} bytes are over the limit of {limit:,}")
         imports.check_name(self.store, request.name)
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._beginning():
-            begun = self._unfinished(request) if request.sha256 else None
-            upload = begun or Upload(id=new_id(), request=request)
+            begun = self._unfinished(request, owner) if request.sha256 else None
+            upload = begun or Upload(id=new_id(), request=request, owner=owner)
             self._check_room(request.size - (self.offset(begun) if begun else 0), upload.id)
             if begun is None:
                 self.part(upload).touch()
@@ -140,7 +142,9 @@ class Uploads:
     def report(self, upload: Upload) -> UploadReport:
         """The upload as clients see it."""
         fields = upload.request.model_dump(exclude={"options"})
-        return UploadReport(id=upload.id, offset=self.offset(upload), dataset=upload.dataset, **fields)
+        return UploadReport(
+            id=upload.id, offset=self.offset(upload), owner=upload.owner, dataset=upload.dataset, **fields
+        )
 
     def part(self, upload: Upload) -> Path:
         """The file of what has arrived; gone once the dataset has been made."""
@@ -203,7 +207,7 @@ class Uploads:
             self._check_content(upload)
             self.note(upload.model_copy(update={"artifact": artifact}))
             self.store.artifacts.put(artifact, self.second_name(upload))
-            with self.store.begin() as session:
+            with self.store.begin(upload.owner) as session:
                 row = imports.create_from_file(session, upload.request, artifact)
         upload = upload.model_copy(update={"artifact": artifact, "dataset": row.id})
         self.note(upload)
@@ -248,8 +252,9 @@ class Uploads:
             with suppress(FileNotFoundError):  # it ended meanwhile
                 yield Upload.model_validate_json(path.read_bytes())
 
-    def _unfinished(self, request: UploadRequest) -> Upload | None:
-        uploads = (upload for upload in self._noted() if upload.request == request and upload.dataset is None)
+    def _unfinished(self, request: UploadRequest, owner: str | None) -> Upload | None:
+        sought = (request, owner, None)
+        uploads = (upload for upload in self._noted() if (upload.request, upload.owner, upload.dataset) == sought)
         return next(uploads, None)
 
     def _check_content(self, upload: Upload) -> None:

@@ -10,7 +10,7 @@ from service.datasets import imports
 from service.errors import GateError, Problem, cut
 from service.jobs import transitions
 from service.reports.names import ReportName
-from service.states import TERMINAL, DatasetState, JobState, StopReason
+from service.states import TERMINAL, Actor, DatasetState, JobState, StopReason
 from service.store import attempts, dependencies, events, jobs, reports
 from service.store.attempts import Fence
 from service.store.events import NewEvent
@@ -91,7 +91,10 @@ def fail_behind_missed_gate(session: Session, job_id: str) -> None:
 def requeue(session: Session, fence: Fence, *, lost: bool, why: str = "its worker was lost") -> bool:
     """Gives an attempt back: the job waits again and goes on from its last checkpoint; `lost` counts as a try."""
     values: dict[str, Any] = {"lost_attempts": JobRow.lost_attempts + 1} if lost else {}
-    moved = transitions.move(session, fence.job_id, JobState.QUEUED, fence=fence, notified_at=None, **values)
+    reason = why if lost else StopReason.DRAINED
+    moved = transitions.move(
+        session, fence.job_id, JobState.QUEUED, fence=fence, reason=reason, notified_at=None, **values
+    )
     if moved and lost:
         message = f"attempt {fence.attempt} broke off ({why}); another one follows"
         events.append(session, fence.job_id, [NewEvent("log", {"level": "warning", "message": message}, "warning")])
@@ -107,7 +110,7 @@ def hold(session: Session, fence: Fence, why: str, first_seconds: float) -> None
     seconds = min(first_seconds * 2**holds, LONGEST_HOLD_SECONDS)
     until, reason = now(session) + timedelta(seconds=seconds), cut(why, 300)
     held: dict[str, Any] = {"held_until": until, "hold_reason": reason, "holds": holds + 1}
-    if transitions.move(session, fence.job_id, JobState.QUEUED, fence=fence, notified_at=None, **held):
+    if transitions.move(session, fence.job_id, JobState.QUEUED, fence=fence, reason=reason, notified_at=None, **held):
         message = f"attempt {fence.attempt} is given back: {why}; it is tried again in {seconds:g} s"
         events.append(session, fence.job_id, [NewEvent("log", {"level": "warning", "message": message}, "warning")])
 
@@ -129,7 +132,7 @@ def update_all_dependents(store: Store) -> list[str]:
         rows = session.execute(query).all()
     startable: list[str] = []
     for needed_id, job_id, present_id in rows:
-        with store.begin() as session:
+        with store.begin(Actor.SWEEPER) as session:
             if present_id is None:
                 error = GateError(f"the job {needed_id} that this job needs was deleted").problem()
                 transitions.move(session, job_id, JobState.FAILED, error=error)

@@ -8,12 +8,14 @@ from sqlalchemy.orm import Session
 
 from service.errors import Problem, StateError
 from service.specs.training import LimitsSpec
-from service.states import OWNED, TRANSITIONS, JobState, StopReason, is_terminal
+from service.states import OWNED, TRANSITIONS, Actor, JobState, StopReason, is_terminal
 from service.store import attempts, events, jobs
 from service.store.attempts import Fence
 from service.store.events import NewEvent
 from service.store.session import now
 from service.store.tables import JobRow
+
+REQUESTED = "requested"
 
 
 def move(
@@ -24,12 +26,15 @@ def move(
     fence: Fence | None = None,
     error: Problem | None = None,
     stop_reason: StopReason | None = None,
+    reason: str | None = None,
     **values: Any,
 ) -> bool:
-    """Moves the job to `target` if its state allows it (and the fence, if given, still holds); leaves an event."""
+    """Moves the job to `target` if its state allows it (and the fence, if given, still holds).
+
+    The event that it leaves names who acts, and why: `stop_reason`, else `reason`, else the error's code.
+    """
     sources = [str(state) for state, targets in TRANSITIONS.items() if target in targets]
-    details: dict[str, Any] = {"reason": stop_reason} if stop_reason else {}
-    details |= {"actor": "limit"} if stop_reason is StopReason.LIMIT else {}
+    details: dict[str, Any] = {"actor": Actor.LIMIT} if stop_reason is StopReason.LIMIT else {}
     details |= {"error": error.model_dump(mode="json")} if error else {}
     if target is JobState.QUEUED:
         values = {"held_until": None, "hold_reason": None} | values
@@ -51,7 +56,8 @@ def move(
     if moved is None:
         return False
     attempt, kind = moved
-    events.append(session, job_id, [NewEvent("state", {"state": target, "attempt": attempt} | details)])
+    why = stop_reason or reason or (error.code if error else None)
+    events.append(session, job_id, [events.state_change(session, target, why, attempt=attempt, **details)])
     if is_terminal(target):
         events.append(session, job_id, [NewEvent("end", {"state": target})])
     session.expire_all()
@@ -60,14 +66,14 @@ def move(
     return True
 
 
-def request_cancel(session: Session, job_id: str) -> JobRow:
+def request_cancel(session: Session, job_id: str, reason: str = REQUESTED) -> JobRow:
     """A waiting or paused job is cancelled at once, a running one is asked to stop; StateError when it has ended."""
-    return _request(session, job_id, "cancelled", JobState.CANCELLING, JobState.CANCELLED)
+    return _request(session, job_id, reason, JobState.CANCELLING, JobState.CANCELLED)
 
 
-def request_pause(session: Session, job_id: str) -> JobRow:
+def request_pause(session: Session, job_id: str, reason: str = REQUESTED) -> JobRow:
     """A waiting job is paused at once, a running one after a checkpoint."""
-    return _request(session, job_id, "paused", JobState.PAUSING, JobState.PAUSED)
+    return _request(session, job_id, reason, JobState.PAUSING, JobState.PAUSED)
 
 
 def pause_at_limit(session: Session, fence: Fence) -> None:
@@ -99,29 +105,29 @@ def resume(session: Session, job_id: str, limits: LimitsSpec | None = None) -> J
             'resume it with a larger one, as in {"limits": {"seconds": 3600}}, or with null for none'
         )
     session.flush()
-    _queue(session, job_id)
+    _queue(session, job_id, REQUESTED)
     return jobs.get(session, job_id)
 
 
-def _request(session: Session, job_id: str, word: str, requested: JobState, done: JobState) -> JobRow:
+def _request(session: Session, job_id: str, reason: str, requested: JobState, done: JobState) -> JobRow:
     row = jobs.lock(session, job_id)
     state = JobState(row.state)
     if state == requested:
         return row
-    target, reason = (requested, None) if state in OWNED else (done, StopReason(done))
-    if not move(session, job_id, target, stop_reason=reason):
-        raise StateError(f"the job is {state} and cannot be {word}")
+    target, stop_reason = (requested, None) if state in OWNED else (done, StopReason(done))
+    if not move(session, job_id, target, stop_reason=stop_reason, reason=reason):
+        raise StateError(f"the job is {state} and cannot be {done}")
     return jobs.get(session, job_id)
 
 
-def _queue(session: Session, job_id: str) -> None:
-    move(session, job_id, JobState.QUEUED, notified_at=None)
+def _queue(session: Session, job_id: str, reason: str) -> None:
+    move(session, job_id, JobState.QUEUED, reason=reason, notified_at=None)
 
 
 def _move_runners(session: Session, job_id: str, target: JobState) -> None:
     """Moves the runners of a search with it; one that is queued again needs a slot that they may hold."""
     sources = {JobState.QUEUED, JobState.RUNNING}
-    move_runner: Callable[[Session, str], object]
+    move_runner: Callable[[Session, str, str], object]
     if is_terminal(target) or target is JobState.CANCELLING:
         sources, move_runner = {state for state in JobState if not is_terminal(state)}, request_cancel
     elif target in (JobState.PAUSING, JobState.PAUSED):
@@ -132,4 +138,4 @@ def _move_runners(session: Session, job_id: str, target: JobState) -> None:
         return
     query = jobs.runners_of(job_id).where(JobRow.state.in_([str(state) for state in sources]))
     for runner_id in session.execute(query.with_for_update()).scalars().all():
-        move_runner(session, runner_id)
+        move_runner(session, runner_id, f"its search is {target}")

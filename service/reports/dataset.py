@@ -76,6 +76,8 @@ class DatasetReport(ReportPart):
     shape: list[int]
     job: str
     """Id of the import job: its events and logs."""
+    owner: str | None
+    """Name of the key that imported it; null where no keys were asked for: the admin's."""
     created_at: datetime
     error: Problem | None
 
@@ -91,5 +93,7 @@ class UploadReport(ReportPart):
     sha256: str | None
     offset: int
     """Bytes that have arrived."""
+    owner: str | None
+    """Name of the key that began it; null where no keys were asked for: the admin's."""
     dataset: str | None
     """The dataset, once the last byte has arrived."""

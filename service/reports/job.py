@@ -46,6 +46,8 @@ class JobReport(ReportPart):
     """Id of the job that this one belongs to or was made from."""
     relation: Relation | None
     """What it is to its parent."""
+    owner: str | None
+    """Name of the key that it belongs to, as its parent does; null where no keys were asked for: the admin's."""
     attempt: int
     resume: str | None
     """`exact` or `approximate` once a checkpoint exists: what a resumed run equals."""

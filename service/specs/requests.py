@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field
 
 from service.specs.part import Name, Part, at_most
 from service.specs.training import JobMetadata, LimitsSpec
+from service.states import Actor
 
 KeyScope = Literal["read", "train", "admin"]
 """What a key allows: each scope what the ones before it do, and more."""
@@ -30,14 +31,16 @@ class CloneRequest(Part):
     """Dotted path into the spec -> new value, e.g. `{"optimizer.lr": 0.001}`."""
 
 
-def _is_no_id(name: str) -> str:
-    """Whose key it is must be clear where keys are named by either."""
+def _is_clear(name: str) -> str:
+    """Whose key it is, and who acted, must be clear where keys are named by name or id."""
+    if name in set(Actor):
+        raise ValueError(f"`{name}` is not a key's name: events call another actor so")
     if re.fullmatch("[0-9a-f]{8}", name):
         raise ValueError("a name may not look like the id of a key")
     return name
 
 
-KeyName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_is_no_id)]
+KeyName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_is_clear)]
 
 
 class KeyRequest(Part):

@@ -15,7 +15,6 @@ from service.specs import STORED_SPEC, AnyStoredSpec
 from service.specs.training import LimitsSpec
 from service.states import OWNED, JobState
 from service.store import events, migrate
-from service.store.events import NewEvent
 from service.store.session import now
 from service.store.tables import DependencyRow, JobRow
 
@@ -95,9 +94,8 @@ def claim(session: Session, job_id: str, worker_id: str, lease_seconds: float) -
     if won is None:
         return None
     attempt, spec, dataset_id, resumed_with, running_seconds = won
-    events.append(
-        session, job_id, [NewEvent("state", {"state": JobState.RUNNING, "attempt": attempt, "worker": worker_id})]
-    )
+    details = {"attempt": attempt, "worker": worker_id}
+    events.append(session, job_id, [events.state_change(session, JobState.RUNNING, "claimed", **details)])
     return Claim(
         fence=Fence(job_id, attempt, worker_id),
         spec=STORED_SPEC.validate_python(spec),

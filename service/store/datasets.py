@@ -9,14 +9,22 @@ from sqlalchemy.orm import Session
 from service.errors import ConflictError, NotFoundError, NotReadyError
 from service.reports.dataset import Profile
 from service.states import DatasetState, JobState
-from service.store.session import now
+from service.store.keys import owned_by
+from service.store.session import actor_of, now
 from service.store.tables import DatasetRow, JobRow
 
 
 def insert(session: Session, dataset_id: str, name: str, job_id: str) -> DatasetRow:
     """A dataset that this job imports; ConflictError when the name is taken."""
     check_name(session, name)
-    row = DatasetRow(id=dataset_id, name=name, state=DatasetState.IMPORTING, job_id=job_id, created_at=now(session))
+    row = DatasetRow(
+        id=dataset_id,
+        name=name,
+        state=DatasetState.IMPORTING,
+        job_id=job_id,
+        created_at=now(session),
+        owner=actor_of(session),
+    )
     session.add(row)
     try:
         session.flush()
@@ -63,9 +71,12 @@ def jobs_on(session: Session, dataset_id: str, states: Iterable[JobState]) -> li
     return list(session.execute(readers.where(JobRow.state.in_([str(state) for state in states]))).scalars())
 
 
-def list_page(session: Session, *, limit: int = 50, cursor: str | None = None) -> tuple[list[DatasetRow], str | None]:
+def list_page(
+    session: Session, *, owner: str | None = None, limit: int = 50, cursor: str | None = None
+) -> tuple[list[DatasetRow], str | None]:
     """Newest first; the cursor is the last id."""
     query = select(DatasetRow).order_by(DatasetRow.id.desc()).limit(limit + 1)
+    query = query.where(owned_by(DatasetRow.owner, owner)) if owner is not None else query
     rows = list(session.execute(query.where(DatasetRow.id < cursor) if cursor else query).scalars())
     return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
 

@@ -8,7 +8,8 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from service.reports.resolution import Advice
-from service.store.session import now
+from service.states import Actor, JobState
+from service.store.session import actor_of, now
 from service.store.tables import EventRow, JobRow
 
 
@@ -48,6 +49,12 @@ def append(session: Session, job_id: str, events: Sequence[NewEvent]) -> int:
         ],
     )
     return following - 1
+
+
+def state_change(session: Session, state: JobState, reason: str | None, **details: Any) -> NewEvent:
+    """A change of state, with who made it (unless `details` says who) and why."""
+    actor = {"actor": actor_of(session) or Actor.ANYONE}
+    return NewEvent("state", {"state": state} | actor | {"reason": reason} | details)
 
 
 def append_warnings(session: Session, job_id: str, advice: Sequence[Advice]) -> None:

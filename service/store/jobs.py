@@ -12,8 +12,8 @@ from service.ids import new_id
 from service.specs import INTERNAL_KINDS, AnyStoredSpec
 from service.states import TERMINAL, JobState, Relation
 from service.store import dependencies, events, files
-from service.store.events import NewEvent
-from service.store.session import now
+from service.store.keys import owned_by
+from service.store.session import actor_of, now
 from service.store.tables import JobRow, LabelRow
 
 
@@ -35,6 +35,7 @@ def create(
 ) -> JobRow:
     """Adds a job as `queued`; `needs` are (job id, role) of jobs that must end well before it may start.
 
+    It belongs to whoever its parent belongs to, else to whoever acts.
     Raises NotFoundError when a needed job is not there.
     """
     roles = dict(needs)
@@ -55,13 +56,21 @@ def create(
         lost_attempts=0,
         next_seq=1,
         created_at=now(session),
+        owner=_owner(session, parent),
     )
     session.add(row)
     session.flush()
     _set_labels(session, row.id, row.labels)
     dependencies.add(session, row.id, roles)
-    events.append(session, row.id, [NewEvent("state", {"state": JobState.QUEUED})])
+    reason = f"{parent.relation} of {parent.job_id}" if parent else "submitted"
+    events.append(session, row.id, [events.state_change(session, JobState.QUEUED, reason)])
     return row
+
+
+def _owner(session: Session, parent: Parent | None) -> str | None:
+    if parent is None:
+        return actor_of(session)
+    return session.execute(select(JobRow.owner).where(JobRow.id == parent.job_id)).scalar_one_or_none()
 
 
 def _set_labels(session: Session, job_id: str, labels: dict[str, Any]) -> None:
@@ -132,6 +141,7 @@ def list_page(
     label: str | None = None,
     dataset: str | None = None,
     parent: str | None = None,
+    owner: str | None = None,
     limit: int = 50,
     cursor: str | None = None,
 ) -> tuple[list[JobRow], str | None]:
@@ -143,6 +153,8 @@ def list_page(
     query = _newest_first(label, cursor).where(
         *(column == value for column, value in equal.items() if value is not None)
     )
+    if owner is not None:
+        query = query.where(owned_by(JobRow.owner, owner))
     if kind is None:
         query = query.where(JobRow.kind.not_in(INTERNAL_KINDS))
     rows = list(session.execute(query.limit(limit + 1)).scalars())

@@ -5,16 +5,22 @@ import hmac
 import secrets
 from typing import get_args
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from service.errors import AuthError, ConflictError, NotFoundError
 from service.specs.requests import KeyScope
+from service.states import Actor
 from service.store.session import now
 from service.store.tables import KeyRow
 
 SCOPES: tuple[KeyScope, ...] = get_args(KeyScope)
+
+
+def owned_by(owner: InstrumentedAttribute[str | None], name: str) -> ColumnElement[bool]:
+    """Rows of this owner; those from before there were owners, and from a service without keys, are the admin's."""
+    return or_(owner == name, owner.is_(None)) if name == Actor.ADMIN else owner == name
 
 
 def _digest(secret: str) -> str:
@@ -33,8 +39,8 @@ def create(session: Session, name: str, scope: KeyScope) -> tuple[KeyRow, str]:
     return row, f"tw_{key_id}_{secret}"
 
 
-def check(session: Session, text: str) -> KeyScope:
-    """The scope of a key; AuthError when it is malformed, unknown, wrong or revoked."""
+def check(session: Session, text: str) -> KeyRow:
+    """The key that this is the text of; AuthError when it is malformed, unknown, wrong or revoked."""
     prefix, _, rest = text.partition("_")
     key_id, _, secret = rest.partition("_")
     row = session.get(KeyRow, key_id) if prefix == "tw" and len(key_id) == 8 else None
@@ -42,7 +48,7 @@ def check(session: Session, text: str) -> KeyScope:
     right = hmac.compare_digest(stored, _digest(secret))
     if row is None or not right or row.revoked_at is not None:
         raise AuthError("the API key is not valid; send `Authorization: Bearer tw_...`")
-    return next(scope for scope in SCOPES if scope == row.scope)
+    return row
 
 
 def revoke(session: Session, key_id: str) -> KeyRow:

@@ -20,6 +20,8 @@ from service.store.artifacts import open_artifacts
 from service.store.artifacts.interface import ArtifactStore
 
 BUSY_TIMEOUT_MILLISECONDS = 10_000
+ACTOR = "actor"
+"""Where a session's `info` says who acts."""
 
 
 def make_engine(url: str) -> Engine:
@@ -80,17 +82,20 @@ if TYPE_CHECKING:
 class Store:
     """The database, which is authoritative, and the artifact store."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, actor: str | None = None) -> None:
         self.settings = settings
+        self.actor = actor
+        """Who acts in transactions that name nobody else."""
         _make_private(settings.home)
         self.engine = make_engine(settings.database)
         self._reader = self.engine.execution_options(sqlite_begin="BEGIN DEFERRED")
         self.artifacts: ArtifactStore = open_artifacts(settings, self.engine)
 
     @contextmanager
-    def begin(self) -> Iterator[Session]:
-        """A short transaction that writes; it commits at the end or rolls back."""
-        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+    def begin(self, actor: str | None = None) -> Iterator[Session]:
+        """A short transaction that writes, for this actor; it commits at the end or rolls back."""
+        info = {ACTOR: actor or self.actor}
+        with Session(self.engine, expire_on_commit=False, info=info) as session, session.begin():
             yield session
 
     @contextmanager
@@ -111,6 +116,12 @@ class Store:
     def close(self) -> None:
         """Closes every connection."""
         self.engine.dispose()
+
+
+def actor_of(session: Session) -> str | None:
+    """Name of the key, or the `Actor`, for whom the transaction writes; None where no keys are asked for."""
+    name: str | None = session.info.get(ACTOR)
+    return name
 
 
 def now(session: Session) -> datetime:

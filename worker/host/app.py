@@ -18,7 +18,7 @@ from service.ids import new_id
 from service.jobs import completion
 from service.notify import TASK, make_celery, notify_workers
 from service.settings import Settings
-from service.states import JobState
+from service.states import Actor, JobState
 from service.store import attempts, workers
 from service.store.attempts import Claim
 from service.store.migrate import check_schema
@@ -39,7 +39,7 @@ class Worker:
 
     def __init__(self, settings: Settings) -> None:
         self.settings, self.id = settings, new_id()
-        self.store = Store(settings)
+        self.store = Store(settings, Actor.WORKER)
         check_schema(self.store.engine)
         self.drain, self.stop = threading.Event(), threading.Event()
         self.threads = max(1, len(os.sched_getaffinity(0)) // settings.worker_slots)

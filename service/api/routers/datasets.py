@@ -5,9 +5,10 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Response
 
-from service.api.auth import MAY_READ, MAY_TRAIN
+from service.access.identities import Identity
+from service.api.auth import MAY_READ, MAY_TRAIN, CallerDep, OwnDatasetId
 from service.api.dataset_bodies import DatasetBody, RawFile, ReceivedFile
-from service.api.deps import Cursor, Limit, Services, ServicesDep
+from service.api.deps import Cursor, DatasetKey, Limit, Owner, Services, ServicesDep
 from service.api.http.examples import DATASET_EXAMPLES
 from service.api.idempotency import IdempotencyKey, create_once
 from service.datasets import imports, samples
@@ -20,7 +21,6 @@ from service.specs.dataset import DATASET_NAME
 from service.store import datasets
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
-DatasetKey = Annotated[str, Path(max_length=100, description="Id or name of a dataset.")]
 FORM_SCHEMA: dict[str, Any] = {
     "type": "object",
     "required": ["name", "file"],
@@ -55,12 +55,15 @@ RAW_BODY: dict[str, Any] = {
 
 
 @router.post("", status_code=202, response_model=DatasetReport, openapi_extra=BODY, dependencies=MAY_TRAIN)
-def create_dataset(body: DatasetBody, services: ServicesDep, idempotency_key: IdempotencyKey = None) -> Response:
+def create_dataset(
+    body: DatasetBody, services: ServicesDep, caller: CallerDep, idempotency_key: IdempotencyKey = None
+) -> Response:
     """Imports a dataset in the background: a known or an operator's source as JSON, a file as a multipart form."""
     if isinstance(body, ReceivedFile):
-        return _import_file(services, body, idempotency_key)
+        return _import_file(services, caller, body, idempotency_key)
     return create_once(
         services,
+        caller,
         idempotency_key,
         body,
         lambda session: queue.unless_full(
@@ -73,17 +76,23 @@ def create_dataset(body: DatasetBody, services: ServicesDep, idempotency_key: Id
 
 @router.put("/{dataset}", status_code=202, response_model=DatasetReport, openapi_extra=RAW_BODY, dependencies=MAY_TRAIN)
 def upload_dataset(
-    body: RawFile, dataset: DatasetKey, services: ServicesDep, idempotency_key: IdempotencyKey = None
+    body: RawFile,
+    dataset: DatasetKey,
+    services: ServicesDep,
+    caller: CallerDep,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Imports the body, a file, under this name; safe to start again when a transfer broke off."""
-    return _import_file(services, body, idempotency_key)
+    return _import_file(services, caller, body, idempotency_key)
 
 
 @router.get("", dependencies=MAY_READ)
-def list_datasets(services: ServicesDep, limit: Limit = 50, cursor: Cursor = None) -> Page[DatasetReport]:
+def list_datasets(
+    services: ServicesDep, owner: Owner = None, limit: Limit = 50, cursor: Cursor = None
+) -> Page[DatasetReport]:
     """Datasets, the newest first."""
     with services.store.read() as session:
-        rows, following = datasets.list_page(session, limit=limit, cursor=cursor)
+        rows, following = datasets.list_page(session, owner=owner, limit=limit, cursor=cursor)
         return Page(data=[dataset_report(session, row) for row in rows], next_cursor=following)
 
 
@@ -95,7 +104,7 @@ def get_dataset(dataset: DatasetKey, services: ServicesDep) -> DatasetReport:
 
 
 @router.delete("/{dataset}", status_code=204, dependencies=MAY_TRAIN)
-def delete_dataset(dataset: DatasetKey, services: ServicesDep) -> None:
+def delete_dataset(dataset: OwnDatasetId, services: ServicesDep) -> None:
     """Deletes a dataset that no open job needs, with its files."""
     imports.delete(services.store, dataset)
 
@@ -120,7 +129,7 @@ def get_sample(dataset: DatasetKey, number: Annotated[int, Path(ge=0, lt=2**31)]
     return Response(sample.png, media_type="image/png", headers=headers)
 
 
-def _import_file(services: Services, body: ReceivedFile, key: str | None) -> Response:
+def _import_file(services: Services, caller: Identity, body: ReceivedFile, key: str | None) -> Response:
     fields = body.fields
     if key is None:  # with a key the dataset of this name may be the one that the same request made before
         imports.check_name(services.store, fields.name)
@@ -128,6 +137,7 @@ def _import_file(services: Services, body: ReceivedFile, key: str | None) -> Res
         request = f"{fields.model_dump_json()} {stored.sha256}"
         return create_once(
             services,
+            caller,
             key,
             request,
             lambda session: queue.unless_full(

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
-from service.api.auth import MAY_READ, MAY_TRAIN
+from service.api.auth import MAY_READ, MAY_TRAIN, CallerDep, own_job
 from service.api.deps import JobId, ServicesDep
 from service.api.http.responses import also, answer
 from service.api.idempotency import IdempotencyKey, create_once
@@ -34,6 +34,7 @@ def apply_finding(
     job_id: JobId,
     finding: Annotated[str, Path(max_length=100, description="Id or rule of a finding.")],
     services: ServicesDep,
+    caller: CallerDep,
     dry_run: Annotated[bool, Query(description="Only show the patched spec and what it costs.")] = False,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
@@ -42,8 +43,10 @@ def apply_finding(
     if dry_run:
         with services.store.read() as session:
             return answer(follow_up.preview(session, settings, job_id, diagnose.finding(session, job_id, finding)))
+    own_job(job_id, services, caller)
     return create_once(
         services,
+        caller,
         idempotency_key,
         f"apply {job_id} {finding}",
         lambda session: follow_up.apply(session, settings, job_id, diagnose.finding(session, job_id, finding)),

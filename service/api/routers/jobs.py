@@ -5,8 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Query, Response
 from pydantic import AfterValidator, WithJsonSchema
 
-from service.api.auth import MAY_READ, MAY_TRAIN
-from service.api.deps import Cursor, JobId, Limit, ServicesDep
+from service.api.auth import MAY_READ, MAY_TRAIN, CallerDep, OwnJobId
+from service.api.deps import Cursor, JobId, Limit, Owner, ServicesDep
 from service.api.http.examples import EXAMPLES
 from service.api.http.responses import also, answer
 from service.api.idempotency import IdempotencyKey, create_once
@@ -19,7 +19,7 @@ from service.reports.part import Page
 from service.reports.resolution import DryRunReport
 from service.specs import INTERNAL_KINDS, KINDS, JobSpec
 from service.specs.requests import JobChanges
-from service.states import JobState
+from service.states import Actor, JobState
 from service.store import datasets, jobs
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
@@ -45,13 +45,19 @@ DryRun = Annotated[bool, Query(description="Only say what would be stored, what 
     dependencies=MAY_TRAIN,
 )
 def submit_job(
-    spec: SpecBody, services: ServicesDep, dry_run: DryRun = False, idempotency_key: IdempotencyKey = None
+    spec: SpecBody,
+    services: ServicesDep,
+    caller: CallerDep,
+    dry_run: DryRun = False,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Validates and resolves a spec, stores the job, and tells the workers. `Location` is the job's address."""
     if dry_run:
         with services.store.read() as session:
             return answer(dry_run_of(session, services.settings, spec))
-    return create_once(services, idempotency_key, spec, lambda session: prepare(session, services.settings, spec))
+    return create_once(
+        services, caller, idempotency_key, spec, lambda session: prepare(session, services.settings, spec)
+    )
 
 
 @router.get("", response_model=Page[JobReport], dependencies=MAY_READ)
@@ -62,6 +68,7 @@ def list_jobs(
     label: Annotated[str | None, Query(max_length=301, description="`key` or `key=value`.")] = None,
     dataset: Annotated[str | None, Query(max_length=100, description="Id or name of a dataset.")] = None,
     parent: Annotated[str | None, Query(max_length=100, description="Id of the job that these follow.")] = None,
+    owner: Owner = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
@@ -75,6 +82,7 @@ def list_jobs(
             label=label,
             dataset=dataset_id,
             parent=parent,
+            owner=owner,
             limit=limit,
             cursor=cursor,
         )
@@ -90,20 +98,23 @@ def get_job(job_id: JobId, services: ServicesDep) -> Response:
 
 
 @router.patch("/{job_id}", dependencies=MAY_TRAIN)
-def change_job(job_id: JobId, changes: JobChanges, services: ServicesDep) -> JobReport:
+def change_job(job_id: OwnJobId, changes: JobChanges, services: ServicesDep, caller: CallerDep) -> JobReport:
     """Renames a job, replaces its labels, or changes its priority."""
-    with services.store.begin() as session:
+    with services.store.begin(caller.name) as session:
         return actions.relabel(session, job_id, changes)
 
 
 @router.delete("/{job_id}", status_code=204, dependencies=MAY_TRAIN)
 def delete_job(
-    job_id: JobId,
+    job_id: OwnJobId,
     services: ServicesDep,
+    caller: CallerDep,
     files_only: Annotated[bool, Query(description="Delete the files of an ended job and keep its record.")] = False,
 ) -> None:
     """Deletes a job that has ended or waits, with its files; one that an open job needs is kept (409)."""
     if files_only:
-        actions.delete_files(services.store, job_id, actor="key", reason="they were asked to be deleted")
+        actions.delete_files(
+            services.store, job_id, actor=caller.name or Actor.ANYONE, reason="they were asked to be deleted"
+        )
     else:
         actions.delete(services.store, job_id)

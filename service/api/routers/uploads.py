@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
 
-from service.api.auth import MAY_READ, MAY_TRAIN
+from service.access.identities import check_owner
+from service.api.auth import MAY_READ, MAY_TRAIN, CallerDep
 from service.api.deps import ServicesDep, notifying
 from service.api.http.request_bodies import receive_file
 from service.api.http.responses import also, answer
@@ -32,10 +33,10 @@ Offset = Annotated[
 
 
 @router.post("", status_code=201, response_model=UploadReport, dependencies=MAY_TRAIN)
-def begin_upload(request: UploadRequest, services: ServicesDep) -> Response:
+def begin_upload(request: UploadRequest, services: ServicesDep, caller: CallerDep) -> Response:
     """Begins an upload in pieces; with the `sha256` of an upload that broke off, that one goes on."""
     uploads = Uploads(services.store)
-    report = uploads.report(uploads.begin(request))
+    report = uploads.report(uploads.begin(request, caller.name))
     return answer(report, 201, _headers(report) | {"Location": f"/v1/uploads/{report.id}"})
 
 
@@ -47,13 +48,21 @@ def get_upload(upload_id: UploadId, services: ServicesDep) -> Response:
     return answer(report, headers=_headers(report))
 
 
-async def _receive(upload_id: str, offset: Offset, request: Request, services: ServicesDep) -> Upload:
+def _own_upload(upload_id: UploadId, services: ServicesDep, caller: CallerDep) -> Upload:
+    upload = Uploads(services.store).get(upload_id)
+    check_owner(caller, upload.owner, f"The upload {upload_id}")
+    return upload
+
+
+OwnUpload = Annotated[Upload, Depends(_own_upload)]
+
+
+async def _receive(upload: OwnUpload, offset: Offset, request: Request, services: ServicesDep) -> Upload:
     uploads = Uploads(services.store)
-    upload = uploads.get(upload_id)
     if upload.artifact is None:
         with uploads.continuing(upload, offset) as part:
             await receive_file(request, part)
-    return uploads.get(upload_id)
+    return uploads.get(upload.id)
 
 
 @router.patch(
@@ -64,9 +73,7 @@ async def _receive(upload_id: str, offset: Offset, request: Request, services: S
     openapi_extra=PIECE,
     dependencies=MAY_TRAIN,
 )
-def continue_upload(
-    upload: Annotated[Upload, Depends(_receive)], upload_id: UploadId, services: ServicesDep
-) -> Response:
+def continue_upload(upload: Annotated[Upload, Depends(_receive)], services: ServicesDep) -> Response:
     """Appends a piece; what arrives before a connection breaks stays. The last byte makes the dataset (202)."""
     uploads = Uploads(services.store)
     report = uploads.report(upload)
@@ -81,10 +88,9 @@ def continue_upload(
 
 
 @router.delete("/{upload_id}", status_code=204, dependencies=MAY_TRAIN)
-def give_up_upload(upload_id: UploadId, services: ServicesDep) -> None:
+def give_up_upload(upload: OwnUpload, services: ServicesDep) -> None:
     """Deletes what has arrived of an upload; a dataset that was made of it stays."""
-    uploads = Uploads(services.store)
-    uploads.give_up(uploads.get(upload_id))
+    Uploads(services.store).give_up(upload)
 
 
 def _headers(report: UploadReport) -> dict[str, str]:

@@ -56,7 +56,7 @@ def test_level_of_a_log_line_is_among_its_data(harness: Harness, worker: Simulat
     with harness.store.read() as session:
         reports = [event_report(row) for row in events.after(session, job_id, 0)]
     assert [(report.seq, report.type, report.data) for report in reports] == [
-        (1, "state", {"state": "queued"}),
+        (1, "state", {"state": "queued", "actor": "anyone", "reason": "submitted"}),
         (2, "log", {"level": "warning", "message": "slow"}),
     ]
 

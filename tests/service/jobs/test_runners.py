@@ -7,7 +7,7 @@ import pytest
 
 from service.jobs import completion, runners, transitions
 from service.specs.tune import TuneSpec
-from service.states import JobState
+from service.states import Actor, JobState
 from service.store import attempts, files, jobs
 from service.store.artifacts.interface import StoredFile
 from service.store.attempts import Fence
@@ -40,6 +40,14 @@ def start(harness: Harness, fence: Fence, count: int = 2) -> list[str]:
 
 def states(harness: Harness, ids: Iterable[str]) -> list[JobState]:
     return [harness.state(job_id) for job_id in ids]
+
+
+def test_runners_belong_to_the_owner_of_their_search(harness: Harness) -> None:
+    with harness.store.begin("alice") as session:
+        job_id = jobs.create(session, SEARCH).id
+    with harness.store.begin(Actor.WORKER) as session:
+        started = runners.start(session, job_id, SEARCH, 2)
+    assert [harness.job(runner).owner for runner in started] == ["alice", "alice"]
 
 
 def test_runners_are_numbered_and_started_once(harness: Harness, fence: Fence) -> None:

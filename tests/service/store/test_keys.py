@@ -17,7 +17,7 @@ def test_key_opens_until_it_is_revoked(store: Store) -> None:
     prefix, key_id, secret = text.split("_", 2)
     assert (prefix, key_id, len(key_id), len(secret)) == ("tw", row.id, 8, 43)
     with store.read() as session:
-        assert keys.check(session, text) == "train"
+        assert keys.check(session, text).scope == "train"
     with store.begin() as session:
         keys.revoke(session, row.id)
     with store.read() as session, pytest.raises(AuthError):

@@ -1,0 +1,1 @@
+"""Who calls, and what they may change: identities, browser sessions, delays after wrong keys."""
