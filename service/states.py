@@ -26,13 +26,14 @@ class Relation(StrEnum):
 
 
 class Actor(StrEnum):
-    """Who changes a job's state where it is no key, which is named by its name."""
+    """Who changes a job's state, or deletes its files, where it is no key, which is named by its name."""
 
     ADMIN = "admin"
     """The operator's first key."""
     ANYONE = "anyone"
     """Whoever calls a service that asks for no keys."""
     LIMIT = "limit"
+    RETENTION = "retention"
     SWEEPER = "sweeper"
     WORKER = "worker"
 

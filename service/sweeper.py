@@ -1,4 +1,4 @@
-"""Forgets nothing: notifies workers again, takes back expired leases, updates dependents, collects orphaned files."""
+"""Forgets nothing: notifies workers again, takes back expired leases, updates dependents, deletes files."""
 
 import logging
 import threading
@@ -18,12 +18,15 @@ from service.store.attempts import Fence, LostLeaseError
 from service.store.session import Store, now, upsert
 from service.store.tables import JobRow, SweepRow
 from service.upkeep.collector import collect
+from service.upkeep.retention import retain
 
 logger = logging.getLogger(__name__)
 NOTIFY_AT_MOST = 100
 """Messages a sweep sends; the next one sends the rest."""
 COLLECT_EVERY = 100
 """Sweeps of this process between two searches for orphaned files."""
+RETAIN_EVERY = 20
+"""Sweeps of this process between two rounds of retention."""
 
 
 def sweep(store: Store, notify: Callable[[Iterable[str]], object], *, reclaim: bool = True) -> bool:
@@ -134,6 +137,8 @@ def run_forever(store: Store, notify: Callable[[Iterable[str]], object], stop: t
             reclaim, was_away = not was_away, False
             if sweep(store, notify, reclaim=reclaim):
                 turns += 1
+                if turns % RETAIN_EVERY == 0:
+                    retain(store)
                 if turns % COLLECT_EVERY == 0:
                     collect(store)
         except SchemaError as error:

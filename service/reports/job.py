@@ -24,7 +24,7 @@ class FilesDeleted(ReportPart):
 
     time: datetime
     actor: str
-    """`key`: somebody asked for it; `retention`: the operator's limits did."""
+    """Name of the key that asked for it; `retention` where `KEEP_DAYS` or `KEEP_BYTES` did."""
     reason: str
     bytes: int
 

@@ -1,11 +1,13 @@
 """The schema changes only through Alembic; the service neither starts on one that is not current nor writes to it."""
 
+import logging
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine, inspect, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 import migrations
@@ -13,6 +15,10 @@ from service.errors import SchemaError
 
 if TYPE_CHECKING:
     from alembic.config import Config
+
+logger = logging.getLogger(__name__)
+INCREMENTAL = 2
+"""Of SQLite's `auto_vacuum`."""
 
 # Alembic takes a fifth of the API's import time, so it is imported where it is used.
 
@@ -31,6 +37,22 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
     from alembic import command
 
     command.upgrade(_config(engine), revision)
+    if engine.dialect.name == "sqlite":
+        _let_shrink(engine)
+
+
+def _let_shrink(engine: Engine) -> None:
+    """Rewrites an old SQLite file, once, so that it can give free pages back; where that fails it stays as it is."""
+    with engine.connect().execution_options(sqlite_begin="SELECT 1") as connection:
+        connection.execute(
+            text("SELECT count(*) FROM sqlite_master")
+        )  # the file's own setting is known once it is read
+        if connection.exec_driver_sql("PRAGMA auto_vacuum").scalar_one() == INCREMENTAL:
+            return
+        try:
+            connection.exec_driver_sql("VACUUM")
+        except OperationalError as error:
+            logger.warning("the database file cannot shrink yet: %s; `trainwright migrate` tries again", error.orig)
 
 
 @cache

@@ -2,14 +2,15 @@
 
 import json
 import os
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import PydanticSerializationError, to_json
-from sqlalchemy import Engine, ExceptionContext, create_engine, event, func, make_url, select
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, func, make_url, select
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DataError
 from sqlalchemy.orm import DeclarativeBase, Session
@@ -22,6 +23,10 @@ from service.store.artifacts.interface import ArtifactStore
 BUSY_TIMEOUT_MILLISECONDS = 10_000
 ACTOR = "actor"
 """Where a session's `info` says who acts."""
+VACUUM_PAGES = 2_000
+"""Free pages of SQLite's file (4 KiB each) that are given back at once: others wait as long as that takes."""
+SPARE_PAGES = 250
+"""Free pages that stay in the file for what is written next."""
 
 
 def make_engine(url: str) -> Engine:
@@ -56,6 +61,8 @@ def _to_json(value: object) -> str:
 
 def _prepare_sqlite(connection: Any, _: object) -> None:
     connection.isolation_level = None  # SQLAlchemy begins transactions itself, see `_begin_sqlite`
+    # Free pages can be given back, see `Store.checkpoint`; a new file takes this before its first page is written.
+    connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
     # Before 3.51.3, processes that checkpoint at the same moment can lose a write: one does, see `Store.checkpoint`.
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "wal_autocheckpoint=0"):
         connection.execute(f"PRAGMA {pragma}").fetchall()
@@ -105,11 +112,16 @@ class Store:
             yield session
 
     def checkpoint(self) -> None:
-        """Moves SQLite's log into its file; only the process whose turn it is to sweep does this."""
+        """Gives some free pages of SQLite's file back, and moves its log into it.
+
+        Only the process whose turn it is to sweep does this.
+        """
         if self.engine.dialect.name != "sqlite":
             return
         with self.engine.connect().execution_options(sqlite_begin="SELECT 1") as connection:
             connection.exec_driver_sql("PRAGMA busy_timeout=500")
+            with suppress(sqlite3.OperationalError):  # busy: the next sweep tries again
+                _free_pages(connection)
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")  # busy: the next sweep tries again
             connection.exec_driver_sql(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MILLISECONDS}")
 
@@ -122,6 +134,13 @@ def actor_of(session: Session) -> str | None:
     """Name of the key, or the `Actor`, for whom the transaction writes; None where no keys are asked for."""
     name: str | None = session.info.get(ACTOR)
     return name
+
+
+def _free_pages(connection: Connection) -> None:
+    free = connection.exec_driver_sql("PRAGMA freelist_count").scalar_one() - SPARE_PAGES
+    if free > 0:
+        # As a script: each step of the statement frees one page, and `execute` makes only the first.
+        connection.connection.executescript(f"PRAGMA incremental_vacuum({min(free, VACUUM_PAGES)})")
 
 
 def now(session: Session) -> datetime:
