@@ -12,7 +12,7 @@ TrainwrightError
 └── RunError                    ends an attempt: OutOfMemoryError, DivergedError, WorkerLostError, GateError, ...
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Annotated, ClassVar
 
@@ -46,6 +46,13 @@ def summary(errors: Sequence[FieldError]) -> str:
         return "The request is not valid"
     first = f"{errors[0].pointer or 'the body'}: {errors[0].detail}"
     return first if len(errors) == 1 else f"{first} (and {len(errors) - 1} more)"
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, what it was raised from, and so on."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 class Problem(BaseModel):

@@ -19,6 +19,8 @@ class Settings(BaseSettings):
     """Folder of the embedded database, the artifacts, caches and scratch files."""
     database_url: str | None = None
     """SQLAlchemy URL. Default: `sqlite:///HOME/trainwright.db`; Postgres: `postgresql+psycopg://user:password@host/db`."""
+    database_connections: int = Field(default=20, ge=2)
+    """Most connections of a process to Postgres; those of all processes must stay below its `max_connections`."""
     broker_url: str | None = None
     """Redis or Valkey. Default: a Valkey of the service's own on `HOME/broker.sock`."""
     artifact_url: str | None = None
@@ -51,6 +53,8 @@ class Settings(BaseSettings):
     """How often a worker asks whether a job is to be cancelled or paused."""
     grace_seconds: float = Field(default=30.0, ge=0)
     """Time a job has to stop by itself before its process is killed."""
+    min_free_bytes: int = Field(default=200 * 2**20, ge=0)
+    """Free bytes below which `/readyz` calls a volume full."""
     max_upload_bytes: int = Field(default=20 * 2**30, ge=1)
     """Largest upload."""
     max_body_bytes: int = Field(default=2**20, ge=1024)

@@ -6,10 +6,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.errors import DiskFullError, TrainwrightError
+from service.errors import DiskFullError, TrainwrightError, causes
 from service.settings import Settings
 
-MIB = 2**20
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 MESSAGES = re.compile(
     r"No space left on device|os error 28|os error 122"  # Postgres; libraries in Rust such as safetensors
@@ -29,7 +28,7 @@ class Volume:
     free_bytes: int
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.folder}, {self.free_bytes / MIB:,.1f} MiB free)"
+        return f"{self.name} ({self.folder}, {self.free_bytes:,} bytes free)"
 
 
 def volumes(settings: Settings) -> list[Volume]:
@@ -54,11 +53,7 @@ def disk_full(settings: Settings, error: BaseException | None) -> DiskFullError 
 
 def is_disk_full(error: BaseException | None) -> bool:
     """Whether a full disk is the cause of an error, or of one that it was raised from."""
-    while error is not None:
-        if _says_full(error):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    return any(_says_full(cause) for cause in causes(error))
 
 
 def _says_full(error: BaseException) -> bool:

@@ -1,6 +1,4 @@
-"""Whether the service can take jobs: its database, its schema, its disk and its broker."""
-
-import shutil
+"""Whether the service can take jobs: its database, its schema, its volumes and its broker."""
 
 from fastapi import Request
 from sqlalchemy.exc import SQLAlchemyError
@@ -11,8 +9,7 @@ from service.errors import UnavailableError
 from service.reports.operations import ReadinessReport
 from service.store import workers
 from service.store.migrate import check_schema, refuse_skew
-
-MIN_FREE_BYTES = 200 * 2**20
+from service.volumes import volumes
 
 
 def readiness(services: Services) -> ReadinessReport:
@@ -24,15 +21,15 @@ def readiness(services: Services) -> ReadinessReport:
         check_schema(services.store.engine)
     except SQLAlchemyError as error:
         raise UnavailableError(f"the database does not answer: {type(error).__name__}") from error
-    free = shutil.disk_usage(services.settings.home).free
-    if free < MIN_FREE_BYTES:
-        raise UnavailableError(f"only {free // 2**20} MiB are free under {services.settings.home}")
+    disks = volumes(services.settings)
+    if full := [str(disk) for disk in disks if disk.free_bytes < services.settings.min_free_bytes]:
+        raise UnavailableError(f"too little space is free: {'; '.join(full)}")
     has_broker = services.broker_answers()
     return ReadinessReport(
         status="ready" if has_broker else "degraded",
         checks={
             "database": "answers, schema is current",
-            "disk": f"{free / 2**30:.1f} GiB free",
+            **{disk.name: f"{disk.free_bytes:,} bytes free" for disk in disks},
             "broker": "answers" if has_broker else "does not answer: jobs are accepted and wait",
             "workers": _versions(services),
         },

@@ -8,7 +8,6 @@ writer in, and ends with its process.
 import fcntl
 import os
 import re
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -19,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from service.datasets import imports
 from service.durable_files import write_durably
-from service.errors import ConflictError, FieldError, InvalidRequestError, NotFoundError, TooLargeError
+from service.errors import ConflictError, DiskFullError, FieldError, InvalidRequestError, NotFoundError, TooLargeError
 from service.ids import new_id
 from service.reports.dataset import UploadReport
 from service.specs.dataset import UploadRequest
@@ -27,6 +26,7 @@ from service.store import datasets
 from service.store.artifacts.interface import StoredFile, sha256_of
 from service.store.session import Store
 from service.store.tables import DatasetRow
+from service.volumes import free_bytes
 
 ID = re.compile(r"[0-9a-f-]{36}")
 
@@ -123,14 +123,14 @@ class Uploads:
             os.close(folder)
 
     def _check_room(self, missing: int, upload_id: str) -> None:
-        """TooLargeError when the disk cannot hold so much beside what other uploads are still to bring."""
+        """DiskFullError when the disk cannot hold so much beside what other uploads are still to bring."""
         reserved = 0
         for other in self._noted():
             with suppress(NotFoundError):  # it was given up meanwhile
                 reserved += other.request.size - self.offset(other) if other.id != upload_id else 0
-        if missing + reserved > shutil.disk_usage(self.folder).free:
+        if missing + reserved > free_bytes(self.folder):
             beside = f" beside the {reserved:,} of uploads that have begun" if reserved else ""
-            raise TooLargeError(f"the service's disk has no room for {missing:,} more bytes{beside}")
+            raise DiskFullError(f"the service's disk has no room for {missing:,} more bytes{beside}")
 
     def get(self, upload_id: str) -> Upload:
         """The upload; NotFoundError when there is none."""

@@ -27,19 +27,36 @@ VACUUM_PAGES = 2_000
 """Free pages of SQLite's file (4 KiB each) that are given back at once: others wait as long as that takes."""
 SPARE_PAGES = 250
 """Free pages that stay in the file for what is written next."""
+POOL_SIZE = 10
+"""Connections that stay open."""
+PATIENCE_SECONDS = 5
+"""A request that gets no connection within this time is refused, and sent again later."""
 
 
-def make_engine(url: str) -> Engine:
-    """An engine for SQLite (WAL, writers wait for each other) or Postgres."""
+def make_engine(url: str, connections: int = 20) -> Engine:
+    """An engine for SQLite (WAL, writers wait for each other), or for Postgres with so many connections at most."""
     parsed = make_url(url)
-    shared = {"pool_size": 10, "max_overflow": 40, "json_serializer": _to_json}
+    shared = {"json_serializer": _to_json, "pool_timeout": PATIENCE_SECONDS}
     if parsed.get_backend_name() != "sqlite":
-        engine = create_engine(parsed, pool_pre_ping=True, **shared)
+        size = min(connections, POOL_SIZE)
+        engine = create_engine(
+            parsed.update_query_dict({"connect_timeout": str(PATIENCE_SECONDS)} | dict(parsed.query)),
+            pool_pre_ping=True,
+            pool_size=size,
+            max_overflow=connections - size,
+            **shared,
+        )
         event.listen(engine, "handle_error", _refuse_values)
         return engine
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_MILLISECONDS / 1000}, **shared)
+    engine = create_engine(
+        parsed,
+        connect_args={"timeout": BUSY_TIMEOUT_MILLISECONDS / 1000},
+        pool_size=POOL_SIZE,
+        max_overflow=40,  # more than the API has threads: they wait for the lock alone
+        **shared,
+    )
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -94,7 +111,7 @@ class Store:
         self.actor = actor
         """Who acts in transactions that name nobody else."""
         _make_private(settings.home)
-        self.engine = make_engine(settings.database)
+        self.engine = make_engine(settings.database, settings.database_connections)
         self._reader = self.engine.execution_options(sqlite_begin="BEGIN DEFERRED")
         self.artifacts: ArtifactStore = open_artifacts(settings, self.engine)
 

@@ -66,4 +66,4 @@ def test_the_fullest_volume_is_named(tmp_path: Path, small: Path) -> None:
     assert [volume.name for volume in volumes(settings)] == ["home", "artifacts", "scratch"]
     error = disk_full(settings, OSError(errno.ENOSPC, "No space left"))
     assert error is not None
-    assert error.detail == f"a disk is full: artifacts ({small}, 1.0 MiB free)"
+    assert error.detail == f"a disk is full: artifacts ({small}, 1,048,576 bytes free)"

@@ -19,7 +19,15 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from service.errors import DiskFullError, OutOfMemoryError, Problem, RunError, TrainwrightError
+from service.errors import (
+    DiskFullError,
+    OutOfMemoryError,
+    Problem,
+    RunError,
+    TrainwrightError,
+    UnavailableError,
+    causes,
+)
 from service.events import Event
 from service.specs import AnyStoredSpec
 from service.specs.dataset import ImportSpec
@@ -80,9 +88,18 @@ def _failure(error: Exception) -> Failed:
     trace = traceback.format_exc()
     if is_disk_full(error):
         return Failed(DiskFullError(str(error)).problem(), True, trace)
+    if any(_says_lost_database(cause) for cause in causes(error)):
+        return Failed(UnavailableError(f"the study's database did not answer: {error}").problem(), True, trace)
     if isinstance(error, TrainwrightError):
         return Failed(error.problem(), isinstance(error, RunError) and error.retryable, trace)
     return Failed(_unexpected(error), False, trace)
+
+
+def _says_lost_database(error: BaseException) -> bool:
+    """Whether it is what a driver, or SQLAlchemy, raises when a database does not answer; a search has one."""
+    is_fault_of_statement = getattr(error, "sqlite_errorname", None) == "SQLITE_ERROR"
+    kinds = [kind.__name__ for kind in type(error).__mro__]
+    return "OperationalError" in kinds and not is_fault_of_statement
 
 
 def _unexpected(error: Exception) -> Problem:

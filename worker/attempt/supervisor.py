@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from service.errors import (
     DiskFullError,
+    Problem,
     RunError,
     StalledError,
     SupervisorError,
@@ -107,8 +108,8 @@ class Supervisor:
                 self._end_if_stalled(process)
                 if self.outcome is None and process.has_ended:
                     self.outcome = Failed(process.exit_error(self.recorder.progress).problem(), True, "")
-            if isinstance(self.outcome, Failed) and self.outcome.problem.code == DiskFullError.code:
-                raise DiskFullError(self.outcome.problem.detail)
+            if isinstance(self.outcome, Failed):
+                _raise_if_it_waits(self.outcome.problem)
         finally:
             process.close()
 
@@ -201,6 +202,8 @@ class Supervisor:
         """Why the supervisor cannot go on: a full disk, a lost database, or a fault of its own."""
         if (full := disk_full(self.store.settings, error)) is not None:
             return full
+        if isinstance(error, UnavailableError):
+            return error
         if isinstance(error, DATABASE_AWAY):
             return UnavailableError(DATABASE_LOST)
         logger.error("job %s: the supervisor failed", self.claim.fence.job_id, exc_info=error)
@@ -253,6 +256,13 @@ class Supervisor:
 def _has_work_left(failed: Failed | None, reason: StopReason | None) -> bool:
     """Whether a job that is to be paused has something left to do; one that completed meanwhile has succeeded."""
     return failed.retryable if failed else reason in (StopReason.PAUSED, StopReason.DRAINED)
+
+
+def _raise_if_it_waits(problem: Problem) -> None:
+    """Raises what a training process met that is no fault of the job's."""
+    for kind in (DiskFullError, UnavailableError):
+        if problem.code == kind.code:
+            raise kind(problem.detail)
 
 
 def _stop_reason(status: AttemptStatus, drain: threading.Event) -> StopReason | None:

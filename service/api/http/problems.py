@@ -15,6 +15,7 @@ from starlette.responses import Response
 from service.errors import (
     AuthError,
     BusyError,
+    DiskFullError,
     FieldError,
     ForbiddenError,
     InvalidRequestError,
@@ -26,6 +27,7 @@ from service.errors import (
     summary,
 )
 from service.resolution.field_errors import field_errors_in_body
+from service.volumes import is_disk_full
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +66,9 @@ def problem_response(problem: Problem, headers: Mapping[str, str] | None = None)
 
 
 def unexpected_problem(error: Exception, request_id: str) -> Response:
-    """The answer to a fault of our own: the log has the trace, the client the request's id."""
+    """The answer to a full disk, or to a fault of our own: the log has the trace, the client the request's id."""
+    if is_disk_full(error):
+        return _full_disk(error, request_id)
     log.error("request %s failed", request_id, exc_info=error)
     failure = TrainwrightError("Something went wrong here; the request id leads to the log line.")
     return problem_response(failure.problem(request_id))
@@ -98,7 +102,7 @@ def on_trainwright_error(request: Request, error: Exception) -> Response:
 def _headers(error: TrainwrightError) -> dict[str, str]:
     if isinstance(error, AuthError) and not isinstance(error, ForbiddenError):
         return {"WWW-Authenticate": 'Bearer realm="trainwright"'}
-    if isinstance(error, BusyError | UnavailableError):
+    if isinstance(error, BusyError | UnavailableError | DiskFullError):
         return {"Retry-After": "10"}
     return {}
 
@@ -138,5 +142,16 @@ def on_lost_database(request: Request, error: Exception) -> Response:
     """The answer while the database takes no connection or does not end a statement."""
     if getattr(getattr(error, "orig", None), "sqlite_errorname", None) == "SQLITE_ERROR":
         raise error  # a fault in a statement: SQLite has the one class for both
+    if is_disk_full(error):
+        return _full_disk(error, request_id(request))
     log.warning("request %s: the database does not answer: %s", request_id(request), error)
     return on_trainwright_error(request, UnavailableError("The database does not answer; try again later"))
+
+
+def _full_disk(error: Exception, request_id: str | None) -> Response:
+    """The answer while a disk has no room for what the request brings."""
+    log.warning("request %s: a disk is full: %s", request_id, error)
+    full = DiskFullError(
+        "A disk of the service is full and nothing was stored; try again later. /readyz names the disk"
+    )
+    return problem_response(full.problem(request_id), _headers(full))

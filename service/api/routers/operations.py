@@ -27,7 +27,7 @@ def get_health() -> HealthReport:
 
 @router.get("/readyz")
 def get_readiness(services: ServicesDep) -> ReadinessReport:
-    """Whether jobs can be taken: database, schema, disk. A broker that is lost only delays them: `degraded`."""
+    """Whether jobs can be taken: database, schema, volumes. A broker that is lost only delays them: `degraded`."""
     return readiness(services)
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import shutil
 from pathlib import Path
 from threading import Barrier, Thread
 
@@ -10,7 +9,7 @@ import pytest
 
 from service.datasets import imports
 from service.datasets.uploads import PartFile, Upload, Uploads
-from service.errors import ConflictError, InvalidRequestError, NotFoundError, TooLargeError
+from service.errors import ConflictError, DiskFullError, InvalidRequestError, NotFoundError, TooLargeError
 from service.specs.dataset import UploadFields, UploadRequest
 from service.store import datasets
 from service.store.session import Store
@@ -136,11 +135,10 @@ def test_a_finished_upload_that_is_given_up_leaves_its_dataset(store: Store) -> 
 
 def test_uploads_reserve_the_room_that_they_will_need(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     uploads = Uploads(store)
-    free = shutil.disk_usage(store.settings.home)._replace(free=2500)
-    monkeypatch.setattr("service.datasets.uploads.shutil.disk_usage", lambda _: free)
+    monkeypatch.setattr("service.datasets.uploads.free_bytes", lambda _: 2500)
     first = uploads.begin(request(name="a", size=1000))
     uploads.begin(request(name="b", size=1000))
-    with pytest.raises(TooLargeError, match="beside the 2,000 of uploads"):
+    with pytest.raises(DiskFullError, match="beside the 2,000 of uploads"):
         uploads.begin(request(name="c", size=1000))
     uploads.give_up(first)
     uploads.begin(request(name="c", size=1000))
