@@ -35,6 +35,17 @@ class WaitingJob(ReportPart):
     reason: str
 
 
+class StorageReport(ReportPart):
+    """What the service keeps on its disks."""
+
+    bytes_by_kind: dict[str, int]
+    """Files by role (`last`, `best`, `model`, `dataset`, `other`), `records` (the database without files), and `free`
+    (space in SQLite's file that is used next or given back). No byte counts twice.
+    """
+    disk_free: int
+    """Bytes that are free under `HOME`."""
+
+
 class HealthReport(ReportPart):
     """The process answers."""
 

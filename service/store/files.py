@@ -75,6 +75,12 @@ def sizes(session: Session, owner_ids: Iterable[str]) -> dict[str, dict[str, int
     return sizes_of
 
 
+def sizes_by_role(session: Session) -> dict[str, int]:
+    """Bytes of all files by role."""
+    query = select(FileRow.role, func.sum(FileRow.size)).group_by(FileRow.role).order_by(FileRow.role)
+    return {role: int(size) for role, size in session.execute(query)}
+
+
 def uses() -> CompoundSelect[str, str]:
     """Who needs whose files: (`owner_id` of a job or dataset, `job_id` of an open job), every pair that there is.
 

@@ -178,7 +178,9 @@ def test_the_system_page(browser: Chromium, site: Server, worker: SimulatedWorke
     submit(site)
     browser.open(f"{site.url}/#/system")
     browser.wait("document.body.innerText.includes('waits for a worker')")
+    browser.wait("document.body.innerText.includes('free on the disk')")
     assert "answers, schema is current" in browser.text()
+    assert "datasets" in browser.text()
 
 
 def test_the_docs_page_draws_the_contract(browser: Chromium, site: Server) -> None:

@@ -1,4 +1,4 @@
-"""For operators: health, readiness, statistics, workers, the queue."""
+"""For operators: health, readiness, statistics, workers, the queue, storage."""
 
 from importlib.metadata import version
 
@@ -10,9 +10,10 @@ from service.api.deps import ServicesDep
 from service.api.readiness import readiness
 from service.jobs import queue
 from service.jobs.reports import worker_report
-from service.reports.operations import HealthReport, ReadinessReport, WaitingJob, WorkerReport
+from service.reports.operations import HealthReport, ReadinessReport, StorageReport, WaitingJob, WorkerReport
 from service.reports.part import Page
 from service.store import workers
+from service.upkeep.storage import storage
 
 router = APIRouter(tags=["operations"])
 v1 = APIRouter(tags=["catalog"])
@@ -62,3 +63,9 @@ def list_queue(services: ServicesDep) -> Page[WaitingJob]:
     """Who waits, in which order, and for what."""
     with services.store.read() as session:
         return Page(data=queue.waiting(session, LONGEST_QUEUE_SHOWN))
+
+
+@v1.get("/storage", dependencies=MAY_READ)
+def get_storage(services: ServicesDep) -> StorageReport:
+    """How many bytes the service keeps, by kind."""
+    return storage(services.store)

@@ -104,6 +104,14 @@ def test_statistics_are_in_prometheus_format(client: httpx.Client) -> None:
         assert re.fullmatch(r'# (HELP|TYPE) .+|[a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? [0-9.e+-]+', line), line
 
 
+def test_storage_is_shown_by_kind(client: httpx.Client, worker: SimulatedWorker) -> None:
+    dataset = worker.dataset()
+    report = client.get("/v1/storage").json()
+    size = sum(file.stat().st_size for file in worker.store.settings.home.glob(f"artifacts/jobs/{dataset.id}/*"))
+    assert report["bytes_by_kind"]["dataset"] == size > 0
+    assert report["bytes_by_kind"]["records"] > 0
+
+
 def test_workers_and_queue(client: httpx.Client, worker: SimulatedWorker) -> None:
     worker.dataset()
     with worker.store.begin() as session:
