@@ -4,9 +4,10 @@ TrainwrightError
 ├── InvalidRequestError (422)   SpecError, ImportRefusedError
 ├── NotFoundError (404)         FilesDeletedError (410)
 ├── ConflictError (409)         StateError, InUseError
-├── AuthError (401)             ForbiddenError (403)
+├── AuthError (401)             WrongKeyError, ForbiddenError (403)
 ├── TooLargeError (413)
 ├── BusyError (429)
+├── ThrottledError (429)
 ├── UnavailableError (503)
 ├── DiskFullError (507)
 └── RunError                    ends an attempt: OutOfMemoryError, DivergedError, WorkerLostError, GateError, ...
@@ -14,6 +15,7 @@ TrainwrightError
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from math import ceil
 from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BaseModel
@@ -167,6 +169,14 @@ class AuthError(TrainwrightError):
     status, code, title = 401, "unauthorized", "A valid API key is needed"
 
 
+class WrongKeyError(AuthError):
+    """A key that was never valid, as a guess is; `key_id` names the key whose secret it was to be."""
+
+    def __init__(self, detail: str, key_id: str | None) -> None:
+        super().__init__(detail)
+        self.key_id = key_id
+
+
 class ForbiddenError(AuthError):
     """The key is valid and its scope does not reach this."""
 
@@ -183,6 +193,16 @@ class BusyError(TrainwrightError):
     """A queue is full: try again later."""
 
     status, code, title = 429, "queue-full", "The queue is full"
+
+
+class ThrottledError(TrainwrightError):
+    """Too many wrong keys: for `seconds` none is looked at."""
+
+    status, code, title = 429, "throttled", "Too many wrong keys"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"Too many wrong keys were sent; try again in {ceil(seconds)} s")
+        self.seconds = seconds
 
 
 class UnavailableError(TrainwrightError):

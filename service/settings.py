@@ -33,6 +33,8 @@ class Settings(BaseSettings):
     """`off` works on a loopback address only; `keys` asks for an API key."""
     admin_key: SecretStr | None = None
     """A first key with the scope admin, to create others with: 43 random characters or more."""
+    session_seconds: float = Field(default=12 * 3600.0, gt=0)
+    """A browser that signed in has to do so again after this long."""
     host: str = "127.0.0.1"
     """Address that the API listens on."""
     port: int = Field(default=8000, ge=0, le=65535)

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
+from service.access import sessions, throttles
 from service.errors import SchemaError, WorkerLostError
 from service.jobs import completion, idempotency, runners, transitions
 from service.states import OWNED, Actor, JobState, StopReason
@@ -40,6 +41,8 @@ def sweep(store: Store, notify: Callable[[Iterable[str]], object], *, reclaim: b
     notify(dict.fromkeys(startable + _unnotified(store)))
     with store.begin() as session:
         idempotency.delete_expired(session)
+        sessions.delete_expired(session)
+        throttles.delete_forgotten(session)
         workers.delete_lost(session)
         keys = runners.delete_files(session)
     for key in keys:

@@ -3,7 +3,11 @@
 import hmac
 from dataclasses import dataclass
 
-from service.errors import ForbiddenError
+from sqlalchemy.orm import Session
+
+from service.access import throttles
+from service.errors import ForbiddenError, ThrottledError, WrongKeyError
+from service.settings import Settings
 from service.specs.requests import KeyScope
 from service.states import Actor
 from service.store import keys
@@ -27,13 +31,37 @@ FIRST_ADMIN = Identity(Actor.ADMIN, "admin", Actor.ADMIN)
 """Whoever has the operator's first key."""
 
 
-def identify(store: Store, text: str) -> Identity:
-    """Whose key that is; AuthError when it is malformed, unknown, wrong or revoked."""
-    first = store.settings.admin_key
+def identify(store: Store, text: str, address: str) -> Identity:
+    """Whose key the client at this address has sent.
+
+    Raises AuthError when it is malformed, unknown, wrong or revoked, and ThrottledError while the address has to wait.
+    """
+    from_address = throttles.of_address(address)
+    with store.read() as session:
+        _refuse_for(throttles.delay_seconds(session, from_address))
+        try:
+            return _of_key(session, store.settings, text)
+        except WrongKeyError as error:
+            wrong = error
+    subjects = [from_address] + ([throttles.of_key(wrong.key_id)] if wrong.key_id else [])
+    with store.begin() as session:
+        seconds = max(throttles.delay_seconds(session, subject) for subject in subjects)
+        for subject in subjects:
+            throttles.note_failure(session, subject)
+    _refuse_for(seconds)
+    raise wrong
+
+
+def _refuse_for(seconds: float) -> None:
+    if seconds > 0:
+        raise ThrottledError(seconds)
+
+
+def _of_key(session: Session, settings: Settings, text: str) -> Identity:
+    first = settings.admin_key
     if first is not None and hmac.compare_digest(first.get_secret_value().encode(), text.encode()):
         return FIRST_ADMIN
-    with store.read() as session:
-        return identity_of(keys.check(session, text))
+    return identity_of(keys.check(session, text))
 
 
 def identity_of(row: KeyRow) -> Identity:

@@ -10,7 +10,7 @@ from fastapi import Depends, FastAPI
 from fastapi.middleware import Middleware
 
 from service import sweeper
-from service.api.auth import authenticate, check_admin_key, check_exposure
+from service.api.auth import NeededScopes, authenticate, check_admin_key, check_exposure
 from service.api.deps import Services
 from service.api.http import openapi, problems
 from service.api.http.sse import Tails
@@ -35,6 +35,7 @@ from service.api.routers import (
     operations,
     pages,
     results,
+    sessions,
     uploads,
 )
 from service.notify import broker_answers, make_celery, notify_workers
@@ -57,6 +58,7 @@ ROUTERS = (
     catalog.router,
     operations.v1,
     keys.router,
+    sessions.router,
 )
 
 
@@ -91,7 +93,7 @@ def create_app(settings: Settings, *, notify: Callable[[Iterable[str]], bool] | 
             Middleware(RequestContext, statistics),
             Middleware(RequestGuards, hosts, settings.max_upload_bytes, settings.max_body_bytes),
             Middleware(HeadRequests),
-            Middleware(Authentication, partial(authenticate, services)),
+            Middleware(Authentication, partial(authenticate, services), NeededScopes(ROUTERS)),
             Middleware(SharedReads),
             Middleware(YamlBodies),
         ],

@@ -2,19 +2,25 @@
 
 import ipaddress
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from fastapi import Depends, Request, Security
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import APIRouter, Depends, Request, Security
+from fastapi.routing import APIRoute
+from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
 from fastapi.security.utils import get_authorization_scheme_param
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
+from starlette.routing import compile_path
 
+from service.access import sessions
 from service.access.identities import ANYONE, Identity, check_owner, check_scope, identify
 from service.api.deps import DatasetKey, JobId, Services, ServicesDep
 from service.api.middleware.authentication import CALLER
-from service.errors import AuthError
+from service.api.middleware.request_guards import CHANGING
+from service.errors import AuthError, ForbiddenError
 from service.settings import Settings
 from service.specs.requests import KeyScope
 from service.store import datasets, jobs
@@ -23,6 +29,10 @@ from service.store import datasets, jobs
 _STRONG_KEY = re.compile("tw_.{8}_.{43,}|(?!tw_).{43,}")
 _bearer = HTTPBearer(auto_error=False, scheme_name="key", description="An API key: `Authorization: Bearer tw_...`")
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+
+COOKIE = "trainwright_session"
+_cookie = APIKeyCookie(name=COOKIE, auto_error=False, scheme_name="session", description="Set by `POST /v1/sessions`.")
+SessionCookie = Annotated[str | None, Security(_cookie)]
 
 
 def check_exposure(settings: Settings) -> None:
@@ -54,14 +64,38 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-async def authenticate(services: Services, headers: Headers) -> Identity:
-    """Who calls; AuthError without a valid key where keys are asked for."""
+async def authenticate(services: Services, request: HTTPConnection) -> Identity:
+    """Who calls, by key or by session.
+
+    Where keys are asked for it raises AuthError without a valid one, ThrottledError after too many wrong ones, and
+    ForbiddenError when a page that is not the service's own changes something with a browser's session.
+    """
     if services.settings.auth == "off":
         return ANYONE
-    scheme, key = get_authorization_scheme_param(headers.get("authorization"))
-    if scheme.lower() != "bearer" or not key:
-        raise AuthError("Send a key: `Authorization: Bearer tw_...`")
-    return await run_in_threadpool(identify, services.store, key)
+    scheme, key = get_authorization_scheme_param(request.headers.get("authorization"))
+    if scheme.lower() == "bearer" and key:
+        return await run_in_threadpool(identify, services.store, key, address_of(request))
+    if cookie := request.cookies.get(COOKIE):
+        _check_origin(request)
+        return await run_in_threadpool(_of_session, services, cookie)
+    raise AuthError("Send a key: `Authorization: Bearer tw_...`")
+
+
+def address_of(request: HTTPConnection) -> str:
+    """The client's address; a unix socket has none."""
+    return request.client.host if request.client else "none"
+
+
+def _check_origin(request: HTTPConnection) -> None:
+    """A browser sends the cookie along for every page: what changes something has to say that the page is ours."""
+    is_own = urlsplit(request.headers.get("origin", "")).netloc == request.headers.get("host")
+    if request.scope["method"] in CHANGING and not is_own:
+        raise ForbiddenError("A session changes things only with an `Origin` header that names this service")
+
+
+def _of_session(services: Services, cookie: str) -> Identity:
+    with services.store.read() as session:
+        return sessions.find(session, services.settings, cookie)[0]
 
 
 @dataclass(frozen=True)
@@ -70,11 +104,31 @@ class Require:
 
     scope: KeyScope
 
-    async def __call__(self, request: Request, services: ServicesDep, _: Credentials) -> None:
+    async def __call__(self, request: Request, services: ServicesDep, _: Credentials, __: SessionCookie) -> None:
         """Notes the caller for `CallerDep`, unless the layer outside has done so."""
-        caller = request.scope.get(CALLER) or await authenticate(services, request.headers)
+        caller = request.scope.get(CALLER) or await authenticate(services, request)
         check_scope(caller, self.scope)
         request.scope[CALLER] = caller
+
+
+class NeededScopes:
+    """Which scope the routes need that change something: asked before a byte of a body is read."""
+
+    def __init__(self, routers: Iterable[APIRouter]) -> None:
+        routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+        self._routes = [
+            (compile_path(f"/v1{route.path}")[0], route.methods or set(), _scope(route)) for route in routes
+        ]
+
+    def __call__(self, method: str, path: str) -> KeyScope | None:
+        """None where no key is asked for; `read` where there is no such route, of which only callers are told."""
+        fitting = (scope for regex, methods, scope in self._routes if method in methods and regex.match(path))
+        return next(fitting, "read")
+
+
+def _scope(route: APIRoute) -> KeyScope | None:
+    required = (dependency.dependency for dependency in route.dependencies)
+    return next((require.scope for require in required if isinstance(require, Require)), None)
 
 
 async def _caller(request: Request) -> Identity:

@@ -71,6 +71,16 @@ class KeyReport(ReportPart):
     revoked_at: datetime | None
 
 
+class SessionReport(ReportPart):
+    """Who calls, and for how long a browser's session lasts."""
+
+    owner: str | None
+    """Name of the key; null where no keys are asked for."""
+    scope: KeyScope
+    expires_at: datetime | None
+    """Null for a caller without a session."""
+
+
 class NewKeyReport(KeyReport):
     """A key that was just made; `key` is shown this once."""
 

@@ -43,6 +43,13 @@ def _is_clear(name: str) -> str:
 KeyName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_is_clear)]
 
 
+class SessionRequest(Part):
+    """The body of `POST /v1/sessions`."""
+
+    key: str = Field(min_length=1, max_length=500, repr=False)
+    """The API key that the session stands for."""
+
+
 class KeyRequest(Part):
     """The body of `POST /v1/keys`."""
 

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from service.errors import AuthError, ConflictError, NotFoundError
+from service.errors import AuthError, ConflictError, NotFoundError, WrongKeyError
 from service.specs.requests import KeyScope
 from service.states import Actor
 from service.store.session import now
@@ -23,14 +23,15 @@ def owned_by(owner: InstrumentedAttribute[str | None], name: str) -> ColumnEleme
     return or_(owner == name, owner.is_(None)) if name == Actor.ADMIN else owner == name
 
 
-def _digest(secret: str) -> str:
+def digest(secret: str) -> str:
+    """What is stored of a secret."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def create(session: Session, name: str, scope: KeyScope) -> tuple[KeyRow, str]:
     """A new key; its text is returned this once and cannot be had again. ConflictError when a key has had the name."""
     key_id, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
-    row = KeyRow(id=key_id, name=name, scope=scope, sha256=_digest(secret), created_at=now(session))
+    row = KeyRow(id=key_id, name=name, scope=scope, sha256=digest(secret), created_at=now(session))
     session.add(row)
     try:
         session.flush()
@@ -40,14 +41,19 @@ def create(session: Session, name: str, scope: KeyScope) -> tuple[KeyRow, str]:
 
 
 def check(session: Session, text: str) -> KeyRow:
-    """The key that this is the text of; AuthError when it is malformed, unknown, wrong or revoked."""
+    """The key that this is the text of.
+
+    Raises WrongKeyError when it is malformed, unknown or wrong, AuthError when it was revoked.
+    """
     prefix, _, rest = text.partition("_")
     key_id, _, secret = rest.partition("_")
     row = session.get(KeyRow, key_id) if prefix == "tw" and len(key_id) == 8 else None
-    stored = row.sha256 if row else _digest("")
-    right = hmac.compare_digest(stored, _digest(secret))
-    if row is None or not right or row.revoked_at is not None:
-        raise AuthError("the API key is not valid; send `Authorization: Bearer tw_...`")
+    stored = row.sha256 if row else digest("")
+    right = hmac.compare_digest(stored, digest(secret))
+    if row is None or not right:
+        raise WrongKeyError("the API key is not valid; send `Authorization: Bearer tw_...`", row.id if row else None)
+    if row.revoked_at is not None:
+        raise AuthError("the API key was revoked")
     return row
 
 

@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Mapping
+from math import ceil
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -21,6 +22,7 @@ from service.errors import (
     InvalidRequestError,
     Problem,
     SpecError,
+    ThrottledError,
     TrainwrightError,
     UnavailableError,
     cut,
@@ -102,6 +104,8 @@ def on_trainwright_error(request: Request, error: Exception) -> Response:
 def _headers(error: TrainwrightError) -> dict[str, str]:
     if isinstance(error, AuthError) and not isinstance(error, ForbiddenError):
         return {"WWW-Authenticate": 'Bearer realm="trainwright"'}
+    if isinstance(error, ThrottledError):
+        return {"Retry-After": str(ceil(error.seconds))}
     if isinstance(error, BusyError | UnavailableError | DiskFullError):
         return {"Retry-After": "10"}
     return {}

@@ -14,7 +14,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SHARED = re.compile(r"/v1/(jobs|datasets|workers)(/[^/]+)?")
 """Lists and single resources: small answers in one piece. Streams and downloads are not among them."""
-Key = tuple[str, bytes, str]
+Key = tuple[str, bytes, tuple[str | None, ...]]
+CREDENTIALS = ("authorization", "cookie")
+"""What an answer depends on beside its address: whoever may not read must not get the answer of one who may."""
 
 
 class SharedReads:
@@ -30,7 +32,8 @@ class SharedReads:
         if scope["type"] != "http" or scope["method"] != "GET" or not SHARED.fullmatch(scope["path"]):
             await self.app(scope, receive, send)
             return
-        key = (scope["path"], scope["query_string"], Headers(scope=scope).get("authorization", ""))
+        headers = Headers(scope=scope)
+        key = (scope["path"], scope["query_string"], tuple(headers.get(name) for name in CREDENTIALS))
         is_first = key not in self._next
         if is_first:
             self._next[key] = asyncio.ensure_future(self._make(key, dict(scope)))

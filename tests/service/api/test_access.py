@@ -14,20 +14,16 @@ from service.errors import SchemaError
 from service.settings import Settings
 from service.store import keys
 from tests.service.api.conftest import client_of
-from tests.service.api.notifications import Notifications
+from tests.service.api.guarded import ADMIN_KEY, guarded_server
 from tests.service.api.server import Server
 
 LEAST = {"kind": "train", "dataset": "digits"}
 
 
-FIRST = "tw_00000000_" + "k" * 43
-
-
 @pytest.fixture
 def guarded(sqlite_url: str, home: Path) -> Iterator[Server]:
     """A service that asks for keys."""
-    settings = Settings(home=home, database_url=sqlite_url, auth="keys", admin_key=SecretStr(FIRST))
-    with Server(settings, Notifications().notify) as running:
+    with guarded_server(home, sqlite_url) as running:
         yield running
 
 
@@ -48,7 +44,7 @@ def test_without_a_key_nothing_is_told(guarded: Server) -> None:
 
 def test_each_scope_reaches_what_it_names(guarded: Server) -> None:
     made = {
-        scope: call(guarded, "POST", "/v1/keys", FIRST, json={"name": scope, "scope": scope}).json()["key"]
+        scope: call(guarded, "POST", "/v1/keys", ADMIN_KEY, json={"name": f"{scope} key", "scope": scope}).json()["key"]
         for scope in keys.SCOPES
     }
     assert call(guarded, "GET", "/v1/jobs", made["read"]).status_code == 200
@@ -62,14 +58,14 @@ def test_each_scope_reaches_what_it_names(guarded: Server) -> None:
 
 
 def test_a_key_may_not_be_named_like_an_id(guarded: Server) -> None:
-    refused = call(guarded, "POST", "/v1/keys", FIRST, json={"name": "deadbeef", "scope": "read"})
+    refused = call(guarded, "POST", "/v1/keys", ADMIN_KEY, json={"name": "deadbeef", "scope": "read"})
     assert (refused.status_code, "look like the id" in refused.text) == (422, True)
 
 
 def test_a_revoked_key_is_useless(guarded: Server) -> None:
-    made = call(guarded, "POST", "/v1/keys", FIRST, json={"name": "x", "scope": "read"}).json()
+    made = call(guarded, "POST", "/v1/keys", ADMIN_KEY, json={"name": "x", "scope": "read"}).json()
     assert call(guarded, "GET", "/v1/jobs", made["key"]).status_code == 200
-    assert call(guarded, "DELETE", f"/v1/keys/{made['id']}", FIRST).json()["revoked_at"]
+    assert call(guarded, "DELETE", f"/v1/keys/{made['id']}", ADMIN_KEY).json()["revoked_at"]
     assert call(guarded, "GET", "/v1/jobs", made["key"]).status_code == 401
 
 

@@ -8,11 +8,10 @@ from typing import Any
 
 import httpx
 import pytest
-from pydantic import SecretStr
 
 from service.api.middleware import request_guards
 from service.resolution.patches import patched_spec
-from service.settings import Settings
+from tests.service.api.guarded import guarded_server, make_key
 from tests.service.api.server import Server
 
 LEAST: dict[str, Any] = {"kind": "train", "dataset": "digits"}
@@ -110,8 +109,7 @@ def test_the_limit_of_json_holds_for_datasets_too(client: httpx.Client) -> None:
 @pytest.fixture
 def guarded(sqlite_url: str, home: Path) -> Iterator[Server]:
     """A service that asks for keys."""
-    key = SecretStr("tw_00000000_" + "k" * 43)
-    with Server(Settings(home=home, database_url=sqlite_url, auth="keys", admin_key=key)) as running:
+    with guarded_server(home, sqlite_url) as running:
         yield running
 
 
@@ -129,6 +127,14 @@ def _answer_to_an_unfinished_body(server: Server, path: str, content_type: str, 
 @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/datasets", "/v1/keys", "/v1/jobs/x/clone"])
 def test_a_wrong_key_is_refused_before_the_body_has_come(guarded: Server, path: str, content_type: str) -> None:
     assert _answer_to_an_unfinished_body(guarded, path, content_type, "tw_00000000_x").startswith("HTTP/1.1 401")
+
+
+def test_a_key_that_may_not_is_refused_before_the_body_has_come(guarded: Server) -> None:
+    keys = {scope: make_key(guarded, f"may {scope}", scope) for scope in ("read", "train")}
+    for scope, path in (("read", "/v1/jobs"), ("read", "/v1/datasets"), ("train", "/v1/keys")):
+        for content_type in ("application/json", "application/yaml", "multipart/form-data; boundary=x"):
+            answer = _answer_to_an_unfinished_body(guarded, path, content_type, keys[scope])
+            assert answer.startswith("HTTP/1.1 403"), (scope, path, content_type)
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "application/yaml"])
