@@ -71,7 +71,9 @@ def files_deleted(session: Session, job_ids: Iterable[str]) -> dict[str, FilesDe
 
 def _jobs(session: Session, rows: Sequence[JobRow], results: dict[str, dict[str, Any]]) -> list[JobReport]:
     started = [row.id for row in rows if row.started_at is not None]
-    sizes, deletions = files.sizes(session, started), files_deleted(session, started)
+    ended = [row.id for row in rows if row.finished_at is not None]
+    sizes = files.sizes(session, started) if started else {}
+    deletions = files_deleted(session, ended) if ended else {}
     places = queue.places(session, rows)
     return [
         JobReport.model_validate(

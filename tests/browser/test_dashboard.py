@@ -173,6 +173,17 @@ def test_an_lr_curve_is_drawn(browser: Chromium, site: Server, worker: Simulated
     browser.wait("document.body.innerText.includes('suggested 1.0e-3')")
 
 
+def test_a_job_page_says_that_its_files_were_deleted(browser: Chromium, site: Server, worker: SimulatedWorker) -> None:
+    worker.dataset()
+    job_id = submit(site)
+    worker.train(job_id)
+    worker.save_bytes(job_id, "model.safetensors", "model", b"weights")
+    httpx.delete(f"{site.url}/v1/jobs/{job_id}", params={"files_only": True}).raise_for_status()
+    browser.open(f"{site.url}/#/jobs/{job_id}")
+    browser.wait("document.body.innerText.includes('were deleted')")
+    assert "by anyone" in browser.text()
+
+
 def test_the_system_page(browser: Chromium, site: Server, worker: SimulatedWorker) -> None:
     worker.dataset()
     submit(site)

@@ -72,6 +72,8 @@ function head(job, path) {
     h("p", { class: "faint" }, `${job.kind} · attempt ${job.attempt} · submitted ${ago(job.created_at)} · ${job.finished_at ? "took" : "running for"} ${duration(job.started_at, job.finished_at)}`,
       job.parent ? [" · after ", link(`#/jobs/${job.parent}`, "an earlier job")] : null,
       job.dataset ? [" · data ", link(`#/datasets/${job.dataset}`, job.spec.dataset ?? job.spec.train?.dataset ?? "dataset")] : null),
+    job.files_deleted ? h("p", { class: "notice" }, `Its files (${bytes(job.files_deleted.bytes)}) were deleted ${ago(job.files_deleted.time)} `
+      + `by ${job.files_deleted.actor}: ${job.files_deleted.reason}`) : null,
     job.queue ? h("p", { class: "notice" }, `Number ${job.queue.position} in the queue: ${job.queue.reason}`) : null,
     job.error ? problemBox({ message: job.error.detail, problem: job.error }) : null,
     ENDED.includes(job.state) ? h("p", { class: "verdict" }, summary(job)) : h("div", { class: "row" }, progress(job.progress), h("span", { class: "faint" }, job.phase)),

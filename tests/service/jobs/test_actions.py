@@ -1,5 +1,6 @@
 """What is done to stored jobs: cancel, pause, resume, retry, clone, relabel, delete; a planner does it as people do."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -183,6 +184,24 @@ def test_weights_that_were_deleted_are_refused(harness: Harness, worker: Simulat
     actions.delete_files(harness.store, pretrained, actor="key", reason="no room")
     with pytest.raises(SpecError, match="were deleted"):
         submitted(harness, model=model)
+
+
+def test_files_stay_for_a_job_that_is_being_submitted(harness: Harness, worker: SimulatedWorker) -> None:
+    worker.dataset()
+    pretrained = harness.submit()
+    fence = harness.claim(pretrained)
+    worker.save_bytes(pretrained, "model.safetensors", "model", b"weights")
+    harness.end(fence)
+    spec = job_spec(model={"family": "torchvision", "weights": {"from_job": pretrained}})
+    with ThreadPoolExecutor() as pool:
+        with harness.store.begin() as session:
+            submit(session, harness.store.settings, spec)
+            deletion = pool.submit(actions.delete_files, harness.store, pretrained, actor="key", reason="no room")
+            with pytest.raises(TimeoutError):
+                deletion.result(timeout=0.2)
+        with pytest.raises(InUseError):
+            deletion.result()
+    assert len(harness.store.artifacts.keys(f"jobs/{pretrained}")) == 1
 
 
 def test_search_is_deleted_with_its_runners_and_its_study(harness: Harness, worker: SimulatedWorker) -> None:
