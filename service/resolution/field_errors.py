@@ -26,7 +26,7 @@ PATTERNS: dict[str, str] = {
     DATASET_NAME: "letters, digits, `.`, `_` and `-`, at most 100, beginning with a letter or a digit",
     CURSOR: "a `next_cursor` as an earlier page gave it",
 }
-REFERENCE = f"function-wrap[{Part._keep_types.__name__}()]"
+REFERENCE = f"function-wrap[{Part._check_fields.__name__}()]"
 """How pydantic names a part among other values of a union: that is a `FromJob`."""
 OBJECT_FAULTS: tuple[str, ...] = ("model_type", "model_attributes_type", "dict_type")
 

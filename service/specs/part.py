@@ -1,7 +1,7 @@
-"""What every part of a spec shares: frozen, and unknown fields are refused with the nearest known name."""
+"""What every part of a spec shares: frozen, and unknown fields are refused with what they may have meant."""
 
-import difflib
-from typing import Annotated, Any, Self
+from itertools import islice
+from typing import Annotated, Any, ClassVar, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -13,11 +13,16 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core.core_schema import ErrorType
 
 from service.docstrings import describe_fields
+from service.specs.hints import hint
 
 MAX_WORDS = 200
 """Characters of a name that is looked for or repeated in an answer."""
+MOST = 20
+"""Unknown fields that are told at once."""
+PYDANTIC_ERRORS = frozenset(get_args(ErrorType))
 Reference = Annotated[str, Field(max_length=100)]
 """Id or name of something that is stored."""
 Name = Annotated[str, Field(max_length=MAX_WORDS)]
@@ -36,38 +41,42 @@ def at_most(items: int) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+def or_null(part: Any, off: BaseModel) -> BeforeValidator:
+    """Takes null for `off`, the value that a part has when it is switched off."""
+    return BeforeValidator(lambda value: off if value is None else value, json_schema_input_type=part | None)
+
+
 class Part(BaseModel):
     """A frozen piece of a spec."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=describe_fields, allow_inf_nan=False)
+    taught: ClassVar[dict[str, str]] = {}
+    """Unknown fields of this part, and why nothing sets them."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _name_nearest_field(cls, value: Any) -> Any:
-        """Refuses an unknown field and suggests the known one that reads most like it."""
-        if not isinstance(value, dict):
-            return value
-        known = [field.alias or name for name, field in cls.model_fields.items()]
-        for name in value:
-            if name not in known:
-                name = str(name)[:MAX_WORDS]
-                near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-                hint = f"did you mean `{near[0]}`?" if near else "known fields: " + ", ".join(sorted(known))
-                raise PydanticCustomError(
-                    "unknown_field", "unknown field `{name}`; {hint}", {"name": name, "hint": hint}
-                )
-        return value
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=describe_fields, allow_inf_nan=False)
 
     @model_validator(mode="wrap")
     @classmethod
-    def _keep_types(cls, value: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
-        """Refuses `"5"` and `true` for numbers and `0` and `"no"` for booleans: what is meant is not ours to guess."""
-        part = validate(value)
-        if isinstance(value, dict):
-            names = {field.alias or name: name for name, field in cls.model_fields.items()}
-            faults = ((key, _mistaken(given, getattr(part, names[key]))) for key, given in value.items())
-            if errors := [_other_type(key, value[key], fault) for key, fault in faults if fault is not None]:
-                raise ValidationError.from_exception_data(cls.__name__, errors)
+    def _check_fields(cls, value: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        """Tells all unknown fields at once, with what is wrong in the others, and says what each may have meant.
+
+        Also refuses `"5"` and `true` for numbers and `0` and `"no"` for booleans: what is meant is not ours to guess.
+        """
+        if not isinstance(value, dict):
+            return validate(value)
+        names = {field.alias or name: name for name, field in cls.model_fields.items()}
+        unknown = [_unknown_field(cls, name) for name in islice((name for name in value if name not in names), MOST)]
+        try:
+            part = validate({name: value[name] for name in value if name in names} if unknown else value)
+        except ValidationError as error:
+            if not unknown:
+                raise
+            hints = "".join(str(fault["type"]) for fault in unknown)
+            others = [_line(line) for line in error.errors(include_url=False) if not _is_missed(line, hints)]
+            raise ValidationError.from_exception_data(cls.__name__, [*unknown, *others]) from None
+        faults = ((name, _mistaken(value[name], getattr(part, names[name]))) for name in value if name in names)
+        wrong = [_other_value(name, value[name], fault) for name, fault in faults if fault is not None]
+        if errors := [*unknown, *wrong]:
+            raise ValidationError.from_exception_data(cls.__name__, errors)
         return part
 
     def replace(self, **changes: Any) -> Self:
@@ -76,19 +85,41 @@ class Part(BaseModel):
 
 
 def _mistaken(given: Any, valid: Any) -> str | None:
-    """What should have been there where a value, or one inside a list or an object, changed its type."""
+    """What should have been there where a value, or one inside a list or an object, changed its type or has a NUL."""
     if isinstance(given, list) and isinstance(valid, list | tuple):
         return next(filter(None, map(_mistaken, given, valid)), None)
     if isinstance(given, dict) and isinstance(valid, dict):
-        return next(filter(None, (_mistaken(given.get(name), part) for name, part in valid.items())), None)
+        texts = (_mistaken(name, name) for name in given)
+        return next(filter(None, (*texts, *(_mistaken(given.get(name), part) for name, part in valid.items()))), None)
+    if isinstance(given, str) and "\0" in given:
+        return "text without a NUL character"
     if isinstance(valid, bool):
         return None if isinstance(given, bool) else "true or false"
     return "a number" if isinstance(valid, int | float) and isinstance(given, bool | str) else None
 
 
-def _other_type(name: str, given: Any, expected: str) -> InitErrorDetails:
+def _unknown_field(part: type["Part"], name: object) -> InitErrorDetails:
+    word = str(name)[:MAX_WORDS]
+    context = {"name": word, "hint": part.taught.get(word) or hint(part, word)}
+    message = PydanticCustomError("unknown_field", "unknown field `{name}`; {hint}", context)
+    return InitErrorDetails(type=message, loc=(), input=None)
+
+
+def _other_value(name: str, given: Any, expected: str) -> InitErrorDetails:
     message = PydanticCustomError("other_type", "Input should be {expected}", {"expected": expected})
     return InitErrorDetails(type=message, loc=(name,), input=given)
+
+
+def _is_missed(error: Any, hints: str) -> bool:
+    """Whether a field is missing only because its name was mistyped, as the hints say."""
+    return error["type"] == "missing" and f"did you mean `{error['loc'][-1]}`?" in hints
+
+
+def _line(error: Any) -> InitErrorDetails:
+    """An error that was caught, as one to raise again."""
+    kind, context = error["type"], error.get("ctx", {})
+    message = kind if kind in PYDANTIC_ERRORS else PydanticCustomError(kind, error["msg"], context)
+    return InitErrorDetails(type=message, loc=error["loc"], input=error["input"], ctx=context)
 
 
 class FromJob(Part):

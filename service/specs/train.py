@@ -1,12 +1,12 @@
 """The `train` job: the full loop with early stopping, checkpoints and final reports."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from service.catalog.hyperparameters import BATCH_SIZE
-from service.specs.optimizer import CosineSchedule, EmaSpec, ScheduleSpec
-from service.specs.part import Count, FromJob, Part
+from service.specs.optimizer import ConstantSchedule, CosineSchedule, EmaSpec, ScheduleSpec
+from service.specs.part import Count, FromJob, Part, or_null
 from service.specs.training import AugmentedPart
 
 MAX_BATCH_SIZE = 65536
@@ -21,6 +21,14 @@ class EarlyStoppingSpec(Part):
     metric: Literal["val/loss", "val/accuracy", "train/loss"] = "val/loss"
     mode: Literal["min", "max"] | None = None
     """Whether smaller or larger is better; null: by the metric's name."""
+
+    @model_validator(mode="after")
+    def _one_direction(self) -> Self:
+        better = "max" if self.metric == "val/accuracy" else "min"
+        if self.mode not in (None, better):
+            larger = "larger" if better == "max" else "smaller"
+            raise ValueError(f"`{self.metric}` is better when it is {larger}: leave `mode` out")
+        return self
 
 
 class GradientSpec(Part):
@@ -38,6 +46,9 @@ class CheckpointSpec(Part):
     """Also after this many steps."""
 
 
+AT_EPOCHS = CheckpointSpec(every_seconds=1e9)
+
+
 class TrainFields(AugmentedPart):
     """Everything a training needs but its kind."""
 
@@ -46,11 +57,11 @@ class TrainFields(AugmentedPart):
     """Images per optimizer step; `auto` finds the largest sensible one first (32 or 64 is a good start)."""
     accumulate: int = Field(default=1, ge=1, le=1024)
     """Micro-batches whose gradients are added up for one optimizer step of `batch_size * accumulate` images."""
-    schedule: ScheduleSpec = CosineSchedule()
+    schedule: Annotated[ScheduleSpec, or_null(ScheduleSpec, ConstantSchedule())] = CosineSchedule()
     early_stopping: EarlyStoppingSpec | None = EarlyStoppingSpec()
     ema: EmaSpec | None = None
     gradients: GradientSpec | None = GradientSpec()
-    checkpoint: CheckpointSpec = CheckpointSpec()
+    checkpoint: Annotated[CheckpointSpec, or_null(CheckpointSpec, AT_EPOCHS)] = CheckpointSpec()
     top_k: list[Count] = Field(default=[1, 5], min_length=1, max_length=10)
     """The k of each top-k accuracy in the reports."""
     compile: bool = False

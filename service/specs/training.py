@@ -1,13 +1,13 @@
 """The fields that `train`, `lr-find`, `sanity` and `batch-size` share: data, model, loss, optimizer, seed."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from service.specs.augmentation import AugmentSpec
 from service.specs.model import MlpSpec, ModelSpec
 from service.specs.optimizer import OptimizerSpec
-from service.specs.part import Name, Part, Reference, at_most
+from service.specs.part import Name, Part, Reference, at_most, or_null
 
 Label = Annotated[str, Field(min_length=1, max_length=100)]
 
@@ -37,7 +37,7 @@ class LimitsSpec(Part):
 class JobCommon(JobMetadata):
     """What every job has, whatever its kind."""
 
-    limits: LimitsSpec = LimitsSpec()
+    limits: Annotated[LimitsSpec, or_null(LimitsSpec, LimitsSpec())] = LimitsSpec()
     requires: list[Reference] = Field(default=[], max_length=50)
     """Ids of jobs that must have succeeded (a `sanity` job: passed) before this one starts."""
 
@@ -45,12 +45,27 @@ class JobCommon(JobMetadata):
 ClassWeights = Annotated[list[Annotated[float, Field(ge=0, le=1e9)]], Field(max_length=10_000)]
 
 
+ONE_LOSS = (
+    "the loss is cross entropy on logits, the one that fits an output of one number a class; mean squared error and "
+    "others learn classes slowly or not at all. Nothing chooses it (rules D4 and C1 look at the outputs); leave it out"
+)
+
+
 class LossSpec(Part):
     """Cross entropy on logits (there is never a softmax before it)."""
+
+    taught: ClassVar[dict[str, str]] = dict.fromkeys(("name", "type", "kind", "function"), ONE_LOSS)
 
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     class_weights: Literal["balanced"] | ClassWeights | None = None
     """Weight of each class in the loss; `balanced` is the inverse of the class's share of the train split."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_loss(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            raise ValueError(ONE_LOSS)
+        return value
 
 
 class PreprocessSpec(Part):
@@ -60,6 +75,15 @@ class PreprocessSpec(Part):
     """Subtract a mean and divide by a standard deviation: the train split's own, ImageNet's, or neither."""
 
 
+def _is_given(seed: Any) -> Any:
+    if seed is None:
+        raise ValueError("a run without a seed cannot be repeated or compared: give any number, or leave it out (42)")
+    return seed
+
+
+RAW = PreprocessSpec(normalize="none")
+
+
 class TrainingPart(JobCommon):
     """Data, model, loss, optimizer and reproducibility."""
 
@@ -67,9 +91,9 @@ class TrainingPart(JobCommon):
     """Id or name of a dataset."""
     model: ModelSpec = MlpSpec()
     optimizer: OptimizerSpec = OptimizerSpec()
-    loss: LossSpec = LossSpec()
-    preprocess: PreprocessSpec = PreprocessSpec()
-    seed: int = Field(default=42, ge=0, lt=2**31)
+    loss: Annotated[LossSpec, or_null(LossSpec, LossSpec())] = LossSpec()
+    preprocess: Annotated[PreprocessSpec, or_null(PreprocessSpec, RAW)] = PreprocessSpec()
+    seed: Annotated[int, BeforeValidator(_is_given)] = Field(default=42, ge=0, lt=2**31)
     """Seeds Python, NumPy, torch, CUDA, the shuffle and the augmentation."""
     deterministic: bool = True
     """Bit-identical repeated runs on one machine (on a GPU 10-20 % slower)."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, delete, select
+from sqlalchemy import ColumnElement, Select, and_, delete, or_, select
 from sqlalchemy.orm import Session
 
 from service.errors import InUseError, NotFoundError, StateError
@@ -136,38 +136,41 @@ def runners_of(job_id: str) -> Select[str]:
 def list_page(
     session: Session,
     *,
-    state: str | None = None,
-    kind: str | None = None,
-    label: str | None = None,
-    dataset: str | None = None,
-    parent: str | None = None,
-    owner: str | None = None,
+    state: Sequence[str] = (),
+    kind: Sequence[str] = (),
+    label: Sequence[str] = (),
+    dataset: Sequence[str] = (),
+    parent: Sequence[str] = (),
+    owner: Sequence[str] = (),
     limit: int = 50,
     cursor: str | None = None,
 ) -> tuple[list[JobRow], str | None]:
-    """Newest first; `label` is `key` or `key=value`; the cursor is the last id.
+    """Newest first; each filter is any of its values, a label `key` or `key=value`; the cursor is the last id.
 
     Internal jobs are hidden unless their kind is asked for.
     """
-    equal = {JobRow.state: state, JobRow.kind: kind, JobRow.dataset_id: dataset, JobRow.parent_id: parent}
-    query = _newest_first(label, cursor).where(
-        *(column == value for column, value in equal.items() if value is not None)
-    )
-    if owner is not None:
-        query = query.where(owned_by(JobRow.owner, owner))
-    if kind is None:
+    filters = {JobRow.state: state, JobRow.kind: kind, JobRow.dataset_id: dataset, JobRow.parent_id: parent}
+    query = _newest_first(label, cursor).where(*(column.in_(values) for column, values in filters.items() if values))
+    if owner:
+        query = query.where(or_(*(owned_by(JobRow.owner, name) for name in owner)))
+    if not kind:
         query = query.where(JobRow.kind.not_in(INTERNAL_KINDS))
     rows = list(session.execute(query.limit(limit + 1)).scalars())
     return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
 
 
-def _newest_first(label: str | None, cursor: str | None) -> Select[JobRow]:
-    """Jobs below the cursor, newest first; with a label, the labels' own index gives the order."""
+def _newest_first(labels: Sequence[str], cursor: str | None) -> Select[JobRow]:
+    """Jobs below the cursor, newest first; with one label, the labels' own index gives the order."""
     query, order = select(JobRow), JobRow.id
-    if label is not None:
-        key, has_value, value = label.partition("=")
-        query, order = query.join(LabelRow, LabelRow.job_id == JobRow.id).where(LabelRow.key == key), LabelRow.job_id
-        query = query.where(LabelRow.value == value) if has_value else query
+    if len(labels) == 1:
+        query, order = query.join(LabelRow, LabelRow.job_id == JobRow.id).where(_is(labels[0])), LabelRow.job_id
+    elif labels:
+        query = query.where(JobRow.id.in_(select(LabelRow.job_id).where(or_(*map(_is, labels)))))
     if cursor is not None:
         query = query.where(order < cursor)
     return query.order_by(order.desc())
+
+
+def _is(label: str) -> ColumnElement[bool]:
+    key, has_value, value = label.partition("=")
+    return and_(LabelRow.key == key, LabelRow.value == value) if has_value else LabelRow.key == key

@@ -13,6 +13,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
+from service.api.http.strict_route import once_each
 from service.datasets.uploads import PartFile
 from service.errors import FieldError, InvalidRequestError
 
@@ -35,7 +36,7 @@ async def receive_json(request: Request) -> Any:
     """The JSON body; a fault is told like every other validation error."""
     body = await request.body()
     try:
-        return json.loads(body)
+        return json.loads(body, object_pairs_hook=once_each)
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         fault = {"type": "json_invalid", "loc": ("body",), "msg": str(error), "input": {}, "ctx": {"error": str(error)}}
         raise RequestValidationError([fault]) from error

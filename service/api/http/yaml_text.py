@@ -1,6 +1,7 @@
 """YAML specs: YAML 1.2's numbers (`1e-3` is one), no dates, no tags, and no aliases (they can be made to explode)."""
 
 import re
+from collections import Counter
 from typing import Any
 
 import yaml
@@ -16,7 +17,15 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _SpecLoader(_Loader):  # type: ignore[misc]
-    """SafeLoader without timestamps, and with numbers like `1e-3`."""
+    """SafeLoader without timestamps, with numbers like `1e-3`, and with each key once."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        """The mapping; raises YamlTextError when a key stands twice, for either could be meant."""
+        mapping = super().construct_mapping(node, deep)
+        if len(mapping) < len(node.value):
+            keys = Counter(str(self.construct_object(key)) for key, _ in node.value)
+            raise YamlTextError(f"the key `{keys.most_common(1)[0][0][:200]}` is given twice")
+        return mapping
 
 
 _SpecLoader.yaml_implicit_resolvers = {

@@ -6,11 +6,12 @@ from fastapi import APIRouter, Query
 
 from service.api.auth import MAY_READ
 from service.api.deps import JobId, ServicesDep, separated
+from service.api.http.strict_route import StrictRoute
 from service.errors import FieldError, InvalidRequestError
 from service.jobs import bundles
 from service.reports.record import Bundle, Comparison
 
-router = APIRouter(tags=["results"], dependencies=MAY_READ)
+router = APIRouter(tags=["results"], dependencies=MAY_READ, route_class=StrictRoute)
 MAX_COMPARED = 20
 
 

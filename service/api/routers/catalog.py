@@ -5,6 +5,7 @@ from dataclasses import asdict
 from fastapi import APIRouter
 
 from service.api.auth import MAY_READ
+from service.api.http.strict_route import StrictRoute
 from service.catalog import architectures, datasets, pretraining
 from service.reports.catalog import (
     ArchitectureReport,
@@ -16,7 +17,7 @@ from service.reports.catalog import (
 from service.reports.part import Page
 from service.resolution.presets import PRESETS
 
-router = APIRouter(tags=["catalog"], dependencies=MAY_READ)
+router = APIRouter(tags=["catalog"], dependencies=MAY_READ, route_class=StrictRoute)
 
 
 @router.get("/architectures")

@@ -5,12 +5,15 @@ from fastapi import APIRouter, Request, Response
 from service.api.auth import MAY_READ
 from service.api.deps import JobId, ServicesDep
 from service.api.http.range_responses import send_file
+from service.api.http.strict_route import StrictRoute
 from service.jobs.reports import checkpoint_report
 from service.reports.job import CheckpointReport
 from service.reports.part import Page
 from service.store import files, jobs
 
-router = APIRouter(prefix="/jobs/{job_id}/checkpoints", tags=["results"], dependencies=MAY_READ)
+router = APIRouter(
+    prefix="/jobs/{job_id}/checkpoints", tags=["results"], dependencies=MAY_READ, route_class=StrictRoute
+)
 
 
 @router.get("")

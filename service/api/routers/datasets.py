@@ -10,6 +10,7 @@ from service.api.auth import MAY_READ, MAY_TRAIN, CallerDep, OwnDatasetId
 from service.api.dataset_bodies import DatasetBody, RawFile, ReceivedFile
 from service.api.deps import Cursor, DatasetKey, Limit, Owner, Services, ServicesDep
 from service.api.http.examples import DATASET_EXAMPLES
+from service.api.http.strict_route import StrictRoute
 from service.api.idempotency import IdempotencyKey, create_once
 from service.datasets import imports, samples
 from service.datasets.reports import created_dataset, dataset_report
@@ -20,7 +21,7 @@ from service.reports.part import Page
 from service.specs.dataset import DATASET_NAME
 from service.store import datasets
 
-router = APIRouter(prefix="/datasets", tags=["datasets"])
+router = APIRouter(prefix="/datasets", tags=["datasets"], route_class=StrictRoute)
 FORM_SCHEMA: dict[str, Any] = {
     "type": "object",
     "required": ["name", "file"],

@@ -9,6 +9,7 @@ from service.api.auth import MAY_READ
 from service.api.deps import JobId, Services, ServicesDep
 from service.api.http.responses import answer
 from service.api.http.sse import stream
+from service.api.http.strict_route import StrictRoute
 from service.events import Level
 from service.jobs.reports import event_report
 from service.reports.job import EventReport
@@ -16,7 +17,7 @@ from service.reports.part import Page
 from service.states import JobState
 from service.store import events, jobs
 
-router = APIRouter(prefix="/jobs/{job_id}", tags=["jobs"], dependencies=MAY_READ)
+router = APIRouter(prefix="/jobs/{job_id}", tags=["jobs"], dependencies=MAY_READ, route_class=StrictRoute)
 LEVELS: tuple[Level, ...] = get_args(Level)
 STREAM_PAGE = 500
 After = Annotated[int, Query(ge=0, le=2**31 - 1, description="Number of the last event that is known already.")]

@@ -7,13 +7,14 @@ from fastapi import APIRouter, Path, Query, Response
 from service.api.auth import MAY_READ, MAY_TRAIN, CallerDep, own_job
 from service.api.deps import JobId, ServicesDep
 from service.api.http.responses import also, answer
+from service.api.http.strict_route import StrictRoute
 from service.api.idempotency import IdempotencyKey, create_once
 from service.jobs import diagnose, follow_up
 from service.reports.finding import FindingsReport
 from service.reports.job import SubmittedJob
 from service.reports.resolution import DryRunReport
 
-router = APIRouter(prefix="/jobs/{job_id}/findings", tags=["findings"])
+router = APIRouter(prefix="/jobs/{job_id}/findings", tags=["findings"], route_class=StrictRoute)
 
 
 @router.get("", dependencies=MAY_READ)

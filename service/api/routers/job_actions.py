@@ -7,12 +7,13 @@ from fastapi import APIRouter, Body, Response
 from service.api.auth import MAY_TRAIN, CallerDep, OwnJobId
 from service.api.deps import ServicesDep, notifying
 from service.api.http.responses import answer
+from service.api.http.strict_route import StrictRoute
 from service.api.idempotency import IdempotencyKey, create_once
 from service.jobs import actions
 from service.reports.job import JobReport, SubmittedJob
 from service.specs.requests import CloneRequest, ResumeRequest
 
-router = APIRouter(prefix="/jobs/{job_id}", tags=["jobs"], dependencies=MAY_TRAIN)
+router = APIRouter(prefix="/jobs/{job_id}", tags=["jobs"], dependencies=MAY_TRAIN, route_class=StrictRoute)
 
 
 @router.post("/cancel", status_code=202, response_model=JobReport)

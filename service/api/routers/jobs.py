@@ -1,14 +1,16 @@
 """Submit, list, look at, relabel and delete jobs."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Query, Response
-from pydantic import AfterValidator, WithJsonSchema
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from service.api.auth import MAY_READ, MAY_TRAIN, CallerDep, OwnJobId
-from service.api.deps import Cursor, JobId, Limit, Owner, ServicesDep
+from service.api.deps import Cursor, JobId, Limit, ServicesDep
 from service.api.http.examples import EXAMPLES
 from service.api.http.responses import also, answer
+from service.api.http.strict_route import StrictRoute
 from service.api.idempotency import IdempotencyKey, create_once
 from service.jobs import actions
 from service.jobs.reports import job_report, job_reports
@@ -18,11 +20,12 @@ from service.reports.job import JobReport, SubmittedJob
 from service.reports.part import Page
 from service.reports.resolution import DryRunReport
 from service.specs import INTERNAL_KINDS, KINDS, JobSpec
+from service.specs.part import Reference
 from service.specs.requests import JobChanges
 from service.states import Actor, JobState
 from service.store import datasets, jobs
 
-router = APIRouter(prefix="/jobs", tags=["jobs"])
+router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=StrictRoute)
 LISTED_WHEN_ASKED = f"{' and '.join(f'`{kind}`' for kind in INTERNAL_KINDS)} jobs are listed only when asked for."
 
 
@@ -34,6 +37,8 @@ def _is_a_kind(value: str) -> str:
 
 SpecBody = Annotated[JobSpec, Body(discriminator="kind", openapi_examples=EXAMPLES)]
 Kind = Annotated[str, AfterValidator(_is_a_kind), WithJsonSchema({"type": "string", "enum": [*KINDS, *INTERNAL_KINDS]})]
+FilterText = Annotated[str, Field(max_length=301)]
+AnyOf = partial(Query, default_factory=list, max_length=50)
 DryRun = Annotated[bool, Query(description="Only say what would be stored, what is unusual, and what it will cost.")]
 
 
@@ -63,24 +68,25 @@ def submit_job(
 @router.get("", response_model=Page[JobReport], dependencies=MAY_READ)
 def list_jobs(
     services: ServicesDep,
-    state: Annotated[JobState | None, Query()] = None,
-    kind: Annotated[Kind | None, Query(description=LISTED_WHEN_ASKED)] = None,
-    label: Annotated[str | None, Query(max_length=301, description="`key` or `key=value`.")] = None,
-    dataset: Annotated[str | None, Query(max_length=100, description="Id or name of a dataset.")] = None,
-    parent: Annotated[str | None, Query(max_length=100, description="Id of the job that these follow.")] = None,
-    owner: Owner = None,
+    state: Annotated[list[JobState], AnyOf()],
+    kind: Annotated[list[Kind], AnyOf(description=LISTED_WHEN_ASKED)],
+    label: Annotated[list[FilterText], AnyOf(description="`key` or `key=value`.")],
+    dataset: Annotated[list[Reference], AnyOf(description="Id or name of a dataset.")],
+    parent: Annotated[list[Reference], AnyOf(description="Id of the job that these follow.")],
+    owner: Annotated[list[FilterText], AnyOf(description="Name of the key that it belongs to.")],
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """Jobs, the newest first; long lists in results are left out."""
+    """Jobs, the newest first; a filter that is given several times means any of its values. Long lists in results are
+    left out.
+    """
     with services.store.read() as session:
-        dataset_id = datasets.get(session, dataset).id if dataset else None
         rows, following = jobs.list_page(
             session,
             state=state,
             kind=kind,
             label=label,
-            dataset=dataset_id,
+            dataset=[datasets.get(session, name).id for name in dataset],
             parent=parent,
             owner=owner,
             limit=limit,

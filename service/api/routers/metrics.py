@@ -10,13 +10,14 @@ from service import plots
 from service.api.auth import MAY_READ
 from service.api.deps import JobId, ServicesDep, separated
 from service.api.http.responses import answer, csv_table, picture, pictured
+from service.api.http.strict_route import StrictRoute
 from service.jobs.results import curves, metrics_report, series
 from service.reports.job import CurvesReport, MetricsReport
 
 if TYPE_CHECKING:
     from service.store.points import Points
 
-router = APIRouter(prefix="/jobs/{job_id}", tags=["results"], dependencies=MAY_READ)
+router = APIRouter(prefix="/jobs/{job_id}", tags=["results"], dependencies=MAY_READ, route_class=StrictRoute)
 Names = Annotated[
     list[str] | None, Query(max_length=200, description="Names, several or comma-separated; `grad/*` matches.")
 ]

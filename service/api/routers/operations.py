@@ -7,6 +7,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from service.api.auth import MAY_ADMIN, MAY_READ
 from service.api.deps import ServicesDep
+from service.api.http.strict_route import StrictRoute
 from service.api.readiness import readiness
 from service.jobs import queue
 from service.jobs.reports import worker_report
@@ -16,7 +17,7 @@ from service.store import workers
 from service.upkeep.storage import storage
 
 router = APIRouter(tags=["operations"])
-v1 = APIRouter(tags=["catalog"])
+v1 = APIRouter(tags=["catalog"], route_class=StrictRoute)
 LONGEST_QUEUE_SHOWN = 500
 
 

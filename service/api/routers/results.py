@@ -9,12 +9,13 @@ from service import plots
 from service.api.auth import MAY_READ
 from service.api.deps import JobId, Services, ServicesDep
 from service.api.http.responses import csv_table, picture, pictured
+from service.api.http.strict_route import StrictRoute
 from service.jobs.results import AnyReport, stored_report, trials
 from service.reports.classification import ClassificationReport, ConfusionReport
 from service.reports.names import ReportName
 from service.reports.result import BatchSizeReport, CheckupReport, LrCurve, SanityReport, TuneReport
 
-router = APIRouter(prefix="/jobs/{job_id}", tags=["results"], dependencies=MAY_READ)
+router = APIRouter(prefix="/jobs/{job_id}", tags=["results"], dependencies=MAY_READ, route_class=StrictRoute)
 Split = Annotated[Literal["val", "test"], Query(description="Which held-out split.")]
 
 

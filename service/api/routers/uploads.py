@@ -12,13 +12,14 @@ from service.api.auth import MAY_READ, MAY_TRAIN, CallerDep
 from service.api.deps import ServicesDep, notifying
 from service.api.http.request_bodies import receive_file
 from service.api.http.responses import also, answer
+from service.api.http.strict_route import StrictRoute
 from service.datasets.reports import dataset_report
 from service.datasets.uploads import Upload, Uploads
 from service.jobs import queue
 from service.reports.dataset import DatasetReport, UploadReport
 from service.specs.dataset import UploadRequest
 
-router = APIRouter(prefix="/uploads", tags=["datasets"])
+router = APIRouter(prefix="/uploads", tags=["datasets"], route_class=StrictRoute)
 UploadId = Annotated[str, Path(max_length=100, description="Id of an upload.")]
 PIECE_TYPE = "application/offset+octet-stream"
 PIECE: dict[str, Any] = {

@@ -157,13 +157,80 @@ def test_unknown_jobs_are_404(client: httpx.Client, path: str) -> None:
     [
         ("limit=0", "/query/limit"),
         ("limit=x", "/query/limit"),
-        ("state=done", "/query/state"),
-        ("kind=trian", "/query/kind"),
+        ("state=done", "/query/state/0"),
+        ("kind=trian", "/query/kind/0"),
         ("cursor=abc", "/query/cursor"),
+        ("stat=queued", "/query/stat"),
+        ("limit=1&limit=2", "/query/limit"),
     ],
 )
 def test_query_parameters_are_named(client: httpx.Client, query: str, pointer: str) -> None:
     assert problem(client.get(f"/v1/jobs?{query}"), 422)["errors"][0]["pointer"] == pointer
+
+
+def test_a_dry_run_that_is_mistyped_starts_nothing(client: httpx.Client) -> None:
+    body = problem(client.post("/v1/jobs?dryrun=true", json=LEAST), 422)
+    assert "did you mean `dry_run`?" in body["errors"][0]["detail"]
+    assert client.get("/v1/jobs").json()["data"] == []
+
+
+def test_all_unknown_fields_are_told_at_once_with_what_they_mean_here(client: httpx.Client) -> None:
+    spec = LEAST | {"learning_rate": 1, "bs": 3, "dropout": 0.5, "epochs": 0, "optimizer": {"wd": 1}}
+    errors = {error["pointer"]: error["detail"] for error in problem(client.post("/v1/jobs", json=spec), 422)["errors"]}
+    assert list(errors) == ["/learning_rate", "/bs", "/dropout", "/optimizer/wd", "/epochs"]
+    for pointer, path in (
+        ("/learning_rate", "optimizer.lr"),
+        ("/bs", "batch_size"),
+        ("/dropout", "model.dropout"),
+        ("/optimizer/wd", "weight_decay"),
+    ):
+        assert f"did you mean `{path}`?" in errors[pointer]
+
+
+@pytest.mark.parametrize(
+    ("fields", "pointer", "words"),
+    [
+        ({"loss": "mse"}, "/loss", "cross entropy on logits"),
+        ({"loss": {"name": "mse"}}, "/loss/name", "cross entropy on logits"),
+        ({"output_activation": "softmax"}, "/output_activation", "rule D4"),
+        ({"eval_mode": True}, "/eval_mode", "in eval mode"),
+        ({"zero_grad": False}, "/zero_grad", "cleared before every step"),
+        ({"val_augment": "light"}, "/val_augment", "rule D3"),
+        ({"dtype": "float64"}, "/dtype", "float32"),
+        ({"seed": None}, "/seed", "cannot be repeated"),
+        ({"early_stopping": {"metric": "val/accuracy", "mode": "min"}}, "/early_stopping", "when it is larger"),
+        ({"name": "a\0b"}, "/name", "NUL"),
+        ({"labels": {"a\0": "b"}}, "/labels", "NUL"),
+    ],
+)
+def test_common_errors_are_taught_where_they_are_tried(
+    client: httpx.Client, fields: dict[str, Any], pointer: str, words: str
+) -> None:
+    [error] = problem(client.post("/v1/jobs", json=LEAST | fields), 422)["errors"]
+    assert error["pointer"] == pointer
+    assert words in error["detail"]
+
+
+@pytest.mark.parametrize(
+    ("content_type", "text"),
+    [
+        ("application/json", '{"kind": "train", "dataset": "digits", "epochs": 1, "epochs": 2}'),
+        ("application/json", '{"kind": "train", "dataset": "digits", "optimizer": {"lr": 1, "lr": 2}}'),
+        ("application/yaml", "kind: train\ndataset: digits\nepochs: 1\nepochs: 2\n"),
+    ],
+)
+def test_a_key_that_is_given_twice_is_refused(client: httpx.Client, content_type: str, text: str) -> None:
+    answer = client.post("/v1/jobs", content=text, headers={"content-type": content_type})
+    assert answer.status_code == 422
+    assert "is given twice" in answer.json()["detail"]
+
+
+def test_every_optional_part_is_switched_off_by_null(client: httpx.Client) -> None:
+    parts = ("schedule", "checkpoint", "limits", "loss", "preprocess", "augment", "early_stopping", "gradients", "ema")
+    spec = client.post("/v1/jobs?dry_run=true", json=LEAST | dict.fromkeys((*parts, "clip_norm"))).json()["spec"]
+    assert spec["schedule"]["name"] == "constant"
+    assert spec["preprocess"]["normalize"] == "none"
+    assert [spec[name] for name in ("early_stopping", "gradients", "ema", "clip_norm")] == [None] * 4
 
 
 def test_large_bodies_are_413(client: httpx.Client) -> None:

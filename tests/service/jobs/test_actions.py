@@ -69,7 +69,7 @@ def test_planner_whose_transaction_fails_leaves_no_child(harness: Harness, worke
     with pytest.raises(BusyError):
         submit_two()
     with harness.store.read() as session:
-        assert jobs.list_page(session, parent=leader)[0] == []
+        assert jobs.list_page(session, parent=[leader])[0] == []
 
 
 def test_cancel_ends_a_waiting_job_and_asks_a_running_one(harness: Harness) -> None:

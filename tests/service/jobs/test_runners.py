@@ -67,8 +67,8 @@ def test_runners_are_listed_only_when_asked_for(harness: Harness, fence: Fence) 
     started = start(harness, fence)
     with harness.store.read() as session:
         assert [row.id for row in jobs.list_page(session)[0]] == [fence.job_id]
-        assert jobs.list_page(session, parent=fence.job_id)[0] == []
-        assert {row.id for row in jobs.list_page(session, kind="tune-runner")[0]} == set(started)
+        assert jobs.list_page(session, parent=[fence.job_id])[0] == []
+        assert {row.id for row in jobs.list_page(session, kind=["tune-runner"])[0]} == set(started)
 
 
 @pytest.mark.parametrize("end", [JobState.SUCCEEDED, JobState.FAILED])

@@ -104,7 +104,7 @@ def test_name_of_a_dataset_is_won_once(harness: Harness) -> None:
 
     assert [error is None for error in together(*[create] * 5)].count(True) == 1
     with harness.store.read() as session:
-        assert len(jobs.list_page(session, kind="import")[0]) == 1
+        assert len(jobs.list_page(session, kind=["import"])[0]) == 1
 
 
 @pytest.mark.parametrize("round_", range(4))

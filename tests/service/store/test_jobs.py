@@ -38,8 +38,8 @@ def test_rename_and_relabel(harness: Harness) -> None:
     with harness.store.begin() as session:
         jobs.relabel(session, job_id, name="new", labels={"b": "2"}, priority=5)
     with harness.store.read() as session:
-        rows, _ = jobs.list_page(session, label="b=2")
-        gone, _ = jobs.list_page(session, label="a")
+        rows, _ = jobs.list_page(session, label=["b=2"])
+        gone, _ = jobs.list_page(session, label=["a"])
     assert [(row.name, row.priority) for row in rows] == [("new", 5)]
     assert gone == []
 
@@ -65,8 +65,8 @@ def test_value_that_postgres_cannot_store_is_refused_as_the_clients_fault(postgr
     store = Store(Settings(home=home, database_url=postgres_url))
     calls: list[Callable[[Session], object]] = [
         lambda session: jobs.get(session, "a\0"),
-        lambda session: jobs.list_page(session, label="a\0=b"),
-        lambda session: jobs.create(session, spec(name="a\0")),
+        lambda session: jobs.list_page(session, label=["a\0=b"]),
+        lambda session: jobs.create(session, spec().model_copy(update={"name": "a\0"})),
         lambda session: jobs.create(session, spec(), parent=Parent("p" * 100, Relation.CHILD)),
     ]
     for call in calls:
@@ -76,9 +76,9 @@ def test_value_that_postgres_cannot_store_is_refused_as_the_clients_fault(postgr
 
 
 def listed(harness: Harness, **filters: Any) -> list[str]:
-    """Ids of the first page."""
+    """Ids of the first page; each filter has one value."""
     with harness.store.read() as session:
-        return [row.id for row in jobs.list_page(session, **filters)[0]]
+        return [row.id for row in jobs.list_page(session, **{name: [value] for name, value in filters.items()})[0]]
 
 
 def test_pages_cover_everything_once_newest_first(harness: Harness) -> None:
@@ -115,6 +115,20 @@ def test_filters_combine(harness: Harness) -> None:
     assert listed(harness, state=JobState.FAILED) == []
 
 
+def test_a_filter_with_several_values_is_any_of_them(harness: Harness) -> None:
+    first = harness.submit("sanity", labels={"team": "a", "run": "1"})
+    second = harness.submit(labels={"team": "b"})
+    harness.submit(labels={"team": "c"})
+    harness.claim(first)
+    with harness.store.read() as session:
+        for filters in (
+            {"label": ["team=a", "team=b", "run"]},
+            {"label": ["team=a", "team=b"], "kind": ["sanity", "train"], "state": ["running", "queued"]},
+        ):
+            rows, _ = jobs.list_page(session, **filters)
+            assert [row.id for row in rows] == [second, first]
+
+
 def test_parent_and_dataset_filter(harness: Harness) -> None:
     first = harness.submit()
     with harness.store.begin() as session:
@@ -149,7 +163,7 @@ def test_list_reads_an_index_and_sorts_nothing(sqlite_url: str, home: Path, filt
     asked: list[tuple[str, Any]] = []
     sa.event.listen(store.engine, "before_cursor_execute", lambda *call: asked.append((call[2], call[3])))
     with store.read() as session:
-        jobs.list_page(session, cursor="m", **filters)
+        jobs.list_page(session, cursor="m", **{name: [value] for name, value in filters.items()})
         statement, parameters = asked[-1]
         explained = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
         plan = [str(row[3]) for row in explained]

@@ -87,7 +87,7 @@ def test_old_jobs_keep_worker_and_notification_and_get_a_relation(old_store: Sto
     assert [harness.job(job_id).worker_id for job_id in ("clone", "lost", "search")] == [None, "w1", "w2"]
     assert [harness.job(job_id).notified_at for job_id in ("clone", "lost", "runner")] == [OLD, OLD, None]
     with old_store.read() as session:
-        assert [row.id for row in jobs.list_page(session, label="team=a")[0]] == ["clone"]
+        assert [row.id for row in jobs.list_page(session, label=["team=a"])[0]] == ["clone"]
 
 
 def test_old_jobs_run_on(old_store: Store) -> None:
