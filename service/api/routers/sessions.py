@@ -10,11 +10,12 @@ from service.access.identities import Identity, identify
 from service.api.auth import COOKIE, MAY_READ, CallerDep, SessionCookie, address_of
 from service.api.deps import ServicesDep
 from service.api.http.responses import answer
+from service.api.http.strict_route import StrictRoute
 from service.errors import AuthError, ConflictError
 from service.reports.operations import SessionReport
 from service.specs.requests import SessionRequest
 
-router = APIRouter(prefix="/sessions", tags=["operations"])
+router = APIRouter(prefix="/sessions", tags=["operations"], route_class=StrictRoute)
 
 
 @router.post("", status_code=201, response_model=SessionReport)
