@@ -120,7 +120,8 @@ def test_numbers_of_the_wrong_type(importer: ImportService, arrays: dict[str, ND
 
 def test_numbers_that_are_text(importer: ImportService) -> None:
     rows = [f"{a:.1f} kg,{b},{label}" for (a, b), label in zip(X[:, :2], Y, strict=True)]
-    assert {"encoded", "text_left_out"} & importer.findings(importer.upload("a.csv", csv(rows))).keys()
+    told = importer.findings(importer.upload("a.csv", csv(rows)))["table_form"]["explanation"]
+    assert "numbers with units, which were left out: a (kg)" in told
 
 
 @pytest.mark.parametrize("kind", ["npz", "csv"])

@@ -1,117 +1,121 @@
-"""CSV files as they come: gzipped or not, in several encodings, with several separators; no line too long to hold."""
+"""A CSV file as it is to be read: its encoding, separator, columns, and the label's column."""
 
-import csv
-import gzip
-import io
-from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from service.errors import ImportRefusedError
-from worker.importing.archives.listing import MAX_BYTES
-from worker.importing.names import distinct, printable
-from worker.importing.tables.columns import Column, is_missing, number
+from worker.importing.names import printable
+from worker.importing.tables.cells import PICTURE_NAME, is_missing, number
+from worker.importing.tables.columns import Column
+from worker.importing.tables.dialect import Dialect, sniff
+from worker.importing.tables.header import LABELS, Header, find_header, fold
+from worker.importing.tables.text_file import TextFile, open_text
 
-LABELS = ("label", "target", "class", "y")
 MAX_COLUMNS = 20_000
-MAX_LINE = 2**24
-MAX_FIELD = 2**17
-DELIMITERS = ",;\t|"
-GZIP = b"\x1f\x8b"
+SHOWN_COLUMNS = 50
 
 
 @dataclass
 class Table:
-    """A CSV file as it is to be read."""
+    """A file of rows, its columns, and which of them are the label and the split."""
 
-    path: Path
-    delimiter: str
-    encoding: str
+    text: TextFile
+    dialect: Dialect
+    header: Header
     columns: list[Column]
     label: int
-    split: int | None
-
-    @property
-    def decimal(self) -> str:
-        """Where semicolons separate cells, commas separate decimals."""
-        return "," if self.delimiter == ";" else "."
+    notes: list[str] = field(default_factory=list)
+    """What had to be decided to read it."""
+    not_labels: frozenset[str] = frozenset()
+    """Words in the label's column that stand for no label, in small letters."""
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Line numbers and cells, the header left out; empty lines too."""
-        reader = csv.reader(lines(self.path, self.encoding), delimiter=self.delimiter)
-        is_header = True
-        for row in reader:
-            if any(cell.strip() for cell in row):
-                if not is_header:
-                    yield reader.line_num, row
-                is_header = False
+        """Line numbers and stripped cells, without what is above the first row of data, and names that come again."""
+        names = None
+        for place, (line, cells) in enumerate(self.dialect.records(self.text.lines())):
+            if place < self.header.skip:
+                names = cells
+            elif cells != names:
+                yield line, self._fitted(cells)
 
-    def fault(self, row: list[str]) -> str | None:
+    def _fitted(self, cells: list[str]) -> list[str]:
+        """Without the empty cells of trailing separators."""
+        while len(cells) > len(self.columns) and not cells[-1]:
+            cells.pop()
+        return cells
+
+    def fault(self, cells: list[str]) -> str | None:
         """Why a row cannot be used."""
-        if len(row) != len(self.columns):
-            return f"{len(row)} cells, the header has {len(self.columns)}"
-        return "no label" if is_missing(row[self.label].strip()) else None
+        if len(cells) != len(self.columns):
+            return f"{len(cells)} cells, the header has {len(self.columns)}"
+        label = cells[self.label]
+        if label == "":
+            return "no label"
+        if label.casefold() in self.not_labels:
+            return f"no label: `{printable(label)}` is too rare to be a class and is taken for a missing one"
+        return "its label holds bytes that are no text" if any("\udc80" <= c <= "\udcff" for c in label) else None
 
 
 def open_table(path: Path, label_column: str | None) -> Table:
     """Finds encoding, separator and header."""
-    csv.field_size_limit(MAX_FIELD)
-    encoding = _encoding(path)
-    first = next((line for line in lines(path, encoding) if line.strip()), "")
-    delimiter = max(DELIMITERS, key=first.count)
-    header = [printable(name.strip()) for name in next(csv.reader([first], delimiter=delimiter), [])]
-    if not header:
+    text = open_text(path)
+    dialect, sample, is_whole = sniff(text.lines())
+    records = [cells for _, cells in dialect.records(sample)]
+    if not is_whole and len(records) > 1:
+        records.pop()  # it may be cut
+    if not records:
         raise ImportRefusedError("csv-empty", "the table has no lines")
-    if len(header) > MAX_COLUMNS:
-        raise ImportRefusedError("csv-too-wide", f"{len(header):,} columns; at most {MAX_COLUMNS:,}")
-    if all(number(name, ".") is not None for name in header):
-        raise ImportRefusedError("csv-no-header", "the first line holds numbers; the columns' names are needed")
-    named = (name or f"column {number}" for number, name in enumerate(header, start=1))
-    names = distinct(named, "{name}.{number}")
-    folded = [name.casefold() for name in names]
-    split = folded.index("split") if "split" in folded else None
-    return Table(path, delimiter, encoding, [Column(name) for name in names], _label(names, label_column), split)
+    header = find_header(records, label_column)
+    if len(header.names) > MAX_COLUMNS:
+        raise ImportRefusedError("csv-too-wide", f"{len(header.names):,} columns; at most {MAX_COLUMNS:,}")
+    label = _label(header, records, label_column)
+    notes = [*([text.note] if text.note else []), *header.notes]
+    return Table(text, dialect, header, [Column(name) for name in header.names], label, notes)
 
 
-def lines(path: Path, encoding: str) -> Iterator[str]:
-    """The lines of the text, unpacked."""
-    total = 0
-    with ExitStack() as stack:
-        raw = stack.enter_context(path.open("rb"))
-        is_packed = raw.read(2) == GZIP
-        raw.seek(0)
-        data = stack.enter_context(gzip.GzipFile(fileobj=raw)) if is_packed else raw
-        text = stack.enter_context(io.TextIOWrapper(data, encoding=encoding, newline=""))
-        while line := text.readline(MAX_LINE):
-            total += len(line)
-            if len(line) == MAX_LINE or total > MAX_BYTES:
-                raise ImportRefusedError("csv-too-large", "a line, or the whole, is too long for a table")
-            yield line
-
-
-def _encoding(path: Path) -> str:
-    """By its mark; else UTF-8 when all of it is, else Windows' western one, which reads anything."""
-    with path.open("rb") as file:
-        head = file.read(4)
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "utf-16"
-    try:
-        for _ in lines(path, "utf-8-sig"):
-            pass
-    except UnicodeDecodeError:
-        return "latin-1"
-    return "utf-8-sig"
-
-
-def _label(names: list[str], label_column: str | None) -> int:
-    folded = [name.casefold() for name in names]
+def _label(header: Header, records: Sequence[Sequence[str]], label_column: str | None) -> int:
+    names = header.names
+    folded = [fold(name) for name in names]
     for name in [label_column] if label_column is not None else LABELS:
         if name in names:
             return names.index(name)
-        if name.casefold() in folded:
-            return folded.index(name.casefold())
+        if fold(name) in folded:
+            return folded.index(fold(name))
+    listed = ", ".join(names[:SHOWN_COLUMNS])
+    if not header.has_names:
+        return _label_without_names(header, records, label_column, listed)
     tried = "label, target, class or y" if label_column is None else f"`{printable(label_column)}`"
     raise ImportRefusedError(
-        "csv-no-label", f"no column is called {tried}; set the option `label_column` to one of: {', '.join(names[:50])}"
+        "csv-no-label", f"no column is called {tried}; set the option `label_column` to one of: {listed}"
     )
+
+
+def _label_without_names(
+    header: Header, records: Sequence[Sequence[str]], label_column: str | None, listed: str
+) -> int:
+    """The only column of texts that come again, where it is the first or the last and none was named."""
+    first = printable(", ".join(records[min(header.skip, len(records) - 1)])[:80])
+    rows = [row for row in records[header.skip :] if len(row) == len(header.names)]
+    texts = [place for place in range(len(header.names)) if _are_classes([row[place] for row in rows])]
+    if label_column is None and len(texts) == 1 and texts[0] in (0, len(header.names) - 1) and len(header.names) > 1:
+        header.notes.append(
+            f"the first line (`{first}`) holds data, no names; the columns are called {header.names[0]} to "
+            f"{header.names[-1]}, and the label is taken from `{header.names[texts[0]]}`"
+        )
+        return texts[0]
+    raise ImportRefusedError(
+        "csv-no-header",
+        f"the first line (`{first}`) holds data, no names of columns. Write the names above it, or say where the label "
+        f"is: set the option `label_column` to one of: {listed}",
+    )
+
+
+def _are_classes(cells: Sequence[str]) -> bool:
+    """Whether these are texts of which each comes several times."""
+    known = [cell for cell in cells if not is_missing(cell)]
+    if not known or any(number(cell, ".") is not None or PICTURE_NAME.search(cell) for cell in islice(known, 100)):
+        return False
+    return 5 * len(Counter(known)) <= len(known) and len(set(known)) > 1

@@ -1,35 +1,39 @@
-"""CSV tables: read row by row, once their encoding is known: to learn what each column is, then to pack it.
+"""Tables: read row by row, once their form is known: to learn what each column is, then to pack it.
 
 Numbers stay numbers; text becomes one feature a category; empty cells are missing values. A column of texts that hardly
 repeat is left out and listed. Lines that do not fit and rows without a label are corrupt.
 """
 
 import csv
+import lzma
 import zlib
-from collections.abc import Generator
+from collections import Counter
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from service.errors import ImportRefusedError
 from service.events import Event, Progress
-from service.reports.finding import Finding
 from worker.importing.archives.listing import MAX_BYTES
-from worker.importing.findings import finding
 from worker.importing.imputation import impute
-from worker.importing.labels import number_labels
+from worker.importing.labels import number_texts
 from worker.importing.names import printable
 from worker.importing.npy_rows import create_rows, open_rows
 from worker.importing.raw_data import Input, RawData, Reading
-from worker.importing.splits import SPLIT_NAMES
-from worker.importing.tables.columns import MAX_CATEGORIES, NUMBERS, TEXT, Column, Feature, encode, number
+from worker.importing.tables.cells import MISSING
+from worker.importing.tables.columns import Column, Encoding, Kind, encode, settle_decimals
 from worker.importing.tables.csv_file import Table, open_table
+from worker.importing.tables.split_column import Split, find_split
+from worker.importing.tables.table_notes import table_notes
 
 SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".txt", ".tab")
-FAULTS = (csv.Error, OSError, UnicodeError, EOFError, ValueError, zlib.error)
+FAULTS = (csv.Error, OSError, UnicodeError, EOFError, ValueError, zlib.error, lzma.LZMAError)
 PROGRESS_ROWS = 20_000
+CLASS_SHARE = 0.05
+"""Of the rows; a word such as `None` that is as common is a class of its own, and so is one as common as the others."""
 
 
 def is_table(file: Input) -> bool:
@@ -41,122 +45,161 @@ def load_table(file: Input) -> Reading:
     """Float32 features and class labels; ImportRefusedError names the column or line that does not fit."""
     try:
         table = open_table(file.path, file.options.label_column)
-        samples, corrupt = yield from _learn(table)
-        features, left_out = choose_features(table)
-        raw = yield from _pack(table, features, samples, file.context.scratch)
+        learned = yield from _learn(table)
+        encodings = choose_features(table, learned.split)
+        raw = yield from _pack(table, encodings, learned, file.context.scratch)
     except FAULTS as error:
         raise ImportRefusedError("csv-malformed", f"not a CSV table: {printable(str(error))}") from error
-    raw.corrupt = corrupt
-    raw.ignored = [
-        {"file": f"column `{name}`", "reason": f"more than {MAX_CATEGORIES} different texts"} for name in left_out
-    ]
-    raw.notes += [_note_left_out(left_out), _note_encoded(list(raw.categories))]
+    used = {encoding.column for encoding in encodings} | {table.label}
+    left_out = [column for index, column in enumerate(table.columns) if index not in used]
+    raw.corrupt = learned.corrupt
+    raw.ignored = [{"file": f"column `{column.name}`", "reason": column.why_left_out} for column in left_out]
+    raw.notes += table_notes(table.columns, encodings, left_out, table.notes)
     return raw
 
 
-def _learn(table: Table) -> Generator[Event, None, tuple[int, list[dict[str, str]]]]:
-    """Reads every row once: how many can be used, and the lines that cannot."""
-    samples = 0
-    corrupt: list[dict[str, str]] = []
-    splits: set[str] = set()
+@dataclass
+class Learned:
+    """What the first reading of a table found."""
+
+    samples: int = 0
+    corrupt: list[dict[str, str]] = field(default_factory=list)
+    labels: Counter[str] = field(default_factory=Counter)
+    split: Split | None = None
+
+
+def _learn(table: Table) -> Generator[Event, None, Learned]:
+    """Reads every row once: what the columns hold, how many rows can be used, and the lines that cannot."""
+    learned = Learned()
+    doubtful: dict[str, list[int]] = {}
     for line, row in table.rows():
         if reason := table.fault(row):
-            corrupt.append({"file": f"line {line}", "reason": reason})
+            learned.corrupt.append({"file": f"line {line}", "reason": reason})
             continue
-        samples += 1
+        learned.samples += 1
+        label = row[table.label]
+        learned.labels[label] += 1
+        if label.casefold() in MISSING:
+            doubtful.setdefault(label.casefold(), []).append(line)
         for column, cell in zip(table.columns, row, strict=True):
-            column.learn(cell, table.decimal)
-        if table.split is not None and len(splits) < 100:
-            splits.add(row[table.split].strip().lower())
-        if samples % PROGRESS_ROWS == 0:
-            yield Progress(0.3, samples)
-    if not splits <= SPLIT_NAMES.keys():
-        table.split = None
-    if samples == 0:
-        raise ImportRefusedError("csv-empty", "the table has no row that can be used")
-    return samples, corrupt
+            column.learn(cell)
+        if learned.samples % PROGRESS_ROWS == 0:
+            yield Progress(0.3, learned.samples)
+    table.not_labels = frozenset(doubtful) - _classes_of_words(learned.labels, table)
+    for word in table.not_labels:
+        learned.samples -= len(doubtful[word])
+        row = [word if index == table.label else "" for index in range(len(table.columns))]
+        learned.corrupt += [{"file": f"line {line}", "reason": table.fault(row) or ""} for line in doubtful[word]]
+    if learned.samples == 0:
+        why = f": {learned.corrupt[0]['file']}: {learned.corrupt[0]['reason']}" if learned.corrupt else ""
+        raise ImportRefusedError("csv-empty", f"the table has no row that can be used{why}")
+    settle_decimals(table.columns, table.dialect.delimiter)
+    learned.split = find_split(table.columns, table.label)
+    if learned.split is not None:
+        table.notes.append(learned.split.note)
+    return learned
 
 
-def choose_features(table: Table) -> tuple[list[Feature], list[str]]:
-    """The features of a row, and the columns that are left out."""
-    features: list[Feature] = []
-    left_out = []
+def _classes_of_words(labels: Counter[str], table: Table) -> set[str]:
+    """Words such as `None` that are labels as the others are: as common, and not among numbers."""
+    others = [count for text, count in labels.items() if text.casefold() not in MISSING]
+    if others and all(_is_number(text) for text in labels if text.casefold() not in MISSING):
+        return set()
+    counts: Counter[str] = Counter()
+    for text, count in labels.items():
+        if text.casefold() in MISSING:
+            counts[text.casefold()] += count
+    enough = min(CLASS_SHARE * labels.total(), float(np.median(others)) if others else 0.0)
+    classes = {word for word, count in counts.items() if count >= max(enough, 2)}
+    table.notes += [
+        f"the label `{text}` ({count:,} rows) is a class of its own; leave the cell empty where a label is missing"
+        for text, count in labels.items()
+        if text.casefold() in classes
+    ]
+    return classes
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def choose_features(table: Table, split: Split | None) -> list[Encoding]:
+    """The features of a row; ImportRefusedError when there are none."""
+    encodings = []
     for index, column in enumerate(table.columns):
-        if index in (table.label, table.split):
+        if index == table.label:
             continue
-        if column.kind == TEXT and column.is_free_text:
-            left_out.append(column.name)
-        else:
-            features += encode(index, column)
-    if not features:
-        raise ImportRefusedError("csv-no-features", "no column beside the label can be used")
-    return features, left_out
+        column.why_left_out = _why_left_out(index, column, split)
+        encoding = None if column.why_left_out else encode(index, column)
+        if encoding is not None:
+            encodings.append(encoding)
+    if not encodings:
+        raise ImportRefusedError("csv-no-features", _no_features(table.columns))
+    return encodings
 
 
-def _pack(table: Table, features: list[Feature], samples: int, scratch: Path) -> Reading:
+def _why_left_out(index: int, column: Column, split: Split | None) -> str:
+    if split is not None and index == split.column:
+        return "tells the split"
+    if column.kind in (Kind.PICTURE_NAMES, Kind.FREE_TEXT, Kind.EMPTY):
+        return column.kind.value
+    return "tells rows apart" if column.is_id() else ""
+
+
+def _no_features(columns: Sequence[Column]) -> str:
+    names = [column for column in columns if column.kind == Kind.PICTURE_NAMES]
+    if names:
+        return (
+            f"column `{names[0].name}` holds names of pictures, and a table holds no pictures: upload the pictures "
+            "with the table in one archive, or in a folder for each class"
+        )
+    left = ", ".join(f"`{column.name}` ({column.why_left_out})" for column in columns if column.why_left_out)
+    hint = (
+        f": left out are {left}. Where a column names pictures, upload them with the table in one archive"
+        if left
+        else ""
+    )
+    return f"no column beside the label can be used{hint}"
+
+
+def _pack(table: Table, encodings: Sequence[Encoding], learned: Learned, scratch: Path) -> Reading:
     """Writes every row that can be used."""
-    if samples * len(features) * 4 > MAX_BYTES:
-        raise ImportRefusedError("csv-too-large", f"{samples:,} rows of {len(features):,} features")
+    feature_names = [name for encoding in encodings for name in encoding.names]
+    if learned.samples * len(feature_names) * 4 > MAX_BYTES:
+        raise ImportRefusedError("csv-too-large", f"{learned.samples:,} rows of {len(feature_names):,} features")
     path = scratch / "packed" / "x.npy"
     path.parent.mkdir(parents=True, exist_ok=True)
-    create_rows(path, (samples, len(features)), np.dtype(np.float32))
+    create_rows(path, (learned.samples, len(feature_names)), np.dtype(np.float32))
     x, labels, splits, names = open_rows(path), [], [], []
+    split = learned.split if learned.split is not None and learned.split.numbers else None
     good = ((line, row) for line, row in table.rows() if table.fault(row) is None)
     for at, (line, row) in enumerate(good):
-        values = [feature.value(row[feature.column], table.decimal) for feature in features]
+        values = [value for encoding in encodings for value in encoding.read(row[encoding.column])]
         with np.errstate(over="ignore"):  # too large for float32: infinite, and so missing
             x[at] = values
-        labels.append(row[table.label].strip())
+        labels.append(row[table.label])
         names.append(f"line {line}")
-        if table.split is not None:
-            splits.append(SPLIT_NAMES[row[table.split].strip().lower()])
+        if split is not None:
+            splits.append(split.numbers.get(row[split.column], 0))
         if at % PROGRESS_ROWS == 0:
-            yield Progress(0.3 + 0.4 * at / samples, at, samples)
-    y_N, classes, notes = _labels(labels, table.columns[table.label], table.decimal)
-    texts = {
-        table.columns[feature.column].name: table.columns[feature.column] for feature in features if feature.is_flag
-    }
-    feature_names = [feature.name for feature in features]
+            yield Progress(0.3 + 0.4 * at / learned.samples, at, learned.samples)
+    y_N, classes, notes = number_texts(labels)
     return RawData(
         x=x,
         y=y_N,
         classes=classes,
-        split=np.array(splits, np.uint8) if table.split is not None else None,
+        split=np.array(splits, np.uint8) if split is not None else None,
         names=names,
         feature_names=feature_names,
-        categories={name: [printable(text) for text in sorted(column.texts)] for name, column in texts.items()},
+        categories={
+            table.columns[encoding.column].name: encoding.categories for encoding in encodings if encoding.categories
+        },
         impute=partial(impute, names=feature_names),
         notes=notes,
         dtype="text",
         is_ordered=True,
     )
-
-
-def _labels(
-    labels: list[str], column: Column, decimal: str
-) -> tuple[NDArray[np.int64], list[str], list[Finding | None]]:
-    """Numbers in the order of their size where all labels are numbers, else text."""
-    if column.kind != NUMBERS:
-        return number_labels(np.array(labels))
-    numbers = np.array([number(label, decimal) for label in labels], np.float64)
-    is_whole = bool(np.isfinite(numbers).all()) and not (numbers % 1).any() and float(np.abs(numbers).max()) < 2**53
-    return number_labels(numbers.astype(np.int64) if is_whole else numbers)
-
-
-def _note_left_out(names: list[str]) -> Finding | None:
-    if not names:
-        return None
-    listed = ", ".join(names[:20])
-    return finding(
-        "P25", "warning", f"Columns of text that hardly repeats were left out: {listed}.",
-        "Make categories or numbers of them if they matter.", count=len(names), columns=names[:20],
-    )  # fmt: skip
-
-
-def _note_encoded(names: list[str]) -> Finding | None:
-    if not names:
-        return None
-    return finding(
-        "P26", "info", f"Columns of text became one feature a category: {', '.join(names[:20])}.",
-        "Nothing; the profile's `meta.categories` records the encoding.", columns=names[:20],
-    )  # fmt: skip

@@ -64,6 +64,23 @@ def test_number_labels_are_in_the_order_of_their_size(tmp_path: Path) -> None:
     assert imported(tmp_path, table(rows, "a,y")).profile.meta.classes == ["1", "10", "100"]
 
 
+@pytest.mark.parametrize("word", ["None", "NA", "null", "?", "nan"])
+def test_a_word_for_nothing_is_a_class_when_it_is_as_common_as_one(tmp_path: Path, word: str) -> None:
+    labels = [("Insomnia", "Apnea", word, word)[n % 4] for n in range(80)]
+    result = imported(tmp_path, table([f"{n},{label}" for n, label in enumerate(labels)], "a,label"))
+    assert sorted(result.profile.meta.classes) == sorted({"Apnea", "Insomnia", word})
+    form = result.finding("table_form")
+    assert form is not None
+    assert f"`{word}` (40 rows) is a class of its own" in form.explanation
+
+
+@pytest.mark.parametrize("labels", [["a", "b"] * 60 + ["NA"] * 2, ["0", "1"] * 60 + ["NaN"] * 40])
+def test_a_rare_word_for_nothing_and_one_among_numbers_is_no_label(tmp_path: Path, labels: list[str]) -> None:
+    text = table([f"{n},{label}" for n, label in enumerate(labels)], "a,label")
+    assert "line 122: no label: `na" in refusal(tmp_path, text).detail.lower()
+    assert imported(tmp_path, text, drop_corrupt=True).profile.meta.classes == labels[:2]
+
+
 @pytest.mark.parametrize(
     ("code", "text"),
     [
