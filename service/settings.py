@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     max_parameters: int = Field(default=1_000_000_000, ge=1)
     """Most parameters a model may have."""
 
-    keep_days: float | None = Field(default=None, gt=0)
+    keep_days: float | None = Field(default=None, gt=0, le=36_500)
     """Jobs that ended longer ago lose their files, then their records; nothing that an open job needs."""
     keep_bytes: int | None = Field(default=None, ge=0)
     """Bytes of all ended jobs' files and series; beyond, the oldest lose their files, then their records."""

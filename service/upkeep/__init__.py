@@ -1,1 +1,1 @@
-"""What keeps the service's disks in order: what is deleted because nobody needs it any more."""
+"""What keeps the service's disks in order: what is deleted because nobody needs it, and what takes up how much."""
