@@ -54,11 +54,28 @@ class Finished:
     """The run's events are complete."""
 
 
-def main(pipe: Connection, spec: AnyStoredSpec, context: RunContext, memory_limit_bytes: int | None) -> None:
-    """Entry point of the process."""
-    os.setsid()
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What a process that waits is given to run."""
+
+    spec: AnyStoredSpec
+    context: RunContext
+    memory_limit_bytes: int | None
+
+
+def main(pipe: Connection) -> None:
+    """Entry point of the process: waits for its assignment; one that is not needed any more ends without a word."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        assignment: Assignment = pipe.recv()
+    except (EOFError, OSError):
+        return
+    _work(pipe, assignment.spec, assignment.context, assignment.memory_limit_bytes)
+
+
+def _work(pipe: Connection, spec: AnyStoredSpec, context: RunContext, memory_limit_bytes: int | None) -> None:
+    os.setsid()
     if memory_limit_bytes is not None:
         resource.setrlimit(resource.RLIMIT_DATA, (memory_limit_bytes, memory_limit_bytes))
     with suppress(OSError):  # short of memory, the kernel shall end this process and not the worker

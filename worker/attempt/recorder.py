@@ -3,6 +3,7 @@
 import logging
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, assert_never
@@ -37,7 +38,8 @@ from service.store.session import Store
 from worker.attempt.live_diagnosis import LiveDiagnosis
 
 logger = logging.getLogger(__name__)
-FLUSH_SECONDS = 1.0
+FLUSH_SECONDS, URGENT_SECONDS = 1.0, 0.1
+"""A batch is written after so long; after the second one when people wait for something in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +82,13 @@ class Recorder:
         self.startable: list[str] = []
         """Ids of the runners that a search has added and workers may take."""
         self._batch = Batch()
-        self._due_at = 0.0
+        self._due_at = time.monotonic() + FLUSH_SECONDS
         self._file_count = 0
         self._has_steps = False
         self._diagnosis = LiveDiagnosis(fence.job_id)
 
     def add(self, event: Event) -> None:
-        """Takes one event; those that people wait for make the batch due at once. Makes no query."""
+        """Takes one event; those that people wait for make the batch due soon. Makes no query."""
         batch = self._batch
         self._diagnosis.add(event)
         match event:
@@ -114,7 +116,8 @@ class Recorder:
             case DatasetPacked():
                 batch.content = event.content
             case RunnersWanted():
-                batch.runners, self._due_at = event, 0.0
+                batch.runners = event
+                self._hurry()
             case Stopped():
                 self.stop_reason = event.reason
             case _:
@@ -125,22 +128,32 @@ class Recorder:
         """Whether it is time to write the batch."""
         return time.monotonic() >= self._due_at
 
-    def flush(self) -> None:
-        """Writes everything in one transaction; raises LostLeaseError when another attempt has begun."""
+    @property
+    def seconds_until_due(self) -> float:
+        """How long the batch may wait."""
+        return max(self._due_at - time.monotonic(), 0.0)
+
+    def flush(self, end: Callable[[Session], list[str]] | None = None) -> list[str]:
+        """Writes everything in one transaction, with the attempt's `end` as its last part, and returns what that does.
+
+        Raises LostLeaseError when another attempt has begun.
+        """
         batch = self._batch
         self._due_at = time.monotonic() + FLUSH_SECONDS
-        if not (batch or self._diagnosis.is_due):
-            return
+        if not (batch or self._diagnosis.is_due or end):
+            return []
         for file in batch.files[len(batch.stored) :]:
             batch.stored.append(self.store.artifacts.put(file.key, file.path))
         with self.store.begin() as session:
             attempts.lock(session, self.fence, **batch.columns)
             outdated = self._write(session, batch)
             self._judge(session)
+            startable = end(session) if end else []
         self._diagnosis.committed()
         self._batch = Batch()
         for key in outdated:
             self.store.artifacts.delete(key)
+        return startable
 
     def _judge(self, session: Session) -> None:
         """A fault in a rule must not end a training: the run can be judged again from what is stored."""
@@ -179,12 +192,16 @@ class Recorder:
 
     def _add_urgent(self, event: NewEvent) -> None:
         self._batch.events.append(event)
-        self._due_at = 0.0
+        self._hurry()
+
+    def _hurry(self) -> None:
+        self._due_at = min(self._due_at, time.monotonic() + URGENT_SECONDS)
 
     def _add_step(self, event: StepRecord) -> None:
-        """The first step is written at once; in a later attempt it replaces what earlier ones recorded from it on."""
+        """The first step is written soon; in a later attempt it replaces what earlier ones recorded from it on."""
         if not self._has_steps:
-            self._has_steps, self._due_at = True, 0.0
+            self._has_steps = True
+            self._hurry()
             if self.fence.attempt > 1:
                 self._batch.truncate_after = event.step - 1
         self._batch.points.append(event)

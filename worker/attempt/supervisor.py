@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from service.errors import (
     DiskFullError,
@@ -33,7 +34,7 @@ from worker.attempt.inputs import delete_upload, discard, gather
 from worker.attempt.lease import DATABASE_AWAY, Lease
 from worker.attempt.recorder import Recorder
 from worker.attempt.signs_of_life import Alive, Patience
-from worker.attempt.training_process import TrainingProcess
+from worker.attempt.training_process import TrainingProcess, WaitingProcesses
 
 logger = logging.getLogger(__name__)
 DATABASE_LOST = "the database did not answer"
@@ -51,9 +52,10 @@ class Supervisor:
         threads: int,
         drain: threading.Event,
         notify: Callable[[Iterable[str]], object],
+        processes: WaitingProcesses,
     ) -> None:
         self.store, self.claim, self.drain, self.notify = store, claim, drain, notify
-        self.device, self.threads = device, threads
+        self.device, self.threads, self.processes = device, threads, processes
         self.recorder = Recorder(store, claim.fence, claim.dataset_id if claim.spec.kind == "import" else None)
         self.lease = Lease(store, claim)
         self.patience = Patience(claim.spec, claim.limits)
@@ -99,8 +101,10 @@ class Supervisor:
     def _supervise(self) -> None:
         settings = self.store.settings
         inputs = gather(self.store, self.claim, device=self.device, threads=self.threads)
-        process = TrainingProcess(inputs, settings.memory_limit_bytes)
+        process = self.processes.take()
         try:
+            process.run(inputs, settings.memory_limit_bytes)
+            self.processes.add()
             while self.outcome is None:
                 self._receive(process)
                 self._write()
@@ -114,7 +118,8 @@ class Supervisor:
             process.close()
 
     def _receive(self, process: TrainingProcess) -> None:
-        for message in process.messages(self.store.settings.stop_poll_seconds):
+        patience = min(self.store.settings.stop_poll_seconds, self.recorder.seconds_until_due)
+        for message in process.messages(patience):
             self.patience.heard(message)
             if isinstance(message, Failed | Finished):
                 self.outcome = message
@@ -190,8 +195,7 @@ class Supervisor:
         last = time.monotonic() + self.lease.patience_seconds
         while True:
             try:
-                self.recorder.flush()
-                return self._end_attempt()
+                return self.recorder.flush(self._end_attempt)
             except DATABASE_AWAY:
                 if self.drain.is_set() if self._is_held else time.monotonic() > last:
                     raise
@@ -225,32 +229,29 @@ class Supervisor:
             logger.exception("job %s: its end could not be written; the sweeper will", fence.job_id)
             return []
 
-    def _end_attempt(self) -> list[str]:
+    def _end_attempt(self, session: Session) -> list[str]:
         """Moves the job to its next state: by what was asked for, else by how the process ended."""
         fence, failed = self.claim.fence, self.outcome if isinstance(self.outcome, Failed) else None
         reason = self.recorder.stop_reason
-        with self.store.begin() as session:
-            attempts.lock(session, fence, running_seconds=self.lease.running_seconds)
-            row = jobs.get(session, fence.job_id)
-            if row.state == JobState.CANCELLING:
-                return completion.end(
-                    session, row.id, JobState.CANCELLED, fence=fence, stop_reason=StopReason.CANCELLED
-                )
-            if row.state == JobState.PAUSING and _has_work_left(failed, reason):
-                transitions.finish_pause(session, row, fence)
-                return []
-            if reason is StopReason.DRAINED or (failed and failed.retryable and self.asked is StopReason.DRAINED):
-                completion.requeue(session, fence, lost=False)
-                return [row.id]
-            if failed and self._is_held:
-                completion.hold(session, fence, failed.problem.detail, self.store.settings.hold_seconds)
-                return []
-            if failed is None:
-                return completion.end(session, row.id, JobState.SUCCEEDED, fence=fence, stop_reason=reason)
-            if failed.retryable and row.lost_attempts + 1 < self.store.settings.max_attempts:
-                completion.requeue(session, fence, lost=True, why=failed.problem.detail)
-                return [row.id]
-            return completion.end(session, row.id, JobState.FAILED, fence=fence, error=failed.problem)
+        attempts.lock(session, fence, running_seconds=self.lease.running_seconds)
+        row = jobs.get(session, fence.job_id)
+        if row.state == JobState.CANCELLING:
+            return completion.end(session, row.id, JobState.CANCELLED, fence=fence, stop_reason=StopReason.CANCELLED)
+        if row.state == JobState.PAUSING and _has_work_left(failed, reason):
+            transitions.finish_pause(session, row, fence)
+            return []
+        if reason is StopReason.DRAINED or (failed and failed.retryable and self.asked is StopReason.DRAINED):
+            completion.requeue(session, fence, lost=False)
+            return [row.id]
+        if failed and self._is_held:
+            completion.hold(session, fence, failed.problem.detail, self.store.settings.hold_seconds)
+            return []
+        if failed is None:
+            return completion.end(session, row.id, JobState.SUCCEEDED, fence=fence, stop_reason=reason)
+        if failed.retryable and row.lost_attempts + 1 < self.store.settings.max_attempts:
+            completion.requeue(session, fence, lost=True, why=failed.problem.detail)
+            return [row.id]
+        return completion.end(session, row.id, JobState.FAILED, fence=fence, error=failed.problem)
 
 
 def _has_work_left(failed: Failed | None, reason: StopReason | None) -> bool:

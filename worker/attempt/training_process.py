@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from multiprocessing import forkserver
@@ -15,7 +16,7 @@ from service.errors import ProcessDiedError
 from service.events import Event
 from service.states import StopReason
 from worker.attempt import child, stack_dump
-from worker.attempt.child import Failed, Finished
+from worker.attempt.child import Assignment, Failed, Finished
 from worker.attempt.inputs import Inputs
 from worker.attempt.signs_of_life import Alive
 
@@ -51,23 +52,58 @@ def start_forkserver() -> None:
     forkserver.ensure_running()
 
 
-class TrainingProcess:
-    """A child in a session of its own and the pipe to it."""
+class WaitingProcesses:
+    """Processes that have started and wait for a job: the start of one takes as long as a tiny job."""
 
-    def __init__(self, inputs: Inputs, memory_limit_bytes: int | None) -> None:
+    def __init__(self) -> None:
+        self._waiting: deque[TrainingProcess] = deque()
+
+    def take(self) -> "TrainingProcess":
+        """One that waits; a new one when there is none."""
+        with suppress(IndexError):
+            while True:
+                process = self._waiting.popleft()
+                if process.is_alive:
+                    return process
+                process.close()
+        return TrainingProcess()
+
+    def add(self) -> None:
+        """Starts one for a later job."""
+        self._waiting.append(TrainingProcess())
+
+    def close(self) -> None:
+        """Ends all that wait."""
+        while self._waiting:
+            self._waiting.popleft().close()
+
+
+class TrainingProcess:
+    """A child and the pipe to it; it waits until it is told what to run, then in a session of its own."""
+
+    def __init__(self) -> None:
         self._pipe: Connection
         self._pipe, theirs = CONTEXT.Pipe()
-        self._process: ForkServerProcess = CONTEXT.Process(
-            target=child.main, args=(theirs, inputs.spec, inputs.context, memory_limit_bytes)
-        )
+        self._process: ForkServerProcess = CONTEXT.Process(target=child.main, args=(theirs,))
         self._process.start()
         theirs.close()
-        self._scratch = inputs.context.scratch
+        self._scratch: Path | None = None
         self._has_ended = False
         self.silent_seconds = 0.0
         """Time that the supervisor has waited in vain since the last message; its own pauses do not count."""
         self._moved_bytes = 0
         self.asked_at: float | None = None
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process.is_alive()
+
+    def run(self, inputs: Inputs, memory_limit_bytes: int | None) -> None:
+        """Tells the process what to run; one that has died meanwhile is seen to have ended."""
+        self._scratch = inputs.context.scratch
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self._pipe.send(Assignment(inputs.spec, inputs.context, memory_limit_bytes))
 
     def messages(self, timeout_seconds: float) -> Iterator[Event | Alive | Failed | Finished]:
         """What the process has sent by now; waits for the first message at most `timeout_seconds`."""
@@ -123,7 +159,7 @@ class TrainingProcess:
 
     def stacks(self) -> str:
         """What each of its threads does, empty when it does not answer."""
-        return stack_dump.request(self._process.pid, self._scratch) if self._process.pid else ""
+        return stack_dump.request(self._process.pid, self._scratch) if self._process.pid and self._scratch else ""
 
     def kill(self) -> None:
         """Kills the whole process group, grandchildren included; messages that were sent can still be read."""

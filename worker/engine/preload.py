@@ -1,5 +1,6 @@
 """What every training process needs, imported once in the forkserver: a child then starts in milliseconds."""
 
+import numpy.ma  # np.unique imports it when it is first called
 import safetensors.torch
 import torch
 import torch._dynamo
@@ -11,4 +12,4 @@ import worker.engine.kinds.train
 import worker.engine.kinds.tune
 import worker.engine.models.transfer
 
-__all__ = ["safetensors", "torch", "worker"]
+__all__ = ["numpy", "safetensors", "torch", "worker"]

@@ -26,6 +26,7 @@ from service.store.session import Store
 from service.sweeper import run_forever
 from worker.attempt.lease import DATABASE_AWAY
 from worker.attempt.supervisor import Supervisor
+from worker.attempt.training_process import WaitingProcesses
 from worker.host import cleanup
 from worker.host.devices import DevicePool, find_devices
 
@@ -44,6 +45,7 @@ class Worker:
         self.drain, self.stop = threading.Event(), threading.Event()
         self.threads = max(1, len(os.sched_getaffinity(0)) // settings.worker_slots)
         self.devices = find_devices()
+        self.processes = WaitingProcesses()
         self._pool = DevicePool([device["device"] for device in self.devices], settings.worker_slots)
 
     def run(self) -> None:
@@ -62,6 +64,7 @@ class Worker:
             self._consume()
         finally:
             self.stop.set()
+            self.processes.close()
             for thread in background:
                 thread.join()
             with suppress(*DATABASE_AWAY), self.store.begin() as session:
@@ -85,11 +88,12 @@ class Worker:
         ).start()
 
     def work(self, job_id: str) -> None:
-        """Claims the job that should start next, which need not be the one in the message, and runs it to its end."""
-        if self.drain.is_set():
-            return  # the sweeper notifies again, for a worker that stays
+        """Claims the job that should start next, which need not be the one in the message, and runs it to its end.
+
+        Then the next one, while there is any: the messages of those claim nothing any more.
+        """
         try:
-            if (claim := self._claim(job_id)) is not None:
+            while not self.drain.is_set() and (claim := self._claim(job_id)) is not None:
                 with self._pool.borrow() as device:
                     startable = self._run(claim, device)
                 self.notify(startable)
@@ -98,7 +102,13 @@ class Worker:
 
     def _run(self, claim: Claim, device: str) -> list[str]:
         return Supervisor(
-            self.store, claim, device=device, threads=self.threads, drain=self.drain, notify=self.notify
+            self.store,
+            claim,
+            device=device,
+            threads=self.threads,
+            drain=self.drain,
+            notify=self.notify,
+            processes=self.processes,
         ).run()
 
     def _claim(self, job_id: str) -> Claim | None:

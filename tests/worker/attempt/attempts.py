@@ -9,6 +9,7 @@ from service.store.attempts import Claim
 from service.store.session import Store
 from tests.worker.attempt.processes import training_process_of
 from worker.attempt.supervisor import Supervisor
+from worker.attempt.training_process import WaitingProcesses
 
 
 class Attempt:
@@ -22,13 +23,23 @@ class Attempt:
         self.drain = threading.Event()
         self.free: list[str] = []
         self.notified: list[str] = []
+        self._processes = WaitingProcesses()
         self._supervisor = Supervisor(
-            store, claim, device="cpu", threads=1, drain=self.drain, notify=self.notified.extend
+            store,
+            claim,
+            device="cpu",
+            threads=1,
+            drain=self.drain,
+            notify=self.notified.extend,
+            processes=self._processes,
         )
         self._thread = threading.Thread(target=self._see_through)
 
     def _see_through(self) -> None:
-        self.free = self._supervisor.run()
+        try:
+            self.free = self._supervisor.run()
+        finally:
+            self._processes.close()
 
     def run(self) -> list[str]:
         """To the end; returns the jobs that can start now."""

@@ -33,8 +33,9 @@ def test_a_training_process_starts_with_every_preloaded_module() -> None:
 
 def test_a_stopped_process_is_seen_to_be_stopped_and_moves_no_bytes(tmp_path: Path) -> None:
     spec = STORED_SPEC.validate_python({"kind": "import", "dataset": "digits", "source": {"kind": "builtin"}})
-    process = TrainingProcess(Inputs(spec, RunContext(scratch=tmp_path)), None)
+    process = TrainingProcess()
     try:
+        process.run(Inputs(spec, RunContext(scratch=tmp_path)), None)
         assert not process.is_stopped
         os.kill(training_process_of(os.getpid()), signal.SIGSTOP)
         eventually(lambda: process.is_stopped)
