@@ -53,15 +53,18 @@ class LostLeaseError(Exception):
     """The attempt is no longer the job's current one; nothing was written."""
 
 
+_NEEDED = aliased(JobRow)
+_HAS_UNMET_NEED = exists().where(
+    DependencyRow.job_id == JobRow.id,
+    ~exists().where(_NEEDED.id == DependencyRow.needs_job_id, _NEEDED.state == JobState.SUCCEEDED),
+)
+"""Built once: that takes longer than the query."""
+
+
 def claimable(session: Session) -> ColumnElement[bool]:
     """Queued and not held, and every job it needs has succeeded."""
-    need = aliased(JobRow)
-    unmet = exists().where(
-        DependencyRow.job_id == JobRow.id,
-        ~exists().where(need.id == DependencyRow.needs_job_id, need.state == JobState.SUCCEEDED),
-    )
     is_free = or_(JobRow.held_until.is_(None), JobRow.held_until <= now(session))
-    return and_(JobRow.state == JobState.QUEUED, is_free, ~unmet)
+    return and_(JobRow.state == JobState.QUEUED, is_free, ~_HAS_UNMET_NEED)
 
 
 def startable(session: Session, limit: int = 1000) -> list[JobRow]:

@@ -121,6 +121,15 @@ def test_messages_are_lost_doubled_and_delayed_and_every_job_runs_once(
         assert worker.process.poll() is None
 
 
+def test_one_message_is_enough_for_every_job_that_can_start(client: StoreClient) -> None:
+    slow_sweeps = Store(client.store.settings.model_copy(update={"sweep_seconds": 600.0}))
+    with WorkerProcess(slow_sweeps) as worker:
+        job_ids = [client.submit(epochs=1) for _ in range(3)]
+        client.notify(job_ids[0])
+        assert [client.ended(job_id).state for job_id in job_ids] == [JobState.SUCCEEDED] * 3, worker.log
+    slow_sweeps.close()
+
+
 def test_a_stored_spec_that_cannot_be_read_fails_its_own_job_and_holds_up_nobody(client: StoreClient) -> None:
     unreadable, readable = client.submit(priority=5), client.submit(epochs=1)
     with client.store.begin() as session:

@@ -40,14 +40,14 @@ def main() -> int:
         planned = [
             entry for entry in plan(arguments.trials or len(HOMES) * len(FAULTS)) if _is_wanted(entry, arguments)
         ]
-        done = {found.number for found in journal.trials}
+        done = {ended.number for ended in journal.trials}
         for kind in HOMES:
             missing = [entry for entry in planned if entry[1] is kind and entry[0] not in done]
             run_home(missing, journal, deadline)
     print(table(journal.trials))
     if arguments.trials:
         write_results(journal.trials)
-    return 0 if all(found.is_clean for found in journal.trials) else 1
+    return 0 if all(ended.is_clean for ended in journal.trials) else 1
 
 
 def _arguments() -> argparse.Namespace:
@@ -85,18 +85,18 @@ def run_home(missing: Sequence[Planned], journal: Journal, deadline: float) -> N
                 if not fault.is_possible(home):
                     print(f"{number:4d}  {home.name}: {fault.name}: skipped, it is not possible here", flush=True)
                     continue
-                found = trial.run(home, fault, number, _version(), expected, after_checkpoint=after_checkpoint)
-                journal.add(found)
-                print(_line(found), flush=True)
-                if not found.is_clean:
+                ended = trial.run(home, fault, number, _version(), expected, after_checkpoint=after_checkpoint)
+                journal.add(ended)
+                print(_line(ended), flush=True)
+                if not ended.is_clean:
                     journal.path.with_name(f"trial-{number}.log").write_text(home.logs())
                     break
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _line(found: Trial) -> str:
-    verdict = "clean" if found.is_clean else f"LOST {found}"
-    return f"{found.number:4d}  {found.home}: {found.fault}: {verdict} ({found.seconds:.1f} s)"
+def _line(ended: Trial) -> str:
+    verdict = "clean" if ended.is_clean else f"LOST {ended}"
+    return f"{ended.number:4d}  {ended.home}: {ended.fault}: {verdict} ({ended.seconds:.1f} s)"
 
 
 def _version() -> str:
@@ -107,8 +107,8 @@ def _version() -> str:
 
 def write_results(trials: Sequence[Trial]) -> None:
     """The table with its date and the versions of the program that were disturbed."""
-    versions = ", ".join(dict.fromkeys(found.version for found in trials))
-    jobs, late = sum(found.jobs for found in trials), sum(found.after_checkpoint for found in trials)
+    versions = ", ".join(dict.fromkeys(ended.version for ended in trials))
+    jobs, late = sum(ended.jobs for ended in trials), sum(ended.after_checkpoint for ended in trials)
     head = (
         f"# `make faults TRIALS={len(trials)}`\n\n{time.strftime('%Y-%m-%d')}, commits {versions}: "
         f"{len(trials)} trials with {jobs} jobs; {late} of the faults came after the training's first checkpoint. "

@@ -11,8 +11,9 @@ from random import Random
 import redis
 
 from service.store.session import BUSY_TIMEOUT_MILLISECONDS
+from service.store.tables import JobRow
 from tests.faults.campaign.homes import LEASE_SECONDS, Home
-from tests.faults.campaign.programs import kill
+from tests.faults.campaign.programs import job_of, kill
 from tests.polling import eventually
 
 SLOW_SECONDS = 0.3
@@ -55,9 +56,27 @@ def _kill(part: str) -> Inject:
 @contextmanager
 def _kill_children(home: Home, rng: Random) -> Iterator[None]:
     """One training process, or several at once."""
-    children = eventually(home.training_processes)
+    children = eventually(lambda: home.training_processes() or None)
     kill(signal.SIGKILL, *rng.sample(children, rng.randint(1, len(children))))
     yield
+
+
+@contextmanager
+def _stop_child(home: Home, rng: Random) -> Iterator[None]:
+    """One training process hangs; its supervisor kills it after `limits.stall_seconds`, which imports lack here."""
+    kill(signal.SIGSTOP, rng.choice(eventually(lambda: _training(home) or None)))
+    yield
+
+
+def _training(home: Home) -> list[int]:
+    return [pid for pid in home.training_processes() if _trains(home, pid)]
+
+
+def _trains(home: Home, pid: int) -> bool:
+    job_id = job_of(pid)
+    with home.store.read() as session:
+        row = session.get(JobRow, job_id) if job_id else None
+    return row is not None and row.kind != "import"
 
 
 @contextmanager
@@ -140,6 +159,7 @@ KILL_DATABASE = Fault("kill -9 of the database", _kill_database)
 FAULTS: tuple[Fault, ...] = (
     Fault("nothing", _nothing),
     Fault("kill -9 of training processes", _kill_children, may_cost_an_attempt=True),
+    Fault("a training process that hangs", _stop_child, may_cost_an_attempt=True),
     Fault("kill -9 of a worker", _kill("worker"), may_cost_an_attempt=True),
     Fault("kill -9 of the API", _kill("api")),
     Fault("kill -9 of the broker", _kill("broker")),

@@ -44,15 +44,15 @@ def read_outcome(store: Store, job_id: str) -> Outcome:
         row = jobs.get(session, job_id)
         series = metrics.read(session, job_id)
         numbers = {f"report {name}": _stable(report, row.kind) for name, report in reports.of(session, job_id).items()}
-        numbers["rules"] = sorted(rule for rule, found in findings.by_rule(session, job_id).items() if found.active)
+        numbers["rules"] = sorted(rule for rule, finding in findings.by_rule(session, job_id).items() if finding.active)
         numbers["model"] = [file.sha256 for file in files.of(session, job_id, "model")]
         if row.kind == "import":
             dataset = session.execute(select(DatasetRow).where(DatasetRow.job_id == job_id)).scalar_one()
             numbers |= {"hash": dataset.hash, "dataset": dataset.state, "profile": _stable(dataset.profile, row.kind)}
             numbers["files"] = {file.name: file.sha256 for file in files.of(session, dataset.id)}
         points = {
-            name: list(zip(found["step"].tolist(), found["value"].tolist(), strict=True))
-            for name, found in series.items()
+            name: list(zip(columns["step"].tolist(), columns["value"].tolist(), strict=True))
+            for name, columns in series.items()
         }
         return Outcome(row.state, points, numbers)
 
@@ -70,17 +70,17 @@ def compare(undisturbed: Outcome, outcome: Outcome) -> Difference:
     lost = doubled = 0
     unequal = []
     for name in sorted(undisturbed.points.keys() | outcome.points.keys()):
-        expected, found = undisturbed.points.get(name, []), outcome.points.get(name, [])
-        steps = [step for step, _ in found]
+        expected, actual = undisturbed.points.get(name, []), outcome.points.get(name, [])
+        steps = [step for step, _ in actual]
         lost += len({step for step, _ in expected} - set(steps))
         doubled += len(steps) - len(set(steps)) + len(set(steps) - {step for step, _ in expected})
-        if repr(expected) != repr(found):  # NaN equals itself here
+        if repr(expected) != repr(actual):  # NaN equals itself here
             unequal.append(f"series {name}")
     unequal += [name for name in ("state",) if undisturbed.state != outcome.state]
     return Difference(lost, doubled, unequal + list(_unequal_numbers(undisturbed.numbers, outcome.numbers)))
 
 
-def _unequal_numbers(expected: dict[str, Any], found: dict[str, Any]) -> Iterator[str]:
-    for name in sorted(expected.keys() | found.keys()):
-        if repr(expected.get(name)) != repr(found.get(name)):
+def _unequal_numbers(expected: dict[str, Any], actual: dict[str, Any]) -> Iterator[str]:
+    for name in sorted(expected.keys() | actual.keys()):
+        if repr(expected.get(name)) != repr(actual.get(name)):
             yield name

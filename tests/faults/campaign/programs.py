@@ -71,3 +71,13 @@ def command_of(pid: int) -> bytes:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return b""
+
+
+def job_of(pid: int) -> str | None:
+    """The job that a training process works on: the file for its stacks in HOME/scratch/JOB/ATTEMPT is open."""
+    with suppress(OSError):
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            path = Path(os.readlink(descriptor))
+            if path.name == "stacks.txt":
+                return path.parents[1].name
+    return None

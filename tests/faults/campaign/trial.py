@@ -93,12 +93,12 @@ def _judge(work: Work, expected: Outcomes, fault_at: datetime) -> dict[str, Any]
         "stuck": [kind for kind, state in states.items() if state is not None and state not in TERMINAL],
         "points_lost": sum(difference.points_lost for difference in differences.values()),
         "points_doubled": sum(difference.points_doubled for difference in differences.values()),
-        "unequal": [f"{kind}: {what}" for kind, found in differences.items() for what in found.unequal],
+        "unequal": [f"{kind}: {what}" for kind, difference in differences.items() for what in difference.unequal],
         "attempts_lost": attempts_lost,
         "resumed": resumes.from_checkpoint,
         "from_start": resumes.from_start,
         "faults": sorted([*faults, *work.faults]),
-        "recovery_seconds": _longest(audit.recovered_after(found, fault_at) for found in events.values()),
+        "recovery_seconds": _longest(audit.recovered_after(recorded, fault_at) for recorded in events.values()),
     }
 
 

@@ -32,6 +32,8 @@ SPECS: dict[str, dict[str, Any]] = {
     "batch-size": {"kind": "batch-size", **PART, "candidates": [64], "search_up": False},
     "lr-find": {"kind": "lr-find", **PART, "num_steps": 60},
 }
+STALL_SECONDS = 6.0
+"""A training process that is silent for so long is killed."""
 """Fixed seeds: each of these comes out the same whenever nothing disturbs it."""
 IMPORT = "import"
 """Of a small file, uploaded."""
@@ -97,7 +99,7 @@ class Work:
                 form: dict[str, Any] = {"data": {"name": self.tag}, "files": {"file": ("drawings.npz", FILE)}}
                 answer = httpx.post(f"{self.home.url}/v1/datasets", headers=headers, timeout=15, **form)
             else:
-                spec = SPECS[kind] | {"labels": {"trial": self.tag}}
+                spec = SPECS[kind] | {"limits": {"stall_seconds": STALL_SECONDS}, "labels": {"trial": self.tag}}
                 answer = httpx.post(f"{self.home.url}/v1/jobs", json=spec, headers=headers, timeout=15)
         except httpx.TransportError:
             return None
@@ -138,15 +140,15 @@ class Work:
     def has_checkpoint(self) -> bool:
         """Whether the training has announced a checkpoint to go on from."""
         with self.home.store.read() as session:
-            found = events.after(session, self.job_ids["train"], 0, type="checkpoint")
-        return any(event.data["role"] == "last" for event in found)
+            checkpoints = events.after(session, self.job_ids["train"], 0, type="checkpoint")
+        return any(event.data["role"] == "last" for event in checkpoints)
 
     def all_ids(self) -> list[str]:
         """Ids of every job that there is under this trial's label or name, whether accepted knowingly or not."""
         with self.home.store.read() as session:
             labelled = select(JobRow.id).where(JobRow.labels["trial"].as_string() == self.tag)
-            found = list(session.execute(labelled).scalars())
-            return [*found, datasets.get(session, self.tag).job_id]
+            job_ids = list(session.execute(labelled).scalars())
+            return [*job_ids, datasets.get(session, self.tag).job_id]
 
     def delete(self) -> None:
         """Deletes the trial's jobs and its dataset, so that small volumes stay empty enough."""

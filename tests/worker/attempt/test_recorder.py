@@ -4,15 +4,16 @@ import math
 from typing import Literal
 
 import pytest
+from sqlalchemy.orm import Session
 
 from service.events import EpochRecord, FileSaved, Log, Phase, Progress, Resumed, StepRecord, Stopped
 from service.jobs import completion
 from service.specs import JOB_SPEC
-from service.states import StopReason
+from service.states import JobState, StopReason
 from service.store import attempts, events, files, jobs, metrics
 from service.store.attempts import Fence, LostLeaseError
 from service.store.session import Store
-from worker.attempt.recorder import Recorder
+from worker.attempt.recorder import URGENT_SECONDS, Recorder
 
 
 @pytest.fixture
@@ -63,16 +64,38 @@ def test_a_loss_that_is_no_number_is_found_at_once(store: Store, fence: Fence) -
     assert math.isnan(value)
 
 
-def test_the_first_step_and_a_phase_are_due_at_once_and_the_next_step_is_not(store: Store, fence: Fence) -> None:
+def test_the_first_step_and_a_phase_are_due_soon_and_the_next_step_is_not(store: Store, fence: Fence) -> None:
     recorder = Recorder(store, fence)
     recorder.flush()
     for urgent in (Phase("training"), StepRecord(1, 1, {"train/loss": 2.0})):
-        assert not recorder.is_due
+        assert recorder.seconds_until_due > URGENT_SECONDS
         recorder.add(urgent)
-        assert recorder.is_due
+        assert recorder.seconds_until_due <= URGENT_SECONDS
         recorder.flush()
     recorder.add(StepRecord(2, 1, {"train/loss": 2.0}))
-    assert not recorder.is_due
+    assert recorder.seconds_until_due > URGENT_SECONDS
+
+
+def test_the_last_records_and_the_end_are_written_together_or_not_at_all(store: Store, fence: Fence) -> None:
+    recorder = Recorder(store, fence)
+    recorder.add(StepRecord(1, 1, {"train/loss": 2.0}))
+
+    def end(session: Session) -> list[str]:
+        return completion.end(session, fence.job_id, JobState.SUCCEEDED, fence=fence)
+
+    def break_off(session: Session) -> list[str]:
+        end(session)
+        raise LostLeaseError(fence.job_id)
+
+    with pytest.raises(LostLeaseError):
+        recorder.flush(break_off)
+    with store.read() as session:
+        assert metrics.names(session, fence.job_id) == []
+        assert jobs.get(session, fence.job_id).state == JobState.RUNNING
+    assert recorder.flush(end) == []
+    with store.read() as session:
+        assert metrics.names(session, fence.job_id) == ["train/loss"]
+        assert jobs.get(session, fence.job_id).state == JobState.SUCCEEDED
 
 
 def test_a_stale_attempt_writes_nothing(store: Store, fence: Fence) -> None:

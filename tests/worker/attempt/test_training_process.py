@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 from service.specs import STORED_SPEC
+from tests.faults.campaign.programs import descendants
 from tests.polling import eventually
-from tests.worker.attempt.processes import ROOT, training_process_of
+from tests.worker.attempt.processes import ROOT, has_ended, training_process_of
 from worker.attempt.inputs import Inputs
-from worker.attempt.training_process import TrainingProcess
+from worker.attempt.training_process import TrainingProcess, WaitingProcesses
 from worker.engine.context import RunContext
 
 PROGRAM = """
@@ -43,3 +44,17 @@ def test_a_stopped_process_is_seen_to_be_stopped_and_moves_no_bytes(tmp_path: Pa
         assert not process.has_moved_bytes()
     finally:
         process.close()
+
+
+def test_a_process_that_died_while_it_waited_is_not_taken_and_none_outlives_its_owner() -> None:
+    processes, before = WaitingProcesses(), set(descendants(os.getpid()))
+    processes.add()
+    (first,) = set(descendants(os.getpid())) - before
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: has_ended(first))
+    taken = processes.take()
+    assert taken.is_alive
+    taken.close()
+    processes.add()
+    processes.close()
+    eventually(lambda: set(descendants(os.getpid())) <= before)
