@@ -34,7 +34,8 @@ FAST := $(addprefix tests/service/,catalog specs resolution diagnosis jobs) test
 test-fast: .venv/.tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(FAST) --ignore tests/service/diagnosis/test_suite.py
 
-# Random faults on running services: each once, or TRIALS=200 of them, which goes on where its journal in .faults/ ends.
+# Random faults on running services: each once, or TRIALS=200 of them on each home in turn, which goes on where its
+# journal in .faults/ ends.
 faults: .venv/.tests
 	$(BIN)/python -m tests.faults.campaign $(if $(TRIALS),--trials $(TRIALS))
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.campaign.__main__ import plan
-from tests.faults.campaign.faults import FAULTS
-from tests.faults.campaign.homes import HOMES
+from tests.faults.campaign.__main__ import plan, short_plan
+from tests.faults.campaign.faults import FAULTS, KILL_DATABASE
+from tests.faults.campaign.homes import HOMES, DeployedHome
 from tests.faults.campaign.journal import Journal, Trial, table
 from tests.faults.campaign.proxy import SlowProxy
 from tests.faults.campaign.volumes import Volume
@@ -25,6 +25,13 @@ def test_every_fault_comes_to_every_home_before_and_after_a_checkpoint() -> None
     times = Counter((kind.name, fault.name, after) for _, kind, fault, after in plan(2 * len(HOMES) * len(FAULTS)))
     assert len(times) == 2 * len(HOMES) * len(FAULTS)
     assert set(times.values()) == {1}
+
+
+def test_the_short_form_has_every_fault_once_and_both_homes_before_and_after_a_checkpoint() -> None:
+    planned = list(short_plan())
+    assert [fault for _, _, fault, _ in planned] == list(FAULTS)
+    assert {(kind, after) for _, kind, _, after in planned} == {(kind, after) for kind in HOMES for after in (0, 1)}
+    assert next(kind for _, kind, fault, _ in planned if fault is KILL_DATABASE) is DeployedHome
 
 
 def test_a_journal_goes_on_where_it_ended(tmp_path: Path) -> None:
