@@ -55,10 +55,10 @@ def number_texts(labels: Sequence[str]) -> Numbered:
     """
     counts = Counter(labels)
     _refuse_several(counts)
-    spelled = _spellings(counts)
+    spelled = spellings(counts)
     texts = sorted(set(spelled.values()), key=lambda text: (_value(text), text))
     values = [_value(text) for text in texts]
-    notes = [_check_spellings(spelled, counts)]
+    notes = [check_spellings(spelled, counts)]
     if np.isfinite(values).all():
         notes.append(_judge_numbers(np.array(values), len(labels)))
     else:
@@ -71,7 +71,7 @@ def number_texts(labels: Sequence[str]) -> Numbered:
     return y_N, distinct((_name(text) for text in texts), "{name} ({number})"), notes
 
 
-def _spellings(counts: Mapping[str, int]) -> dict[str, str]:
+def spellings(counts: Mapping[str, int]) -> dict[str, str]:
     """Text -> the commonest of the texts that differ from it only in Unicode form, case or space."""
     alike: dict[str, list[str]] = defaultdict(list)
     for text in counts:
@@ -84,7 +84,7 @@ def _spellings(counts: Mapping[str, int]) -> dict[str, str]:
     return chosen
 
 
-def _check_spellings(spelled: Mapping[str, str], counts: Mapping[str, int]) -> Finding | None:
+def check_spellings(spelled: Mapping[str, str], counts: Mapping[str, int]) -> Finding | None:
     """P28: labels that are one class in several spellings."""
     several = Counter(spelled.values())
     odd = [text for text, name in spelled.items() if several[name] > 1 and text != name]

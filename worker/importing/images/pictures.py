@@ -17,9 +17,9 @@ from worker.engine.context import RunContext
 from worker.importing.archives.listing import Faulty, Listing
 from worker.importing.findings import note
 from worker.importing.images.decoder import THUMB_SIDE, Plan
-from worker.importing.images.layout import Arrangement, Picture, arrange
 from worker.importing.images.pool import Decoded, Decoders, Outcome
-from worker.importing.images.recognition import PICTURE_SUFFIXES
+from worker.importing.layouts.arrangement import Arrangement, Picture, arrange
+from worker.importing.layouts.recognition import PICTURE_SUFFIXES
 from worker.importing.npy_rows import create_rows, keep_rows, open_rows
 from worker.importing.raw_data import Input, RawData, Reading
 
@@ -36,7 +36,7 @@ Decoding = Generator[Event, None, list[Outcome]]
 
 def load_listed(listing: Listing, source: Input) -> Reading:
     """The pictures of an archive or a folder, class by class."""
-    raw = yield from load_pictures(arrange(listing), source.options, source.context)
+    raw = yield from load_pictures(arrange(listing, source.options), source.options, source.context)
     raw.corrupt, raw.ignored = [*listing.corrupt, *raw.corrupt], listing.ignored
     return raw
 
@@ -129,7 +129,7 @@ def _gather(arrangement: Arrangement, outcomes: Sequence[Outcome], folder: Path)
         thumbs=open_rows(folder.parent / "thumbs.npy"),
         file_hashes=[facts.file for facts in decoded],
         row_hashes=[facts.row for facts in decoded],
-        notes=_notes(names, decoded),
+        notes=[*arrangement.notes, *_notes(names, decoded)],
         corrupt=[
             {"file": picture.name, "reason": outcome.reason}
             for picture, outcome in zip(arrangement.pictures, outcomes, strict=True)

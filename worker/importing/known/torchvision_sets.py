@@ -16,10 +16,10 @@ from worker.engine.context import RunContext
 from worker.engine.runtime.torchvision_shim import download_timeout
 from worker.importing.archives.folder import regular_file
 from worker.importing.archives.listing import Faulty, Member
-from worker.importing.images.layout import Arrangement, Picture
 from worker.importing.images.pictures import load_pictures
 from worker.importing.known.catalog import KNOWN, Part
 from worker.importing.known.torchvision_part import IN_MEMORY, OpenedPart, merge, open_part
+from worker.importing.layouts.arrangement import Arrangement, Picture
 from worker.importing.names import printable
 from worker.importing.npy_rows import create_rows, grow_rows, open_rows
 from worker.importing.raw_data import RawData, Reading

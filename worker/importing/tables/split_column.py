@@ -17,9 +17,8 @@ FLAGS = {"istrain": (TRAIN, TEST), "istraining": (TRAIN, TEST), "istest": (TEST,
 """The splits that yes and no mean."""
 YES, NO = {"true", "1", "1.0", "yes", "y", "t"}, {"false", "0", "0.0", "no", "n", "f"}
 WORDS = {
-    "trn": TRAIN, "tr": TRAIN, "learn": TRAIN, "learning": TRAIN, "fit": TRAIN, "vali": VAL, "vld": VAL, "devel": VAL,
-    "development": VAL, "public": VAL, "publictest": VAL, "tune": VAL, "tuning": VAL, "tst": TEST, "te": TEST,
-    "private": TEST, "privatetest": TEST, "holdout": TEST, "heldout": TEST, "evaluation": TEST,
+    "tr": TRAIN, "learn": TRAIN, "learning": TRAIN, "fit": TRAIN, "public": VAL, "publictest": VAL, "tune": VAL,
+    "tuning": VAL, "te": TEST, "private": TEST, "privatetest": TEST,
 } | SPLIT_NAMES  # fmt: skip
 
 
