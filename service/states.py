@@ -33,6 +33,8 @@ class Actor(StrEnum):
     ANYONE = "anyone"
     """Whoever calls a service that asks for no keys."""
     LIMIT = "limit"
+    RESTORE = "restore"
+    """A backup was put in place of what the service had stored."""
     RETENTION = "retention"
     SWEEPER = "sweeper"
     WORKER = "worker"

@@ -88,16 +88,21 @@ def database_url(request: pytest.FixtureRequest) -> str:
     return url
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A database of each kind without any table."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/empty.db"
-        return
-    server: str = request.getfixturevalue("postgres_server")
-    url = _create_database(server)
+@pytest.fixture
+def empty_postgres_url(postgres_server: str) -> Iterator[str]:
+    """A database on the session's PostgreSQL without any table."""
+    url = _create_database(postgres_server)
     yield url
-    _execute(server, f"DROP DATABASE {sa.make_url(url).database} WITH (FORCE)")
+    _execute(postgres_server, f"DROP DATABASE {sa.make_url(url).database} WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database of each kind without any table."""
+    url = (
+        f"sqlite:///{tmp_path}/empty.db" if request.param == "sqlite" else request.getfixturevalue("empty_postgres_url")
+    )
+    return str(url)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from service.cli.backups import backup, restore
 from service.cli.datasets import datasets
 from service.cli.jobs import jobs_command, submit, watch_command
 from service.cli.keys import keys
@@ -107,7 +108,7 @@ def demo(home: Path | None) -> None:
     run_demo(home)
 
 
-for command in (submit, watch_command, jobs_command, datasets, keys):
+for command in (backup, restore, submit, watch_command, jobs_command, datasets, keys):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import IO
 
 import click
@@ -48,7 +49,7 @@ class EmbeddedService:
         return f"http://{host}:{self.settings.port}"
 
     def __enter__(self) -> "EmbeddedService":
-        self._lock_home()
+        self._lock = lock_home(self.settings.home)
         try:
             wait_for_port(self.settings.host, self.settings.port)
             store = Store(self.settings)
@@ -80,22 +81,6 @@ class EmbeddedService:
                     terminate(part, 0)
                     self._start(name)
             time.sleep(0.2)
-
-    def _lock_home(self) -> None:
-        home = self.settings.home
-        home.mkdir(parents=True, exist_ok=True)
-        self._lock = (home / "service.lock").open("a+")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self._lock.seek(0)
-            raise click.ClickException(
-                f"a service is running on {home} already (process {self._lock.read().strip() or 'unknown'}); "
-                "stop it, or give another folder with --home"
-            ) from error
-        self._lock.truncate(0)
-        self._lock.write(str(os.getpid()))
-        self._lock.flush()
 
     def _commands(self) -> dict[str, list[str]]:
         commands = {} if self.settings.broker_url else {"broker": broker_command(self.settings.home)}
@@ -150,6 +135,25 @@ class EmbeddedService:
             alive = workers.alive(session, self.settings.lease_seconds)
         store.close()
         return any(row.pid == self.parts["worker"].pid for row in alive)
+
+
+def lock_home(home: Path) -> IO[str]:
+    """Holds HOME until the file is closed; ClickException when a service holds it."""
+    home.mkdir(parents=True, exist_ok=True)
+    lock = (home / "service.lock").open("a+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.seek(0)
+        holder = lock.read().strip() or "unknown"
+        lock.close()
+        raise click.ClickException(
+            f"a service is running on {home} already (process {holder}); stop it, or give another folder with --home"
+        ) from error
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return lock
 
 
 def terminate(process: "subprocess.Popen[bytes]", patience_seconds: float) -> None:

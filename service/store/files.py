@@ -124,6 +124,14 @@ def needed(session: Session, keys: Sequence[str]) -> set[str]:
     }
 
 
+def all_named(session: Session) -> dict[str, str | None]:
+    """Every artifact key that the rows of files name -> its SHA-256; None for an upload that waits for its import."""
+    upload = JobRow.spec["source", "artifact"].as_string()
+    uploads = select(upload).where(JobRow.kind == "import", JobRow.state.in_(OPEN), upload.is_not(None))
+    hashes = session.execute(select(FileRow.artifact, FileRow.sha256)).all()
+    return {**dict.fromkeys(session.execute(uploads).scalars()), **dict(hashes)}
+
+
 def prune(session: Session, owner_id: str) -> list[str]:
     """Deletes all but the last two resume checkpoints' rows; returns their artifact keys, to delete after commit."""
     old = of(session, owner_id, "last")[KEEP_LAST:]

@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 INCREMENTAL = 2
 """Of SQLite's `auto_vacuum`."""
 
+VERSION_TABLE = "alembic_version"
 # Alembic takes a fifth of the API's import time, so it is imported where it is used.
 
 
@@ -63,23 +64,33 @@ def _revisions() -> tuple[str, ...]:
     return tuple(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
 
 
+def newest() -> str:
+    """The schema that this program needs."""
+    return _revisions()[0]
+
+
+def knows(revision: str) -> bool:
+    """Whether this program can bring a database at that revision to its own schema."""
+    return revision in _revisions()
+
+
 def check_schema(engine: Engine) -> None:
     """Raises SchemaError unless the database's schema is the one this program needs."""
     with Session(engine.execution_options(sqlite_begin="BEGIN DEFERRED")) as session:
-        if not inspect(session.connection()).has_table("alembic_version"):
+        if not inspect(session.connection()).has_table(VERSION_TABLE):
             raise _skew(None)
         refuse_skew(session)
 
 
 def refuse_skew(session: Session) -> None:
     """SchemaError when another version's program has migrated the database meanwhile: one query, for who will write."""
-    current = session.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
-    if current != _revisions()[0]:
+    current = session.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar_one_or_none()
+    if current != newest():
         raise _skew(current)
 
 
 def _skew(current: str | None) -> SchemaError:
-    program = f"this program (version {version('trainwright')}) needs {_revisions()[0]}"
-    if current is None or current in _revisions():
+    program = f"this program (version {version('trainwright')}) needs {newest()}"
+    if current is None or knows(current):
         return SchemaError(f"the database's schema is at {current or 'nothing'}, {program}: run `trainwright migrate`")
     return SchemaError(f"the database's schema is at {current}, which is newer, {program}: upgrade the program")

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from service.store.session import Store
 
@@ -16,14 +16,19 @@ def address(store: Store, job_id: str) -> str:
     Optuna has tables of the same names.
     """
     if store.engine.dialect.name == "sqlite":
-        folder = _folder(store) / job_id
-        folder.mkdir(parents=True, exist_ok=True)
-        return f"sqlite:///{folder}/study.db"
+        path = file(store, job_id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return f"sqlite:///{path}"
     schema = _schema(job_id)
     with store.engine.begin() as connection:
         connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {schema}"))
     url = store.engine.url.update_query_dict({"options": f"-csearch_path={schema}"})
     return url.render_as_string(hide_password=False)
+
+
+def file(store: Store, job_id: str) -> Path:
+    """Where the job's study is, or would be, on SQLite."""
+    return _folder(store) / job_id / "study.db"
 
 
 def remove(store: Store, job_id: str) -> None:
@@ -39,10 +44,14 @@ def kept(store: Store) -> list[str]:
     """Ids of the jobs that have a study."""
     if store.engine.dialect.name == "sqlite":
         return [folder.name for folder in _folder(store).glob("*")]
-    query = text("SELECT nspname FROM pg_namespace WHERE starts_with(nspname, :prefix)")
     with store.engine.begin() as connection:
-        names = connection.execute(query, {"prefix": PREFIX}).scalars().all()
-    return [str(UUID(name.removeprefix(PREFIX))) for name in names]
+        return [str(UUID(schema.removeprefix(PREFIX))) for schema in schemas(connection)]
+
+
+def schemas(connection: Connection) -> list[str]:
+    """The schemas in Postgres that hold a study each."""
+    query = text("SELECT nspname FROM pg_namespace WHERE starts_with(nspname, :prefix) ORDER BY nspname")
+    return list(connection.execute(query, {"prefix": PREFIX}).scalars())
 
 
 def _folder(store: Store) -> Path:
