@@ -37,7 +37,7 @@ def worker_pid(client: StoreClient, job_id: str) -> int:
 
 def is_over(trial: dict[str, Any], number: int) -> bool:
     """Whether it is the trial of that number, and has ended."""
-    return bool(trial["number"] == number and trial["state"] != "running")
+    return bool(trial["number"] == number and trial["state"] not in ("running", "waiting"))
 
 
 def test_a_search_over_two_workers_outlives_a_process_and_a_worker(client: StoreClient) -> None:
@@ -53,7 +53,7 @@ def test_a_search_over_two_workers_outlives_a_process_and_a_worker(client: Store
         client.seen(runner, "state", state=JobState.RUNNING, attempt=2)
         completed(client, job_id, "runner-2", more_than=len(completed(client, job_id, "runner-2")))
         killed = eventually(lambda: next((row for row in trials(client, job_id) if is_over(row, number)), None))
-        assert (killed["state"], killed["reason"]) == ("failed", "its process died; it is run again")
+        assert killed["state"] == "complete"
         host = first if worker_pid(client, job_id) == first.pid else second
         host.kill()
         before = trials(client, job_id)

@@ -24,7 +24,7 @@ def share_study(store: Store, claim: Claim, context: RunContext) -> RunContext:
         case _:
             return context
     fetch = partial(fetch_trial_state, store.settings, job_id, context.scratch)
-    return replace(context, study_url=studies.address(store, job_id), study=job_id, runner=runner, trial_state=fetch)
+    return replace(context, study_url=studies.address(store, job_id), runner=runner, trial_state=fetch)
 
 
 def fetch_trial_state(settings: Settings, job_id: str, folder: Path, number: int) -> Path | None:

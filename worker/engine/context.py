@@ -48,8 +48,6 @@ class RunContext:
     """The uploaded file of an import."""
     study_url: str | None = None
     """Where the trials of a `tune` job are kept and shared; None: in this process's memory."""
-    study: str = "tune"
-    """The name of its study there."""
     runner: str = MAIN
     """Name of the runner of its trials: `main`, or another process beside the job; it is the same after a restart."""
     trial_state: Callable[[int], Path | None] = field(default=_no_state)

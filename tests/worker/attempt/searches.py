@@ -18,7 +18,7 @@ from service.store.session import Store
 from tests.polling import Seen, eventually
 from tests.worker.attempt.attempts import Attempt
 from tests.worker.attempt.store_client import StoreClient
-from worker.engine.tune import study
+from worker.engine.tune import storage as study_storage
 
 LR = {"type": "categorical", "choices": [1e-6, 1e-2]}
 
@@ -69,8 +69,8 @@ def stopped_in_a_trial(client: StoreClient, job_id: str, runner: str, pid: int) 
     """Stops (SIGSTOP) the runner's process while it has a trial under way; returns the trial's number."""
     in_slices(pid, lambda: _has_runner(client, job_id) and is_unlocked(studies.address(client.store, job_id)))
     url = studies.address(client.store, job_id)
-    storage = study.open_storage(url)
-    opened = optuna.load_study(study_name=job_id, storage=storage)
+    storage = study_storage.open_storage(url)
+    opened = optuna.load_study(study_name="tune", storage=storage)
 
     def look() -> tuple[int] | None:
         for trial in opened.get_trials(states=[TrialState.RUNNING]):
@@ -104,9 +104,11 @@ def _has_runner(client: StoreClient, job_id: str) -> bool:
 
 def is_unlocked(url: str) -> bool:
     """Whether another process may write: SQLite has one lock, and a stopped process keeps it."""
-    if not url.startswith(study.SQLITE):
+    if not url.startswith(study_storage.SQLITE):
         return True
-    with closing(sqlite3.connect(url.removeprefix(study.SQLITE), timeout=0, isolation_level=None)) as connection:
+    with closing(
+        sqlite3.connect(url.removeprefix(study_storage.SQLITE), timeout=0, isolation_level=None)
+    ) as connection:
         try:
             connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError:

@@ -35,7 +35,7 @@ def run_tune(spec: TuneSpec, context: RunContext) -> Iterator[Event]:
             return
         runner, report = Runner(study, context), Report(study)
         study.enqueue_first()
-        study.retry_own()
+        yield from study.retry_own()
         yield Phase("searching")
         yield from _search(runner, report)
         val_samples = len(runner.dataset.indices("val"))
@@ -56,7 +56,7 @@ def run_tune_runner(spec: TuneRunnerSpec, context: RunContext) -> Iterator[Event
     yield Phase("loading")
     with open_study(spec, context) as study:
         runner = Runner(study, context)
-        study.retry_own()
+        yield from study.retry_own()
         yield Phase("searching")
         for event in runner.run_trials():
             if isinstance(event, RUNNER_EVENTS):
@@ -91,7 +91,7 @@ def _search(runner: Runner, report: Report) -> Iterator[Event]:
         for event in runner.run_trials():
             yield from _published(event, report)
         if runner.stopped is None and not study.is_over():  # the last trials run elsewhere
-            study.retry_silent()
+            yield from study.retry_silent()
             time.sleep(WAIT_SECONDS)
             runner.stopped = runner.context.stop()
             yield from report.changes()

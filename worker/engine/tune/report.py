@@ -58,7 +58,7 @@ class Report:
         self._refresh_at = time.monotonic() + REFRESH_SECONDS
         before = self._ended()
         for trial in self.study.visible():
-            if self._states.get(trial.number) in (None, TrialState.RUNNING):
+            if not self._states.get(trial.number, TrialState.WAITING).is_finished():
                 yield from self._changes_of(trial)
         if self._ended() == before:
             return
@@ -68,7 +68,7 @@ class Report:
             self._importances_at = time.monotonic() + IMPORTANCES_SECONDS
 
     def _ended(self) -> int:
-        return sum(state is not TrialState.RUNNING for state in self._states.values())
+        return sum(state.is_finished() for state in self._states.values())
 
     def _changes_of(self, trial: FrozenTrial) -> Iterator[Event]:
         for epoch, value in sorted(trial.intermediate_values.items()):
@@ -79,7 +79,7 @@ class Report:
             return
         self._states[trial.number] = trial.state
         yield Reported(ReportName.TRIAL.of(trial.number), row(trial))
-        if trial.state is not TrialState.RUNNING:
+        if trial.state.is_finished():
             yield Log(sentence(trial, self.study.spec.metric))
 
     def result(self, val_samples: int) -> Reported:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.trial import Trial
+from optuna.trial import Trial, TrialState
 
 from service.events import Event, FileSaved
 from service.states import StopReason
@@ -43,7 +43,7 @@ class Runner:
         study = self.study
         first = self.context.runner == MAIN and not study.finished()
         with study.heartbeat(trial):
-            outcome = yield from run_trial(study.spec, trial, self.context, self.dataset, first=first)
+            outcome = yield from run_trial(study, trial, self.context, self.dataset, first=first)
         with suppress(UpdateFinishedTrialError):  # another process has ended it
             self._tell(trial, outcome)
         study.refresh()
@@ -55,7 +55,10 @@ class Runner:
     def _tell(self, trial: Trial, outcome: Outcome) -> None:
         if outcome.interrupted is not None:
             self.stopped = outcome.interrupted
-            self.study.interrupt(trial, again=outcome.interrupted is not StopReason.CANCELLED)
+            if outcome.interrupted is StopReason.CANCELLED:
+                self.study.tell(trial, TrialState.FAIL, reason="broken off; given up")
+            else:
+                self.study.put_back(trial)
         elif outcome.state is not None:
             self.study.tell(trial, outcome.state, outcome.value, outcome.reason)
 

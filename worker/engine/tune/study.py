@@ -1,35 +1,34 @@
 """The Optuna study of a search: its trials, whoever runs them, and what becomes of those whose process died.
 
 Trials are asked for and told one by one, so that a run yields its events and obeys `context.stop` at every step.
-Optuna's own heartbeat works inside `study.optimize` only; here each trial carries its runner's name. A runner that
-starts again retries the trials that its last process left; the search's main process retries those whose heartbeat
-stopped.
+Optuna's own heartbeat works inside `study.optimize` only; here each trial carries the name of its runner and the id of
+its process. A trial that was broken off waits in the queue as if it had never run: it is run again under its own
+number with the same values, so a search that was disturbed has the trials of one that was not. A runner that starts
+again does so with the trials that its last process left; the search's main process with those whose heartbeat stopped.
 """
 
-import sqlite3
-import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
+from uuid import uuid4
 
 import optuna
-from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from service.errors import StudyError
-from service.events import Progress
+from service.events import Event, Log, Progress
 from service.specs.tune import SearchFields
-from worker.engine.context import RunContext
+from worker.engine.context import MAIN, RunContext
 from worker.engine.tune import algorithms, search_space
 from worker.engine.tune.heartbeat import BEAT, Heartbeat, HeartbeatMonitor
+from worker.engine.tune.storage import forget, open_storage
 
 MOST_RETRIES = 2
 HOPELESS_TRIALS = 5
 """So many failures without one trial that ran mean that none will."""
 LEAST_PATIENCE, PATIENCE_SHARE = 20, 0.3
 """A search ends when so many trials, at least, and this share of all brought no improvement."""
-SQLITE = "sqlite:///"
 
 
 class Study:
@@ -43,21 +42,20 @@ class Study:
         self.target = search_space.trial_count(spec)
         """Trials that make the search complete."""
         self._monitor = HeartbeatMonitor()
-        with _quiet():
-            self.storage = open_storage(context.study_url) if context.study_url else None
-            self.optuna_study = optuna.create_study(
-                study_name=context.study,
-                storage=self.storage,
-                pruner=algorithms.pruner(spec),
-                load_if_exists=True,
-                direction="minimize" if self.sign < 0 else "maximize",
-            )
-            self.trials = self.optuna_study.get_trials(deepcopy=False)
-            self.optuna_study.sampler = algorithms.sampler(spec, self._seed())
-
-    def _seed(self) -> int:
-        """A resumed search draws other values than before, and runners that share it draw different ones."""
-        return self.spec.train.seed + len(self.trials) + zlib.crc32(self.runner.encode()) % 10_000
+        self._process = uuid4().hex
+        self.storage = open_storage(context.study_url) if context.study_url else None
+        pruner = algorithms.pruner(spec)
+        self.optuna_study = optuna.create_study(
+            study_name=_name(self.storage),
+            storage=self.storage,
+            sampler=algorithms.TrialSampler(spec),
+            pruner=pruner,
+            load_if_exists=True,
+            direction="minimize" if self.sign < 0 else "maximize",
+        )
+        # Hyperband makes its brackets when it is asked first, and samplers read them before that.
+        pruner.prune(self.optuna_study, create_trial(state=TrialState.RUNNING))
+        self.trials = self.optuna_study.get_trials(deepcopy=False)
 
     def close(self) -> None:
         """Ends the connections to the storage."""
@@ -72,21 +70,22 @@ class Study:
     # --- asking for trials, and telling how they ended
 
     def enqueue_first(self) -> None:
-        """Queues the trials that a search begins with, unless it has begun."""
-        for parameters in () if self.trials else search_space.first_parameters(self.spec):
+        """Queues what is missing of the trials that a search begins with; they have the first numbers."""
+        for parameters in search_space.first_parameters(self.spec)[len(self.trials) :]:
             self.optuna_study.enqueue_trial(parameters, skip_if_exists=True)
 
     def ask(self) -> Trial | None:
         """The next trial, its values in `user_attrs["values"]`; None when enough have been started."""
         if self.places() <= 0:
             return None
-        with _quiet():
-            trial = self.optuna_study.ask()
-            trial.set_user_attr("runner", self.runner)
-            if self._is_surplus(trial):
-                trial.set_user_attr("surplus", True)
-                self._supersede(trial, "one too many", 0, again=False)
-                return None
+        trial = self.optuna_study.ask()
+        trial.set_user_attr("runner", self.runner)
+        trial.set_user_attr("process", self._process)
+        if self._is_surplus(trial):
+            trial.set_user_attr("surplus", True)
+            self.tell(trial, TrialState.FAIL)
+            return None
+        if "values" not in trial.user_attrs:
             trial.set_user_attr("values", search_space.suggest(trial, self.spec))
         return trial
 
@@ -107,67 +106,94 @@ class Study:
         """Shows other processes that the trial is alive while it is entered."""
         return nullcontext() if self.storage is None else Heartbeat(trial)
 
+    def report(self, trial: Trial, value: float, epoch: int) -> None:
+        """Notes a trial's value after an epoch, for the pruner."""
+        self._check_own(trial)
+        trial.report(value, epoch)
+
     def tell(self, trial: Trial, state: TrialState, value: float | None = None, reason: str | None = None) -> None:
         """Ends a trial; the reason is kept with it."""
-        if reason is not None:
-            trial.set_user_attr("reason", reason)
-        self.optuna_study.tell(trial, value if state is TrialState.COMPLETE else None, state, skip_if_finished=True)
+        self._check_own(trial)
+        self._end(trial._trial_id, trial.number, state, value, reason)
 
-    def interrupt(self, trial: Trial, *, again: bool) -> None:
-        """Fails a trial that the job's own stop broke off; `again` queues its parameters for when the job goes on."""
-        self._supersede(trial, "broken off", int(trial.user_attrs.get("tries", 0)), again=again)
+    def _check_own(self, trial: Trial) -> None:
+        """Raises UpdateFinishedTrialError when another process has the trial by now: this one was thought dead."""
+        now = trial.storage.get_trial(trial._trial_id)
+        if now.state is TrialState.WAITING or now.user_attrs.get("process") != self._process:
+            raise UpdateFinishedTrialError(f"trial {trial.number} is another process's by now")
+
+    def _end(
+        self, trial_id: int, number: int, state: TrialState, value: float | None = None, reason: str | None = None
+    ) -> None:
+        if reason is not None:
+            self.optuna_study._storage.set_trial_user_attr(trial_id, "reason", reason)
+        self.optuna_study.tell(number, value if state is TrialState.COMPLETE else None, state, skip_if_finished=True)
+
+    def put_back(self, trial: Trial) -> None:
+        """Puts a trial that the job's own stop broke off back into the queue, for when the job goes on."""
+        self._check_own(trial)
+        self._put_back(trial.storage.get_trial(trial._trial_id))
 
     # --- trials whose process died
 
-    def retry_own(self) -> None:
-        """Trials that this runner's last process left running are run again."""
+    def retry_own(self) -> Iterator[Event]:
+        """Puts back the trials that this runner's last process left running; one that died before it had named its
+        runner is the search's main process's.
+        """
+        mine = (self.runner, None) if self.runner == MAIN else (self.runner,)
         for trial in self._running():
-            if trial.user_attrs.get("runner") == self.runner:
-                self._retry(trial, "its process died")
+            if trial.user_attrs.get("runner") in mine:
+                yield self._retry(trial, "its process died")
         self.refresh()
 
-    def retry_silent(self) -> None:
-        """Trials of other runners whose heartbeat has stopped are run again."""
-        for trial in self._running_elsewhere():
-            if self._monitor.is_silent(trial.number, trial.user_attrs.get(BEAT)):
-                self._retry(trial, "its runner fell silent")
+    def retry_silent(self) -> Iterator[Event]:
+        """Puts back the trials of other runners whose heartbeat has stopped."""
+        for trial in self._running():
+            beat = trial.user_attrs.get("process"), trial.user_attrs.get(BEAT)
+            if trial.user_attrs.get("runner") != self.runner and self._monitor.is_silent(trial.number, beat):
+                yield self._retry(trial, "its runner fell silent")
 
     def prune_others(self) -> None:
-        """Ends what other runners still run: the search is over."""
-        for trial in self._running_elsewhere():
+        """Ends what other runners still run, or would run again: the search is over."""
+        for trial in self.visible():
             with suppress(UpdateFinishedTrialError):
-                self.tell(Trial(self.optuna_study, trial._trial_id), TrialState.PRUNED, reason="the search was over")
+                if not trial.state.is_finished():
+                    self.optuna_study._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
+                    self._end(trial._trial_id, trial.number, TrialState.PRUNED, reason="the search was over")
         self.refresh()
 
-    def _retry(self, trial: FrozenTrial, reason: str) -> None:
-        """Fails a trial that was killed and queues its parameters again, at most twice."""
+    def _retry(self, trial: FrozenTrial, reason: str) -> Log:
+        """Puts back a trial that was killed, at most twice; then it fails."""
         tries = int(trial.user_attrs.get("tries", 0)) + 1
         with suppress(UpdateFinishedTrialError):  # it has ended meanwhile
-            self._supersede(Trial(self.optuna_study, trial._trial_id), reason, tries, again=tries <= MOST_RETRIES)
+            if tries > MOST_RETRIES:
+                self._end(trial._trial_id, trial.number, TrialState.FAIL, reason=f"{reason}; given up")
+                return Log(f"trial {trial.number} is given up: {reason}", "warning")
+            self.optuna_study._storage.set_trial_user_attr(trial._trial_id, "tries", tries)
+            self._put_back(trial)
+        return Log(f"trial {trial.number} is run again: {reason}")
 
-    def _supersede(self, trial: Trial, reason: str, tries: int, *, again: bool) -> None:
-        trial.set_user_attr("superseded", again)
-        trial.set_user_attr("reason", f"{reason}; {'it is run again' if again else 'given up'}")
-        self.optuna_study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
-        if again:
-            self.optuna_study.enqueue_trial(trial.params, user_attrs={"tries": tries})
+    def _put_back(self, trial: FrozenTrial) -> None:
+        """Lets the trial wait as if it had never run; what was not completely suggested is suggested anew."""
+        if self.storage is not None:
+            forget(self.storage, trial, is_suggested="values" in trial.user_attrs)
+        self.optuna_study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
 
     def _running(self) -> list[FrozenTrial]:
         return [trial for trial in self.trials if trial.state is TrialState.RUNNING]
 
-    def _running_elsewhere(self) -> list[FrozenTrial]:
-        return [trial for trial in self._running() if trial.user_attrs.get("runner") != self.runner]
-
     # --- how the search stands, as of the last `refresh`
 
     def visible(self) -> list[FrozenTrial]:
-        """Trials that have begun, without those that were taken back at once."""
-        begun = (trial for trial in self.trials if trial.state is not TrialState.WAITING)
+        """Trials that have begun, those that wait to be run again too, without those that were taken back at once."""
+        begun = (
+            trial for trial in self.trials if trial.state is not TrialState.WAITING or "values" in trial.user_attrs
+        )
         return [trial for trial in begun if "surplus" not in trial.user_attrs]
 
     def finished(self) -> list[FrozenTrial]:
-        """Trials that count: the ones that were run again do not."""
-        ended = (trial for trial in self.trials if trial.state.is_finished())
+        """Trials that count. Version 0.1.0 failed a trial that was run again and marked it as superseded."""
+        ended = (trial for trial in self.visible() if trial.state.is_finished())
         return [trial for trial in ended if not trial.user_attrs.get("superseded")]
 
     def ranked(self) -> list[FrozenTrial]:
@@ -211,27 +237,8 @@ def open_study(spec: SearchFields, context: RunContext) -> Iterator[Study]:
         raise StudyError(f"the study could not be reached: {error.__cause__ or error}") from error
 
 
-def open_storage(url: str) -> RDBStorage:
-    """The storage at `url`. A SQLite file is written ahead and synced at its checkpoints only: five times as fast, and
-    a killed process still loses nothing.
+def _name(storage: RDBStorage | None) -> str:
+    """The study's name, of which Hyperband's brackets depend: the same for every search. Version 0.1.0 took the job's
+    id.
     """
-    options: dict[str, object] = {"pool_pre_ping": True}
-    if url.startswith(SQLITE):
-        path = url.removeprefix(SQLITE)
-        options["creator"] = lambda: _connect(path)
-    return RDBStorage(url, engine_kwargs=options)
-
-
-def _connect(path: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=60, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
-    return connection
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Optuna warns each time that something of it is experimental."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        yield
+    return next(iter(optuna.get_all_study_names(storage) if storage else ()), "tune")

@@ -27,6 +27,7 @@ from worker.engine.training.final_reports import CONCLUSIVE
 from worker.engine.training.setup import build_run, fixed_batch_size
 from worker.engine.training.state import TrainingState
 from worker.engine.tune.algorithms import PRUNING_REASONS
+from worker.engine.tune.study import Study
 
 NO_CHECKPOINT_SECONDS = 1e9
 
@@ -35,7 +36,7 @@ NO_CHECKPOINT_SECONDS = 1e9
 class Outcome:
     """How a trial ended. `run` holds the best weights of a completed one; `interrupted` says why it has no end yet.
 
-    `state` is None when another process has ended it meanwhile: it was thought dead, or the search is over.
+    `state` is None when another process has the trial by now: this one was thought dead, or the search is over.
     """
 
     state: TrialState | None
@@ -65,7 +66,7 @@ def trial_spec(spec: SearchFields, values: Mapping[str, object], seed: int | Non
 
 
 def run_trial(
-    search: SearchFields, trial: Trial, context: RunContext, dataset: PackedDataset, *, first: bool
+    study: Study, trial: Trial, context: RunContext, dataset: PackedDataset, *, first: bool
 ) -> Generator[Event, None, Outcome]:
     """Trains one trial; yields its metric as series `trial/<number>/...`. What is the trial's fault is an outcome.
 
@@ -73,12 +74,12 @@ def run_trial(
     """
     batch_size = 0
     try:
-        spec = trial_spec(search, trial.user_attrs["values"])
+        spec = trial_spec(study.spec, trial.user_attrs["values"])
         if refused := refuse(spec, spec, "", context.limits, dataset.meta):
             return Outcome(TrialState.FAIL, reason=f"{refused[0].pointer}: {refused[0].detail}")
         batch_size = fixed_batch_size(spec.batch_size)
         run = yield from start_run(spec, context, dataset, check_up=first)
-        return (yield from _train(search.metric, trial, run))
+        return (yield from _train(study, trial, run))
     except DivergedError as error:
         return Outcome(TrialState.PRUNED, reason=f"D1 nonfinite: {error.detail}")
     except SpecError as error:
@@ -114,8 +115,9 @@ def start_run(
     return run
 
 
-def _train(metric: str, trial: Trial, run: TrainingState) -> Generator[Event, None, Outcome]:
+def _train(study: Study, trial: Trial, run: TrainingState) -> Generator[Event, None, Outcome]:
     """The training, ended as soon as the pruner or a rule says so."""
+    metric = study.spec.metric
     name = metric.removeprefix("val/")
     recording = Recording(run.spec)
     for event in loop.train_epochs(run) if run.stop_reason is None else ():
@@ -123,7 +125,7 @@ def _train(metric: str, trial: Trial, run: TrainingState) -> Generator[Event, No
         if isinstance(event, EpochRecord):
             value = event.val[name]
             yield curve_point(trial.number, event.epoch, metric, value)
-            trial.report(value, event.epoch)
+            study.report(trial, value, event.epoch)
             if finding := hopeless(recording.record()):
                 return Outcome(TrialState.PRUNED, reason=f"{finding.rule} {finding.name}: {finding.explanation}")
             if event.epoch < run.spec.epochs and trial.should_prune():
