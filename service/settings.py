@@ -39,6 +39,8 @@ class Settings(BaseSettings):
     """Address that the API listens on."""
     port: int = Field(default=8000, ge=0, le=65535)
     """Port that the API listens on."""
+    header_seconds: float = Field(default=20.0, gt=0)
+    """A connection that takes longer to send a request's headers is closed."""
     worker_slots: int = Field(default=1, ge=1, le=64)
     """Jobs that one worker runs at once."""
     lease_seconds: float = Field(default=60.0, gt=0)

@@ -71,6 +71,7 @@ def api(host: str | None, port: int | None) -> None:
     import uvicorn
 
     from service.api.app import create_app
+    from service.api.http.bounded_headers import bounded_headers
 
     end_with_parent()
     settings = _settings(host=host, port=port)
@@ -78,7 +79,15 @@ def api(host: str | None, port: int | None) -> None:
         app = create_app(settings)
     except (SchemaError, ValueError) as error:
         raise click.ClickException(str(error)) from error
-    uvicorn.run(app, host=settings.host, port=settings.port, log_level="warning", timeout_graceful_shutdown=5)
+    uvicorn.run(
+        app,
+        host=settings.host,
+        port=settings.port,
+        http=bounded_headers(settings.header_seconds),
+        ws="none",
+        log_level="warning",
+        timeout_graceful_shutdown=5,
+    )
 
 
 @main.command()

@@ -19,6 +19,9 @@ from service.store.tables import EpochRow
 if TYPE_CHECKING:
     from service.store.points import Points
 
+MAX_POINTS = 1_000_000
+LEAST_POINTS = 3
+"""Of a series that is downsampled."""
 AnyReport = TypeVar("AnyReport", bound=ReportPart)
 
 
@@ -35,13 +38,14 @@ def series(
 ) -> dict[str, "Points"]:
     """Points of the series whose names match a pattern such as `grad/*` (None: all), at most `max_points` of each.
 
+    Of many series there are fewer, so that all together are at most `MAX_POINTS`.
     Raises NotFoundError when there is no such job.
     """
     jobs.get(session, job_id)
-    names = None
+    names = metrics.names(session, job_id)
     if patterns is not None:
-        known = metrics.names(session, job_id)
-        names = [name for name in known if any(fnmatchcase(name, pattern) for pattern in patterns)]
+        names = [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
+    max_points = min(max_points, max(MAX_POINTS // max(len(names), 1), LEAST_POINTS))
     return metrics.read(session, job_id, names, from_step=from_step, max_points=max_points)
 
 

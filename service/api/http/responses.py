@@ -2,8 +2,9 @@
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
-from typing import Any
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 from starlette.background import BackgroundTask
@@ -11,6 +12,9 @@ from starlette.responses import Response
 
 from service import plots
 
+Report = TypeVar("Report", bound=BaseModel)
+MAX_ANSWER_BYTES = 16 * 2**20
+"""Of a list whose length the client chooses: longer ones come in more pages than were asked for."""
 SECURITY_HEADERS: dict[str, str] = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -31,6 +35,25 @@ def answer(
     return Response(
         model.model_dump_json(), status_code=status, media_type="application/json", headers=headers, background=then
     )
+
+
+def within_bounds(texts: Iterable[str]) -> list[str]:
+    """The first of these texts, at least one, that together are no larger than an answer may be."""
+    kept: list[str] = []
+    size = 0
+    for text in texts:
+        size += len(text.encode())
+        if kept and size > MAX_ANSWER_BYTES:
+            break
+        kept.append(text)
+    return kept
+
+
+def page_answer(reports: Sequence[Report], cursor_of: Callable[[Report], str], following: str | None) -> Response:
+    """A page of reports as a response; where it would be too large it ends before, and the cursor leads to the rest."""
+    texts = within_bounds(report.model_dump_json() for report in reports)
+    cursor = json.dumps(cursor_of(reports[len(texts) - 1]) if len(texts) < len(reports) else following)
+    return Response(f'{{"data":[{",".join(texts)}],"next_cursor":{cursor}}}', media_type="application/json")
 
 
 def picture(content: bytes, image_format: plots.ImageFormat) -> Response:

@@ -1,5 +1,6 @@
 """Import, list, look at and delete datasets."""
 
+from operator import attrgetter
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -10,6 +11,7 @@ from service.api.auth import MAY_READ, MAY_TRAIN, CallerDep, OwnDatasetId
 from service.api.dataset_bodies import DatasetBody, RawFile, ReceivedFile
 from service.api.deps import Cursor, DatasetKey, Limit, Owner, Services, ServicesDep
 from service.api.http.examples import DATASET_EXAMPLES
+from service.api.http.responses import page_answer
 from service.api.http.strict_route import StrictRoute
 from service.api.idempotency import IdempotencyKey, create_once
 from service.datasets import imports, samples
@@ -87,14 +89,12 @@ def upload_dataset(
     return _import_file(services, caller, body, idempotency_key)
 
 
-@router.get("", dependencies=MAY_READ)
-def list_datasets(
-    services: ServicesDep, owner: Owner = None, limit: Limit = 50, cursor: Cursor = None
-) -> Page[DatasetReport]:
+@router.get("", response_model=Page[DatasetReport], dependencies=MAY_READ)
+def list_datasets(services: ServicesDep, owner: Owner = None, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """Datasets, the newest first."""
     with services.store.read() as session:
         rows, following = datasets.list_page(session, owner=owner, limit=limit, cursor=cursor)
-        return Page(data=[dataset_report(session, row) for row in rows], next_cursor=following)
+        return page_answer([dataset_report(session, row) for row in rows], attrgetter("id"), following)
 
 
 @router.get("/{dataset}", dependencies=MAY_READ)

@@ -7,7 +7,7 @@ from starlette.responses import PlainTextResponse, StreamingResponse
 
 from service.api.auth import MAY_READ
 from service.api.deps import JobId, Services, ServicesDep
-from service.api.http.responses import answer
+from service.api.http.responses import page_answer, within_bounds
 from service.api.http.sse import stream
 from service.api.http.strict_route import StrictRoute
 from service.events import Level
@@ -43,7 +43,7 @@ def list_events(
         jobs.get(session, job_id)
         rows = events.after(session, job_id, after, limit)
     following = str(rows[-1].seq) if len(rows) == limit else None
-    return answer(Page[EventReport](data=[event_report(row) for row in rows], next_cursor=following))
+    return page_answer([event_report(row) for row in rows], lambda event: str(event.seq), following)
 
 
 def _live(services: Services, job_id: str, after: int) -> Response:
@@ -74,5 +74,10 @@ def get_logs(
     with services.store.read() as session:
         jobs.get(session, job_id)
         rows = events.after(session, job_id, after, limit, type="log", levels=levels)
-    lines = [f"{row.time.isoformat(timespec='seconds')} {row.level or 'info'} {row.data['message']}\n" for row in rows]
-    return PlainTextResponse("".join(lines), headers={"X-Last-Event": str(rows[-1].seq if rows else after)})
+    lines = within_bounds(_line(event_report(row)) for row in rows)
+    known = rows[len(lines) - 1].seq if lines else after
+    return PlainTextResponse("".join(lines), headers={"X-Last-Event": str(known)})
+
+
+def _line(event: EventReport) -> str:
+    return f"{event.time.isoformat(timespec='seconds')} {event.data.get('level', 'info')} {event.data['message']}\n"

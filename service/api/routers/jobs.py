@@ -1,6 +1,7 @@
 """Submit, list, look at, relabel and delete jobs."""
 
 from functools import partial
+from operator import attrgetter
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Query, Response
@@ -9,7 +10,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 from service.api.auth import MAY_READ, MAY_TRAIN, CallerDep, OwnJobId
 from service.api.deps import Cursor, JobId, Limit, ServicesDep
 from service.api.http.examples import EXAMPLES
-from service.api.http.responses import also, answer
+from service.api.http.responses import also, answer, page_answer
 from service.api.http.strict_route import StrictRoute
 from service.api.idempotency import IdempotencyKey, create_once
 from service.jobs import actions
@@ -93,7 +94,7 @@ def list_jobs(
             cursor=cursor,
         )
         # As a finished response: FastAPI would validate each report once more, in another thread.
-        return answer(Page[JobReport](data=job_reports(session, rows), next_cursor=following))
+        return page_answer(job_reports(session, rows), attrgetter("id"), following)
 
 
 @router.get("/{job_id}", response_model=JobReport, dependencies=MAY_READ)

@@ -4,6 +4,7 @@ What `contract.toml` leaves out is argued in docs/decisions/contract-testing.md.
 says how Schemathesis sends what it has no serializer for.
 """
 
+import itertools
 import json
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import httpx
 import schemathesis
@@ -28,7 +29,14 @@ Auth = Literal["off", "keys"]
 KEY = "tw_00000000_" + "k" * 43
 LONG = ("--max-examples", "30")
 # A piece of an upload is bytes like any other.
+_addresses = itertools.count(1)
 schemathesis.serializer.alias("application/offset+octet-stream", "application/octet-stream")
+
+
+@schemathesis.hook
+def before_call(_: schemathesis.HookContext, case: schemathesis.Case, __: dict[str, Any]) -> None:
+    """Each request comes from an address of its own: wrong keys, which are drawn too, delay those of one address."""
+    case.headers["X-Forwarded-For"] = f"192.0.{next(_addresses) // 256 % 256}.{next(_addresses) % 256}"
 
 
 def run(auth: Auth, options: Sequence[str]) -> subprocess.CompletedProcess[str]:

@@ -10,6 +10,7 @@ import uvicorn
 
 from service.api.app import create_app
 from service.api.deps import Services
+from service.api.http.bounded_headers import bounded_headers
 from service.settings import Settings
 from service.store.session import Store
 
@@ -21,7 +22,8 @@ class Server:
         self.app = create_app(settings, notify=notify)
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        config = uvicorn.Config(self.app, log_level="critical", timeout_graceful_shutdown=1, ws="none")
+        http = bounded_headers(settings.header_seconds)
+        config = uvicorn.Config(self.app, http=http, log_level="critical", timeout_graceful_shutdown=1, ws="none")
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
 

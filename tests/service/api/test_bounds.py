@@ -2,17 +2,23 @@
 
 import json
 import socket
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from service.api.http import responses
 from service.api.middleware import request_guards
+from service.jobs import results
 from service.resolution.patches import patched_spec
+from service.settings import Settings
 from tests.service.api.guarded import guarded_server, make_key
 from tests.service.api.server import Server
+from tests.service.simulated_worker import SimulatedWorker
 
 LEAST: dict[str, Any] = {"kind": "train", "dataset": "digits"}
 TUNE: dict[str, Any] = {"kind": "tune", "train": {"dataset": "digits"}}
@@ -143,3 +149,103 @@ def test_a_body_that_does_not_come_is_given_up(
 ) -> None:
     monkeypatch.setattr(request_guards, "BODY_SECONDS", 0.2)
     assert _answer_to_an_unfinished_body(server, "/v1/jobs", content_type, "").startswith("HTTP/1.1 408")
+
+
+@pytest.fixture
+def impatient(sqlite_url: str, home: Path) -> Iterator[Server]:
+    """A service that waits for a second for headers."""
+    with Server(Settings(home=home, database_url=sqlite_url, header_seconds=1)) as running:
+        yield running
+
+
+def _seconds_to_the_end(server: Server, first: bytes, then: bytes) -> float:
+    """After what time the service closes a connection on which bytes come one by one."""
+    url, started = httpx.URL(server.url), time.monotonic()
+    with socket.create_connection((url.host, url.port or 80), timeout=0.1) as connection:
+        connection.sendall(first)
+        while time.monotonic() - started < 10:
+            with suppress(TimeoutError):
+                connection.sendall(then)
+                if not connection.recv(2**16):
+                    break
+    return time.monotonic() - started
+
+
+@pytest.mark.parametrize("first", [b"", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: "])
+def test_headers_that_come_too_slowly_are_not_waited_for(impatient: Server, first: bytes) -> None:
+    with suppress(ConnectionError):
+        assert 0.9 < _seconds_to_the_end(impatient, first, b"x" if first else b"") < 5
+    assert httpx.get(f"{impatient.url}/healthz").status_code == 200
+
+
+def test_a_second_request_on_a_connection_is_not_waited_for_either(impatient: Server) -> None:
+    whole = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with suppress(ConnectionError):
+        assert 0.9 < _seconds_to_the_end(impatient, whole + b"GET /healthz HTTP/1.1\r\nX: ", b"x") < 7
+
+
+def test_headers_without_end_are_cut_off(server: Server) -> None:
+    started = time.monotonic()
+    with suppress(ConnectionError):
+        _seconds_to_the_end(server, b"GET / HTTP/1.1\r\nX: ", b"x" * 2**14)
+    assert time.monotonic() - started < 5
+
+
+def test_a_slow_answer_and_a_slow_body_are_no_slow_headers(impatient: Server) -> None:
+    with httpx.Client(base_url=impatient.url, timeout=30) as client:
+
+        def slow_body() -> Iterator[bytes]:
+            yield b'{"kind": "train", '
+            time.sleep(1.5)
+            yield b'"dataset": "digits"}'
+
+        headers = {"content-type": "application/json"}
+        job_id = client.post("/v1/jobs", content=slow_body(), headers=headers).json()["id"]
+        with client.stream("GET", f"/v1/jobs/{job_id}/events", headers={"accept": "text/event-stream"}) as stream:
+            time.sleep(1.5)
+            client.delete(f"/v1/jobs/{job_id}")
+            assert any("queued" in line for line in stream.iter_lines())
+
+
+def test_lists_end_before_they_get_too_large(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(responses, "MAX_ANSWER_BYTES", 5000)
+    worker = SimulatedWorker(server.store)
+    worker.dataset()
+    with httpx.Client(base_url=server.url, timeout=30) as client:
+        made = [client.post("/v1/jobs", json=LEAST).json()["id"] for _ in range(6)]
+        for number in range(6):
+            worker.log(made[0], f"{number} " + "x" * 2000)
+        assert _pages(client, "/v1/jobs", "cursor", "id") == made[::-1]
+        numbers = _pages(client, f"/v1/jobs/{made[0]}/events", "after", "seq")
+        assert numbers == list(range(1, len(numbers) + 1))
+        lines, after, pages = "", "0", 0
+        while (page := client.get(f"/v1/jobs/{made[0]}/logs", params={"after": after})).text:
+            lines, after, pages = lines + page.text, page.headers["x-last-event"], pages + 1
+            assert len(page.content) < 5000
+        assert pages > 2
+        assert [line.split()[2] for line in lines.splitlines() if "xxx" in line] == list("012345")
+
+
+def _pages(client: httpx.Client, path: str, parameter: str, name: str) -> list[Any]:
+    """What the items of all pages are called; there is more than one, none over the limit."""
+    found: list[Any] = []
+    pages, cursor = 0, None
+    while pages == 0 or cursor is not None:
+        page = client.get(path, params={parameter: cursor} if cursor else {})
+        assert len(page.content) < 6000
+        found += [item[name] for item in page.json()["data"]]
+        pages, cursor = pages + 1, page.json()["next_cursor"]
+    assert pages > 1
+    return found
+
+
+def test_many_series_share_what_an_answer_may_hold(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "MAX_POINTS", 100)
+    worker = SimulatedWorker(server.store)
+    worker.dataset()
+    with httpx.Client(base_url=server.url, timeout=30) as client:
+        job_id = client.post("/v1/jobs", json=LEAST).json()["id"]
+        worker.train(job_id)
+        series = client.get(f"/v1/jobs/{job_id}/metrics", params={"max_points": 1_000_000}).json()["series"]
+    assert len(series) > 1
+    assert sum(len(one["points"]) for one in series) <= max(100, 3 * len(series))
