@@ -4,6 +4,7 @@ What `contract.toml` leaves out is argued in docs/decisions/contract-testing.md.
 says how Schemathesis sends what it has no serializer for.
 """
 
+import ipaddress
 import itertools
 import json
 import shutil
@@ -34,9 +35,9 @@ schemathesis.serializer.alias("application/offset+octet-stream", "application/oc
 
 
 @schemathesis.hook
-def before_call(_: schemathesis.HookContext, case: schemathesis.Case, __: dict[str, Any]) -> None:
+def before_call(_: schemathesis.HookContext, case: schemathesis.Case[Any], __: dict[str, Any]) -> None:
     """Each request comes from an address of its own: wrong keys, which are drawn too, delay those of one address."""
-    case.headers["X-Forwarded-For"] = f"192.0.{next(_addresses) // 256 % 256}.{next(_addresses) % 256}"
+    case.headers["X-Forwarded-For"] = str(ipaddress.IPv4Address("10.0.0.0") + next(_addresses))
 
 
 def run(auth: Auth, options: Sequence[str]) -> subprocess.CompletedProcess[str]:
