@@ -146,7 +146,7 @@ def test_files_are_deleted_without_the_job(client: httpx.Client, trained: str) -
     assert client.delete(trained, params={"files_only": True}).status_code == 204
     gone = client.get(path)
     assert (gone.status_code, gone.json()["code"]) == (410, "files-deleted")
-    assert "by key" in gone.json()["detail"]
+    assert "by anyone" in gone.json()["detail"]
     job = client.get(trained).json()
     assert (job["state"], job["bytes"], job["files_deleted"]["bytes"]) == ("succeeded", 0, size)
     assert client.get(f"{trained}/checkpoints").json()["data"] == []
