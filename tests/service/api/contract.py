@@ -67,7 +67,7 @@ def _fill(server: Server) -> None:
 
 
 def _command(server: Server, home: Path, auth: Auth) -> list[str]:
-    document = httpx.get(f"{server.url}/openapi.json").json()
+    document = httpx.get(f"{server.url}/openapi.json", timeout=60).json()  # its first answer is built
     if auth == "off":  # the document describes the service with keys; this one asks for none
         for methods in document["paths"].values():
             for operation in methods.values():
