@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from service.errors import ImportRefusedError
 from worker.importing.archives.listing import MAX_ENTRIES, MAX_NAME, Listing, Member, link_target
+from worker.importing.archives.zip_names import entry_names
 from worker.importing.names import printable
 from worker.importing.raw_data import Input
 
@@ -16,7 +17,7 @@ FAULTS = (zipfile.BadZipFile, OSError, ValueError, EOFError, struct.error, Runti
 LOCAL_HEADER = struct.Struct("<4s5H3L2H")
 MAX_DIRECTORY_BYTES = MAX_ENTRIES * (46 + MAX_NAME + 100)
 TAIL_BYTES = 2**16 + 22
-UTF8, ENCRYPTED = 0x800, 0x1
+ENCRYPTED = 0x1
 
 
 def is_zip(file: Input) -> bool:
@@ -31,7 +32,11 @@ def list_zip(path: Path) -> Listing:
         with path.open("rb") as file:
             _count(file)
             with zipfile.ZipFile(file) as archive:
-                taken = [_add(listing, file, path, archive, info) for info in archive.infolist()]
+                entries = archive.infolist()
+                taken = [
+                    _add(listing, file, path, archive, info, name)
+                    for info, name in zip(entries, entry_names(entries), strict=True)
+                ]
     except FAULTS as error:
         raise ImportRefusedError("archive-malformed", f"the zip archive is damaged: {printable(str(error))}") from error
     _refuse_overlaps([span for span in taken if span is not None])
@@ -61,12 +66,12 @@ def _count(file: BinaryIO) -> None:
 
 
 def _add(
-    listing: Listing, file: BinaryIO, path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo
+    listing: Listing, file: BinaryIO, path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, given: str
 ) -> tuple[int, int] | None:
     """Takes one entry; the part of the file that it covers."""
     kind = stat.S_IFMT(info.external_attr >> 16)
-    is_folder = info.orig_filename.endswith(("/", "\\")) or kind == stat.S_IFDIR
-    name = listing.enter(_name(info), is_folder=is_folder)
+    is_folder = given.endswith(("/", "\\")) or kind == stat.S_IFDIR
+    name = listing.enter(given, is_folder=is_folder)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
         raise ImportRefusedError("archive-device", f"`{printable(info.filename)}` is no file")
     if info.flag_bits & ENCRYPTED:
@@ -90,16 +95,6 @@ def _add(
         name, str(path), start, info.compress_size, info.compress_type, info.file_size, info.CRC
     )
     return (info.header_offset, start + info.compress_size)
-
-
-def _name(info: zipfile.ZipInfo) -> str:
-    """The name as it was meant: many programs write UTF-8 without saying so. NULs are seen before zipfile cuts them."""
-    if info.flag_bits & UTF8:
-        return info.orig_filename
-    try:
-        return info.orig_filename.encode("cp437").decode("utf-8")
-    except UnicodeError:
-        return info.orig_filename
 
 
 def _data_start(file: BinaryIO, info: zipfile.ZipInfo) -> int:

@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,9 @@ from worker.importing.npy_rows import create_rows, keep_rows, open_rows
 from worker.importing.raw_data import Input, RawData, Reading
 
 DEFAULT_SIDE = 256
+STRIP = 3
+"""Pictures more than so many times as long as wide are kept whole where all are of one size."""
+THIN = 8
 SAMPLE = 256
 """Headers that the size is guessed from; a guess that proves wrong costs a second pass."""
 PROGRESS_SECONDS = 0.5
@@ -66,10 +69,25 @@ def choose_shape(decoded: Sequence[Decoded], side: int | None) -> Shape:
     sizes = {picture.size for picture in decoded}
     channels = 1 if all(picture.mode in GREY for picture in decoded) else 3
     width, height = next(iter(sizes))
-    if len(sizes) == 1 and side is None and max(width, height) <= DEFAULT_SIDE:
+    is_small = max(width, height) <= DEFAULT_SIDE
+    is_strip = max(width, height) > STRIP * min(width, height) and width * height <= DEFAULT_SIDE**2
+    if len(sizes) == 1 and side is None and (is_small or is_strip):
         return Shape(height, width, channels)
     square = side or min(DEFAULT_SIDE, max(min(size) for size in sizes))
+    _refuse_thin(sizes, square)
     return Shape(square, square, channels)
+
+
+def _refuse_thin(sizes: Collection[tuple[int, int]], square: int) -> None:
+    """Refuses pictures of which next to nothing would be left: a square out of a line of pixels."""
+    longest, shortest = max(max(size) for size in sizes), max(min(size) for size in sizes)
+    if shortest < THIN and longest > STRIP * shortest:
+        raise ImportRefusedError(
+            "pictures-too-thin",
+            f"the pictures have at most {shortest} pixels in one way and up to {longest:,} in the other; the part "
+            f"of {square} x {square} that is kept would show next to nothing. Bring all to one size of at most "
+            f"{DEFAULT_SIDE**2:,} pixels, which is kept whole, pad them, or import their numbers as a table or an npz.",
+        )
 
 
 def _good(outcomes: Sequence[Outcome]) -> list[Decoded]:

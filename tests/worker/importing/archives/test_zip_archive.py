@@ -4,6 +4,7 @@ import io
 import stat
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -109,6 +110,37 @@ def test_names_that_are_not_ascii_are_kept(tmp_path: Path) -> None:
     unmarked = tmp_path / "unmarked.zip"  # UTF-8 without the flag that says so, as macOS writes it
     unmarked.write_bytes(_without_utf8_flags(plain))
     assert import_path(unmarked).profile.meta.classes == ["Kätzchen", "犬"]
+
+
+def zip_of_raw_names(path: Path, names: list[tuple[bytes, str | None]]) -> Path:
+    """Pictures under names of these bytes, without the UTF-8 flag, some with Info-ZIP's Unicode path."""
+    out, directory = b"", b""
+    for number, (name, meant) in enumerate(names):
+        data, extra = encoded(picture(number)), b""
+        if meant is not None:
+            field = struct.pack("<BL", 1, zlib.crc32(name)) + meant.encode()
+            extra = struct.pack("<HH", 0x5455, 1) + b"x" + struct.pack("<HH", 0x7075, len(field)) + field
+        sizes = (zlib.crc32(data), len(data), len(data), len(name), len(extra))
+        entry = struct.pack("<4s6H3L5H2L", b"PK\1\2", 20, 20, 0, 0, 0, 33, *sizes, 0, 0, 0, 0, len(out))
+        out += struct.pack("<4s5H3L2H", b"PK\3\4", 20, 0, 0, 0, 33, *sizes) + name + extra + data
+        directory += entry + name + extra
+    path.write_bytes(
+        out + directory + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, len(names), len(names), len(directory), len(out), 0)
+    )
+    return path
+
+
+@pytest.mark.parametrize("encoding", ["cp866", "cp1251", "utf-8"])
+def test_the_unicode_path_of_an_entry_is_its_name(tmp_path: Path, encoding: str) -> None:
+    meant = [f"{('кошка', 'собака')[n % 2]}/{n}.png" for n in range(8)]
+    path = zip_of_raw_names(tmp_path / "a.zip", [(name.encode(encoding), name) for name in meant])
+    assert import_path(path).profile.meta.classes == ["кошка", "собака"]
+
+
+def test_names_of_an_unknown_encoding_keep_classes_apart_and_are_read_alike(tmp_path: Path) -> None:
+    names = [f"{('猫', '狗')[n % 2]}\\{n}.png".encode("gbk") for n in range(8)]  # the first alone would be UTF-8
+    classes = import_path(zip_of_raw_names(tmp_path / "a.zip", [(name, None) for name in names])).profile.meta.classes
+    assert classes == sorted(name.encode("gbk").decode("cp437") for name in ("猫", "狗"))
 
 
 def test_a_picture_that_is_not_what_the_archive_promised_is_named(tmp_path: Path) -> None:

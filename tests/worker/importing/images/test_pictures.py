@@ -48,7 +48,15 @@ def test_small_pictures_of_one_size_keep_it_and_others_become_squares() -> None:
     assert choose_shape([facts(28, 28), facts(40, 90)], None) == (40, 40, 3)
     assert choose_shape([facts(1000, 800)] * 2, None) == (256, 256, 3)
     assert choose_shape([facts(28, 28)], 16) == (16, 16, 3)
+    assert choose_shape([facts(1000, 1, "L")] * 2, None) == (1, 1000, 1)
+    assert choose_shape([facts(512, 16)] * 2, None) == (16, 512, 3)
+    assert choose_shape([facts(1000, 500)] * 2, None) == (256, 256, 3)
+    assert choose_shape([facts(1, 1)] * 2, None) == (1, 1, 3)
     assert ImportOptions().image_size is None
+    for sizes, side in ((((1000, 1), (900, 1)), None), (((1000, 1),), 64), (((2, 70000),), None)):
+        with pytest.raises(ImportRefusedError, match="next to nothing") as caught:
+            choose_shape([facts(*size) for size in sizes], side)
+        assert caught.value.reason == "pictures-too-thin"
 
 
 def test_a_dataset_with_corrupt_files_is_refused_until_that_is_accepted(tmp_path: Path) -> None:
