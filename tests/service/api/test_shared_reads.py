@@ -29,7 +29,7 @@ class Slow:
         await send({"type": "http.response.body", "body": str(number).encode()})
 
 
-async def ask(app: SharedReads, path: str = "/v1/jobs", key: bytes = b"") -> int:
+async def ask(app: SharedReads, path: str = "/v1/jobs", key: bytes = b"", cookie: bytes = b"") -> int:
     """The number in the answer."""
     said: list[Message] = []
 
@@ -39,7 +39,7 @@ async def ask(app: SharedReads, path: str = "/v1/jobs", key: bytes = b"") -> int
     async def send(message: Message) -> None:
         said.append(message)
 
-    headers = [(b"authorization", key)] if key else []
+    headers = [(name, value) for name, value in ((b"authorization", key), (b"cookie", cookie)) if value]
     scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": headers}
     await app(scope, receive, send)
     assert [message["type"] for message in said] == ["http.response.start", "http.response.body"]
@@ -92,6 +92,17 @@ def test_other_keys_pages_streams_and_errors_are_not_shared(status: int, others:
         asked = [ask(app), ask(app, path, key)] if status == 200 else [ask(app, path, key), ask(app, path, key)]
         numbers = await asyncio.gather(*asked)
         assert len(set(numbers)) == 2
+
+    run(talk)
+
+
+def test_other_sessions_are_not_shared() -> None:
+    async def talk() -> None:
+        slow = Slow()
+        slow.let.set()
+        app = SharedReads(slow)
+        cookies = (b"trainwright_session=a", b"trainwright_session=b", b"")
+        assert len(set(await asyncio.gather(*(ask(app, cookie=cookie) for cookie in cookies)))) == 3
 
     run(talk)
 

@@ -5,10 +5,11 @@ import pytest
 from service.errors import DivergedError, StateError
 from service.jobs import completion, transitions
 from service.specs.training import LimitsSpec
-from service.states import JobState, StopReason
+from service.states import Actor, JobState, StopReason
 from service.store import attempts, events, jobs
 from service.store.attempts import AttemptStatus, Fence
-from tests.service.conftest import Harness
+from service.store.session import Store
+from tests.service.conftest import Harness, spec
 
 
 def states_of(harness: Harness, job_id: str) -> list[str]:
@@ -175,3 +176,25 @@ def test_drained_job_waits_again_without_losing_a_try(harness: Harness) -> None:
     row = harness.job(job_id)
     assert (row.state, row.lost_attempts, row.worker_id, row.notified_at) == ("queued", 0, None, None)
     assert harness.claim(job_id, "w2").attempt == 2
+
+
+def test_every_change_of_state_names_who_made_it_and_why(store: Store) -> None:
+    with store.begin("alice") as session:
+        job_id = jobs.create(session, spec()).id
+    with store.begin(Actor.WORKER) as session:
+        claim = attempts.claim(session, job_id, "w1", 60)
+        assert claim is not None
+    with store.begin(Actor.SWEEPER) as session:
+        assert completion.requeue(session, claim.fence, lost=True)
+    with store.begin("bob") as session:
+        transitions.request_pause(session, job_id)
+    with store.begin() as session:
+        transitions.resume(session, job_id)
+        changes = [row.data for row in events.after(session, job_id, 0, type="state")]
+    assert [(data["state"], data["actor"], data["reason"]) for data in changes] == [
+        ("queued", "alice", "submitted"),
+        ("running", "worker", "claimed"),
+        ("queued", "sweeper", "its worker was lost"),
+        ("paused", "bob", "paused"),
+        ("queued", "anyone", "requested"),
+    ]
