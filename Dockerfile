@@ -1,18 +1,20 @@
 # syntax=docker/dockerfile:1
 # Two images from one file: `api` (no torch) and `worker` (torch). Both run as a user without rights.
 
-FROM python:3.11-slim AS source
+ARG PYTHON_IMAGE=python:3.11-slim
+
+FROM ${PYTHON_IMAGE} AS source
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY service service
 COPY worker worker
 COPY migrations migrations
 
-FROM python:3.11-slim AS base
+FROM ${PYTHON_IMAGE} AS base
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 \
     TRAINWRIGHT_HOME=/var/lib/trainwright MPLCONFIGDIR=/tmp/matplotlib
 RUN useradd --system --uid 10001 --create-home trainwright \
- && install -d -o trainwright -g trainwright /var/lib/trainwright
+ && install -d -m 0700 -o trainwright -g trainwright /var/lib/trainwright
 WORKDIR /var/lib/trainwright
 
 FROM base AS api
