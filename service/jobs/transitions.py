@@ -57,9 +57,9 @@ def move(
         return False
     attempt, kind = moved
     why = stop_reason or reason or (error.code if error else None)
-    events.append(session, job_id, [events.state_change(session, target, why, attempt=attempt, **details)])
-    if is_terminal(target):
-        events.append(session, job_id, [NewEvent("end", {"state": target})])
+    change = events.state_change(session, target, why, attempt=attempt, **details)
+    end = [NewEvent("end", {"state": target})] if is_terminal(target) else []
+    events.append(session, job_id, [change, *end])
     session.expire_all()
     if kind == "tune":
         _move_runners(session, job_id, target)

@@ -12,7 +12,10 @@ def seed_everything(seed: int, *, deterministic: bool) -> None:
     """Seeds Python, NumPy, torch and CUDA; `deterministic` also picks bit-reproducible kernels."""
     random.seed(seed)
     np.random.seed(seed)
-    torch.manual_seed(seed)
+    if torch.cuda.is_available():
+        torch.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)  # the other formats a stack for each device that is not there
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
     torch.use_deterministic_algorithms(deterministic, warn_only=True)
