@@ -20,8 +20,9 @@ EARLY_SECONDS = 2.5
 """A fault that does not wait for a checkpoint comes so soon after the submission."""
 LATE_SECONDS = 0.8
 """A fault that does comes so soon after the checkpoint."""
-SUBMIT_SECONDS = 30.0
-END_SECONDS, UNDISTURBED_SECONDS = 60.0, 300.0
+SUBMIT_SECONDS = 90.0
+END_SECONDS = 180.0
+"""Patience for a machine that runs other things too; what it took shows as seconds to recovery."""
 Outcomes = dict[str, Outcome]
 
 
@@ -30,7 +31,7 @@ def undisturbed(home: Home) -> Outcomes:
     work = Work(home, f"undisturbed-{time.time_ns()}")
     for kind in (*first_kinds(0), LATE):
         assert work.submit(kind, SUBMIT_SECONDS), f"{kind} was not accepted"
-    work.wait(UNDISTURBED_SECONDS)
+    work.wait(END_SECONDS)
     outcomes = {kind: read_outcome(home.store, job_id) for kind, job_id in work.job_ids.items()}
     assert all(outcome.state == JobState.SUCCEEDED for outcome in outcomes.values()), home.logs()
     work.delete()
