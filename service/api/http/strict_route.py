@@ -32,8 +32,10 @@ class StrictRoute(APIRoute):
         """FastAPI's handler behind the checks."""
         handler = super().get_route_handler()
         fields = get_flat_params(self.dependant)
-        known = {field.alias: field for field in fields if isinstance(field.field_info, params.Query)}
-        lists = {name for name, field in known.items() if "list[" in str(field.field_info.annotation)}
+        known: dict[str, Any] = {field.alias: field for field in fields if isinstance(field.field_info, params.Query)}
+        described = (self.openapi_extra or {}).get("parameters", [])  # those that an endpoint reads by itself
+        known |= {parameter["name"]: None for parameter in described if parameter["in"] == "query"}
+        lists = {field.alias for field in fields if "list[" in str(field.field_info.annotation)}
 
         async def strict(request: Request) -> Response:
             if request.url.query and (faults := _faults(request, known, lists)):
