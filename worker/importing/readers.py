@@ -12,14 +12,18 @@ from service.errors import ImportRefusedError
 from service.specs.dataset import BuiltinSource, DatasetSource, PathSource, TorchvisionSource, UploadSource
 from worker.engine.context import RunContext, refusal
 from worker.importing.archives.folder import list_folder
+from worker.importing.archives.listing import Listing
 from worker.importing.archives.tar_archive import is_tar, list_tar
 from worker.importing.archives.zip_archive import is_zip, list_zip
 from worker.importing.arrays.idx import has_idx, load_idx
 from worker.importing.arrays.npz import is_npz, load_npz
 from worker.importing.images.pictures import load_listed
 from worker.importing.known.builtin import IDX_CLASSES, find_idx_folder, load_digits
+from worker.importing.other_formats import other_format
 from worker.importing.raw_data import Input, RawData, Reading
-from worker.importing.tables.table import is_table, load_table
+from worker.importing.tables.formats import is_table
+from worker.importing.tables.table import load_table
+from worker.importing.tables.table_archive import holds_tables, load_tables
 
 
 @dataclass(frozen=True)
@@ -33,15 +37,16 @@ class Reader:
 
 FOLDER_READERS = (
     Reader("IDX", lambda folder: has_idx(folder.path), lambda folder: load_idx(folder.path)),
-    Reader("pictures", lambda _: True, lambda folder: load_listed(list_folder(folder.path, folder.context), folder)),
+    Reader("files", lambda _: True, lambda folder: _load_files(list_folder(folder.path, folder.context), folder)),
 )
 FILE_READERS = (
     Reader("npz", is_npz, load_npz),
-    Reader("zip", is_zip, lambda file: load_listed(list_zip(file.path), file)),
-    Reader("CSV", is_table, load_table),
-    Reader("tar, tar.gz", is_tar, lambda file: load_listed(list_tar(file.path, file.context.scratch), file)),
+    Reader("CSV, Excel, Parquet, Arrow, JSON Lines", is_table, load_table),
+    Reader("zip", is_zip, lambda file: _load_files(list_zip(file.path), file)),
+    Reader("tar, tar.gz", is_tar, lambda file: _load_files(list_tar(file.path, file.context.scratch), file)),
 )
-"""The first that recognises an input reads it: npz files are zip archives, and gzipped tables begin as tars do."""
+"""The first that recognises an input reads it: npz files and workbooks are zip archives, and packed tables begin as
+packed tars do."""
 
 
 def read_source(source: DatasetSource, context: RunContext) -> Reading:
@@ -60,6 +65,11 @@ def read_source(source: DatasetSource, context: RunContext) -> Reading:
             return (yield from _read(Input(context.upload, source.filename, source.options, context)))
         case _:
             assert_never(source)
+
+
+def _load_files(listing: Listing, source: Input) -> Reading:
+    """Tables where an archive or folder holds these and no pictures."""
+    return load_tables(listing, source) if holds_tables(listing) else load_listed(listing, source)
 
 
 def allowed(path: Path, context: RunContext) -> Path:
@@ -89,6 +99,8 @@ def _read_known(source: TorchvisionSource, context: RunContext) -> Reading:
 def _read(given: Input) -> Reading:
     given.context.scratch.mkdir(parents=True, exist_ok=True)
     readers = FOLDER_READERS if given.path.is_dir() else FILE_READERS
+    if given.path.is_file() and (what := other_format(given)) is not None:
+        raise ImportRefusedError("format-unknown", what)
     reader = next((reader for reader in readers if reader.recognises(given)), None)
     if reader is None:
         formats = ", ".join(reader.format for reader in readers)

@@ -1,30 +1,56 @@
-"""A CSV file as it is to be read: its encoding, separator, columns, and the label's column."""
+"""A table as it is to be read: its files, their encoding and separator, its columns, and the label's column."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 
 from service.errors import ImportRefusedError
 from worker.importing.names import printable
 from worker.importing.tables.cells import PICTURE_NAME, is_missing, number
 from worker.importing.tables.columns import Column
 from worker.importing.tables.dialect import Dialect, sniff
+from worker.importing.tables.formats import Lines
 from worker.importing.tables.header import LABELS, Header, find_header, fold
-from worker.importing.tables.text_file import TextFile, open_text
+from worker.importing.tables.text_file import BAD_BYTES, TextFile, open_text
 
 MAX_COLUMNS = 20_000
 SHOWN_COLUMNS = 50
 
 
-@dataclass
-class Table:
-    """A file of rows, its columns, and which of them are the label and the split."""
+@dataclass(frozen=True)
+class Part:
+    """A file of rows, and the split that all of them belong to, where its name says so."""
 
     text: TextFile
     dialect: Dialect
     header: Header
+    lines: Lines
+    title: str = ""
+    split: int | None = None
+
+    def rows(self) -> Iterator[tuple[str, list[str]]]:
+        """Where each row stands, and its cells; without what is above the data, and names that come again."""
+        names, what = None, "row" if self.lines.is_converted else "line"
+        for place, (line, cells) in enumerate(self.dialect.records(self.text.lines())):
+            if place < self.header.skip:
+                names = cells
+            elif cells != names:
+                yield f"{self.title}{what} {line - self.lines.first_row}", self._fitted(cells)
+
+    def _fitted(self, cells: list[str]) -> list[str]:
+        """As wide as the names: without empty cells of trailing separators; workbooks leave out the last empty ones."""
+        width = len(self.header.names)
+        while len(cells) > width and not cells[-1]:
+            cells.pop()
+        return cells + [""] * (width - len(cells)) if self.lines.is_short else cells
+
+
+@dataclass
+class Table:
+    """Rows of one file or of several, their columns, and which of these is the label."""
+
+    parts: list[Part]
     columns: list[Column]
     label: int
     notes: list[str] = field(default_factory=list)
@@ -32,20 +58,16 @@ class Table:
     not_labels: frozenset[str] = frozenset()
     """Words in the label's column that stand for no label, in small letters."""
 
-    def rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Line numbers and stripped cells, without what is above the first row of data, and names that come again."""
-        names = None
-        for place, (line, cells) in enumerate(self.dialect.records(self.text.lines())):
-            if place < self.header.skip:
-                names = cells
-            elif cells != names:
-                yield line, self._fitted(cells)
+    @property
+    def has_splits(self) -> bool:
+        """Whether the files are the splits."""
+        return self.parts[0].split is not None
 
-    def _fitted(self, cells: list[str]) -> list[str]:
-        """Without the empty cells of trailing separators."""
-        while len(cells) > len(self.columns) and not cells[-1]:
-            cells.pop()
-        return cells
+    def rows(self) -> Iterator[tuple[str, list[str], int | None]]:
+        """Where each row stands, its cells, and the split of its file."""
+        for part in self.parts:
+            for where, cells in part.rows():
+                yield where, cells, part.split
 
     def fault(self, cells: list[str]) -> str | None:
         """Why a row cannot be used."""
@@ -56,13 +78,13 @@ class Table:
             return "no label"
         if label.casefold() in self.not_labels:
             return f"no label: `{printable(label)}` is too rare to be a class and is taken for a missing one"
-        return "its label holds bytes that are no text" if any("\udc80" <= c <= "\udcff" for c in label) else None
+        return "its label holds bytes that are no text" if BAD_BYTES.search(label) else None
 
 
-def open_table(path: Path, label_column: str | None) -> Table:
+def open_table(lines: Lines, label_column: str | None) -> Table:
     """Finds encoding, separator and header."""
-    text = open_text(path)
-    dialect, sample, is_whole = sniff(text.lines())
+    text = TextFile(lines.path) if lines.is_converted else open_text(lines.path)
+    dialect, sample, is_whole = sniff(text.lines(), "," if lines.is_converted else None)
     records = [cells for _, cells in dialect.records(sample)]
     if not is_whole and len(records) > 1:
         records.pop()  # it may be cut
@@ -72,8 +94,8 @@ def open_table(path: Path, label_column: str | None) -> Table:
     if len(header.names) > MAX_COLUMNS:
         raise ImportRefusedError("csv-too-wide", f"{len(header.names):,} columns; at most {MAX_COLUMNS:,}")
     label = _label(header, records, label_column)
-    notes = [*([text.note] if text.note else []), *header.notes]
-    return Table(text, dialect, header, [Column(name) for name in header.names], label, notes)
+    notes = [*([text.note] if text.note else []), *lines.notes, *header.notes]
+    return Table([Part(text, dialect, header, lines)], [Column(name) for name in header.names], label, notes)
 
 
 def _label(header: Header, records: Sequence[Sequence[str]], label_column: str | None) -> int:

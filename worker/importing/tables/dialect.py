@@ -57,8 +57,8 @@ class Dialect:
         return rest if len(cells) >= self.width else "\n"
 
 
-def sniff(lines: Iterable[str]) -> tuple[Dialect, list[str], bool]:
-    """The dialect, the lines that it was seen in, and whether these are all."""
+def sniff(lines: Iterable[str], delimiter: str | None = None) -> tuple[Dialect, list[str], bool]:
+    """The dialect, the lines that it was seen in, and whether these are all; `delimiter` where it is known."""
     csv.field_size_limit(MAX_FIELD)
     sample, characters, is_whole = [], 0, True
     for line in islice(lines, SAMPLE_LINES):
@@ -68,6 +68,8 @@ def sniff(lines: Iterable[str]) -> tuple[Dialect, list[str], bool]:
         sample.append(line)
         characters += len(line)
     is_whole = is_whole and len(sample) < SAMPLE_LINES
+    if delimiter is not None:
+        return Dialect(delimiter), sample, is_whole
     filled = [line for line in sample if line.strip()]
     sep = SEP_LINE.fullmatch(filled[0]) if filled else None
     comment = next((mark for mark in COMMENTS if filled and filled[0].lstrip().startswith(mark)), None)
@@ -78,6 +80,13 @@ def sniff(lines: Iterable[str]) -> tuple[Dialect, list[str], bool]:
     dialect = Dialect(delimiter, _quote(plain, delimiter))
     widths = Counter(len(row) for _, row in dialect.records(plain))
     return replace(dialect, comment=comment, width=max(widths, key=widths.__getitem__, default=0)), sample, is_whole
+
+
+def is_separated(lines: Sequence[str]) -> bool:
+    """Whether lines are cut into as many cells each, as those of a table are."""
+    csv.field_size_limit(MAX_FIELD)
+    filled = [line for line in lines if line.strip()]
+    return len(filled) > 2 and max(_score(Dialect(delimiter), filled) for delimiter in DELIMITERS) > GOOD
 
 
 def _delimiter(lines: Sequence[str]) -> str:

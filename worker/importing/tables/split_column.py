@@ -44,7 +44,9 @@ def find_split(columns: Sequence[Column], label: int) -> Split | None:
 
 def _split(index: int, column: Column) -> Split | None:
     name = _squeeze(column.name)
-    numbers = _flags(name, column) or {text: number for text in column.texts if (number := _word(text)) is not None}
+    numbers = _flags(name, column) or {
+        text: number for text in column.texts if (number := split_word(text)) is not None
+    }
     unknown = [text for text in column.texts if text not in numbers]
     given = set(numbers.values())
     if FOLDS.fullmatch(name) and not numbers:
@@ -80,7 +82,7 @@ def _flags(name: str, column: Column) -> dict[str, int]:
     return known if len(known) == len(column.texts) else {}
 
 
-def _word(text: str) -> int | None:
+def split_word(text: str) -> int | None:
     """The split that a text names: `Train_set`, `2-val`, `X_test` and `validation data` as well."""
     words = [
         word for word in re.split(r"[^a-z]+", text.casefold()) if word not in ("", "x", "set", "split", "data", "the")

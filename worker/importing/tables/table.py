@@ -4,11 +4,8 @@ Numbers stay numbers; text becomes one feature a category; empty cells are missi
 repeat is left out and listed. Lines that do not fit and rows without a label are corrupt.
 """
 
-import csv
-import lzma
-import zlib
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,31 +20,31 @@ from worker.importing.labels import number_texts
 from worker.importing.names import printable
 from worker.importing.npy_rows import create_rows, open_rows
 from worker.importing.raw_data import Input, RawData, Reading
+from worker.importing.splits import TRAIN
 from worker.importing.tables.cells import MISSING
 from worker.importing.tables.columns import Column, Encoding, Kind, encode, settle_decimals
 from worker.importing.tables.csv_file import Table, open_table
+from worker.importing.tables.formats import FAULTS, open_lines
 from worker.importing.tables.split_column import Split, find_split
 from worker.importing.tables.table_notes import table_notes
 
-SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".txt", ".tab")
-FAULTS = (csv.Error, OSError, UnicodeError, EOFError, ValueError, zlib.error, lzma.LZMAError)
 PROGRESS_ROWS = 20_000
 CLASS_SHARE = 0.05
 """Of the rows; a word such as `None` that is as common is a class of its own, and so is one as common as the others."""
 
 
-def is_table(file: Input) -> bool:
-    """By its name, since any text may be a table."""
-    return file.name.lower().endswith(SUFFIXES)
-
-
 def load_table(file: Input) -> Reading:
     """Float32 features and class labels; ImportRefusedError names the column or line that does not fit."""
+    return load_rows(lambda: open_table(open_lines(file), file.options.label_column), file.context.scratch)
+
+
+def load_rows(open_it: Callable[[], Table], scratch: Path) -> Reading:
+    """The same for the rows of several files."""
     try:
-        table = open_table(file.path, file.options.label_column)
+        table = open_it()
         learned = yield from _learn(table)
         encodings = choose_features(table, learned.split)
-        raw = yield from _pack(table, encodings, learned, file.context.scratch)
+        raw = yield from _pack(table, encodings, learned, scratch)
     except FAULTS as error:
         raise ImportRefusedError("csv-malformed", f"not a CSV table: {printable(str(error))}") from error
     used = {encoding.column for encoding in encodings} | {table.label}
@@ -71,16 +68,16 @@ class Learned:
 def _learn(table: Table) -> Generator[Event, None, Learned]:
     """Reads every row once: what the columns hold, how many rows can be used, and the lines that cannot."""
     learned = Learned()
-    doubtful: dict[str, list[int]] = {}
-    for line, row in table.rows():
+    doubtful: dict[str, list[str]] = {}
+    for where, row, _ in table.rows():
         if reason := table.fault(row):
-            learned.corrupt.append({"file": f"line {line}", "reason": reason})
+            learned.corrupt.append({"file": where, "reason": reason})
             continue
         learned.samples += 1
         label = row[table.label]
         learned.labels[label] += 1
         if label.casefold() in MISSING:
-            doubtful.setdefault(label.casefold(), []).append(line)
+            doubtful.setdefault(label.casefold(), []).append(where)
         for column, cell in zip(table.columns, row, strict=True):
             column.learn(cell)
         if learned.samples % PROGRESS_ROWS == 0:
@@ -89,11 +86,11 @@ def _learn(table: Table) -> Generator[Event, None, Learned]:
     for word in table.not_labels:
         learned.samples -= len(doubtful[word])
         row = [word if index == table.label else "" for index in range(len(table.columns))]
-        learned.corrupt += [{"file": f"line {line}", "reason": table.fault(row) or ""} for line in doubtful[word]]
+        learned.corrupt += [{"file": where, "reason": table.fault(row) or ""} for where in doubtful[word]]
     if learned.samples == 0:
         why = f": {learned.corrupt[0]['file']}: {learned.corrupt[0]['reason']}" if learned.corrupt else ""
         raise ImportRefusedError("csv-empty", f"the table has no row that can be used{why}")
-    settle_decimals(table.columns, table.dialect.delimiter)
+    settle_decimals(table.columns, table.parts[0].dialect.delimiter)
     learned.split = find_split(table.columns, table.label)
     if learned.split is not None:
         table.notes.append(learned.split.note)
@@ -176,15 +173,17 @@ def _pack(table: Table, encodings: Sequence[Encoding], learned: Learned, scratch
     create_rows(path, (learned.samples, len(feature_names)), np.dtype(np.float32))
     x, labels, splits, names = open_rows(path), [], [], []
     split = learned.split if learned.split is not None and learned.split.numbers else None
-    good = ((line, row) for line, row in table.rows() if table.fault(row) is None)
-    for at, (line, row) in enumerate(good):
+    good = ((where, row, part) for where, row, part in table.rows() if table.fault(row) is None)
+    for at, (where, row, part) in enumerate(good):
         values = [value for encoding in encodings for value in encoding.read(row[encoding.column])]
         with np.errstate(over="ignore"):  # too large for float32: infinite, and so missing
             x[at] = values
         labels.append(row[table.label])
-        names.append(f"line {line}")
-        if split is not None:
-            splits.append(split.numbers.get(row[split.column], 0))
+        names.append(where)
+        if part is not None:
+            splits.append(part)
+        elif split is not None:
+            splits.append(split.numbers.get(row[split.column], TRAIN))
         if at % PROGRESS_ROWS == 0:
             yield Progress(0.3 + 0.4 * at / learned.samples, at, learned.samples)
     y_N, classes, notes = number_texts(labels)
@@ -192,7 +191,7 @@ def _pack(table: Table, encodings: Sequence[Encoding], learned: Learned, scratch
         x=x,
         y=y_N,
         classes=classes,
-        split=np.array(splits, np.uint8) if split is not None else None,
+        split=np.array(splits, np.uint8) if splits else None,
         names=names,
         feature_names=feature_names,
         categories={

@@ -26,9 +26,9 @@ def imported(folder: Path, text: str | bytes, name: str = "a.csv", **options: An
     return import_path(folder / name, **options)
 
 
-def refusal(folder: Path, text: str | bytes, **options: Any) -> ImportRefusedError:
+def refusal(folder: Path, text: str | bytes, name: str = "a.csv", **options: Any) -> ImportRefusedError:
     with pytest.raises(ImportRefusedError) as caught:
-        imported(folder, text, **options)
+        imported(folder, text, name, **options)
     return caught.value
 
 
