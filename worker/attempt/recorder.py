@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -34,7 +35,7 @@ from service.store import attempts, events, files, metrics, reports
 from service.store.artifacts.interface import StoredFile
 from service.store.attempts import Fence
 from service.store.events import NewEvent
-from service.store.session import Store
+from service.store.session import Store, now
 from worker.attempt.live_diagnosis import LiveDiagnosis
 
 logger = logging.getLogger(__name__)
@@ -145,7 +146,9 @@ class Recorder:
         for file in batch.files[len(batch.stored) :]:
             batch.stored.append(self.store.artifacts.put(file.key, file.path))
         with self.store.begin() as session:
-            attempts.lock(session, self.fence, **batch.columns)
+            # The renewal in the lease's own thread waits for this transaction, which a slow database makes a long one.
+            lease_until = now(session) + timedelta(seconds=self.store.settings.lease_seconds)
+            attempts.lock(session, self.fence, lease_until=lease_until, **batch.columns)
             outdated = self._write(session, batch)
             self._judge(session)
             startable = end(session) if end else []

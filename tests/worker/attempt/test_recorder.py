@@ -12,7 +12,7 @@ from service.specs import JOB_SPEC
 from service.states import JobState, StopReason
 from service.store import attempts, events, files, jobs, metrics
 from service.store.attempts import Fence, LostLeaseError
-from service.store.session import Store
+from service.store.session import Store, now
 from worker.attempt.recorder import URGENT_SECONDS, Recorder
 
 
@@ -96,6 +96,19 @@ def test_the_last_records_and_the_end_are_written_together_or_not_at_all(store: 
     with store.read() as session:
         assert metrics.names(session, fence.job_id) == ["train/loss"]
         assert jobs.get(session, fence.job_id).state == JobState.SUCCEEDED
+
+
+def test_a_batch_renews_the_lease(store: Store, fence: Fence) -> None:
+    with store.begin() as session:
+        attempts.lock(session, fence, lease_until=now(session))
+        before = now(session)
+    recorder = Recorder(store, fence)
+    recorder.add(Phase("training"))
+    recorder.flush()
+    with store.read() as session:
+        lease_until = jobs.get(session, fence.job_id).lease_until
+    assert lease_until is not None
+    assert lease_until > before
 
 
 def test_a_stale_attempt_writes_nothing(store: Store, fence: Fence) -> None:
