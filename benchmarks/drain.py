@@ -21,7 +21,7 @@ from service.store import datasets, jobs
 from service.store.session import Store
 from service.store.tables import JobRow
 
-JOBS = 60
+JOBS = 30
 PART = {"dataset": "digits", "model": {"family": "mlp", "hidden": [32]}, "batch_size": 64}
 SPECS: dict[str, dict[str, Any]] = {
     "sanity": {"kind": "sanity", **PART, "max_steps": 5, "optimizer": {"name": "adam", "lr": 0.01}},
