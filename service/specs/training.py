@@ -1,6 +1,6 @@
 """The fields that `train`, `lr-find`, `sanity` and `batch-size` share: data, model, loss, optimizer, seed."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -30,8 +30,10 @@ class LimitsSpec(Part):
     """Running time over all attempts, after which the job is paused with a checkpoint; null: as long as it takes."""
     stall_seconds: float | None = Field(default=None, ge=1, le=7 * 86_400)
     """An attempt that has not advanced for so long is killed, and the next one goes on from the last checkpoint; null:
-    60 s or 50 times the median step, whichever is longer. A job that loads or compiles may be silent for 15 minutes.
+    60 s or 50 times the median step, whichever is longer, and 15 minutes for a job that loads or compiles.
     """
+    trial_seconds: float | None = Field(default=None, gt=0, le=366 * 86_400)
+    """Of a `tune`: a trial that takes longer is stopped and counts as pruned; the search goes on."""
 
 
 class JobCommon(JobMetadata):
@@ -40,6 +42,12 @@ class JobCommon(JobMetadata):
     limits: Annotated[LimitsSpec, or_null(LimitsSpec, LimitsSpec())] = LimitsSpec()
     requires: list[Reference] = Field(default=[], max_length=50)
     """Ids of jobs that must have succeeded (a `sanity` job: passed) before this one starts."""
+
+    @model_validator(mode="after")
+    def _only_a_search_has_trials(self) -> Self:
+        if self.limits.trial_seconds is not None and getattr(self, "kind", None) not in ("tune", "tune-runner"):
+            raise ValueError("limits.trial_seconds is for `tune` jobs; limits.seconds limits any job")
+        return self
 
 
 ClassWeights = Annotated[list[Annotated[float, Field(ge=0, le=1e9)]], Field(max_length=10_000)]

@@ -68,13 +68,14 @@ class Patience:
             self._step_seconds.append(message.step_seconds)
 
     def seconds(self, *, is_stopped: bool) -> float:
-        """Silence after which the attempt is given up; a stopped process (SIGSTOP) neither loads nor compiles."""
-        least = self._given or LEAST_STALL_SECONDS
-        if is_stopped:
-            return least
-        if len(self._step_seconds) < SETTLED_SIGNS:
-            return max(least, UNSETTLED_SECONDS)
+        """Silence after which the attempt is given up: what the spec says, always. A stopped process (SIGSTOP) neither
+        loads nor compiles.
+        """
         if self._given is not None:
             return self._given
-        usual = max(least, STALL_STEPS * statistics.median(self._step_seconds))
+        if is_stopped:
+            return LEAST_STALL_SECONDS
+        if len(self._step_seconds) < SETTLED_SIGNS:
+            return UNSETTLED_SECONDS
+        usual = max(LEAST_STALL_SECONDS, STALL_STEPS * statistics.median(self._step_seconds))
         return max(usual, UNSETTLED_SECONDS) if self._is_uneven else usual

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from optuna.trial import Trial
 
 from service.store.attempts import Claim
 from service.store.session import Store
@@ -14,6 +15,8 @@ from worker.attempt import supervisor
 from worker.attempt.inputs import Inputs, gather
 from worker.engine.data.batches import Batch, Batches, prefetch
 from worker.engine.training import loop, train_step
+from worker.engine.tune.study import Study
+from worker.importing import import_job
 
 STEP_SECONDS = 0.1
 """A step of the process that will hang takes longer than usual, so that its pace is known before."""
@@ -69,6 +72,40 @@ def deadlock_in_loader(step: int) -> None:
         return prefetch(batches_then_deadlock(batches)) if self.shuffle else batches
 
     Batches.epoch = epoch_from_a_thread  # type: ignore[method-assign]
+
+
+def loop_forever_in_evaluation(batches: int) -> None:
+    """The first evaluation never gets its batches."""
+    epoch = Batches.epoch
+
+    def endless_evaluation(self: Batches, number: int, start_batch: int = 0) -> Iterator[Batch]:
+        while not self.shuffle and number >= batches:
+            pass
+        return epoch(self, number, start_batch)
+
+    Batches.epoch = endless_evaluation  # type: ignore[method-assign]
+
+
+def loop_forever_in_trial(number: int) -> None:
+    """The trial of this number hangs after its first epoch."""
+    report = Study.report
+
+    def endless_report(self: Study, trial: Trial, value: float, epoch: int) -> None:
+        while trial.number >= number:
+            pass
+        report(self, trial, value, epoch)
+
+    Study.report = endless_report  # type: ignore[method-assign]
+
+
+def loop_forever_in_import(_: int) -> None:
+    """The import decodes one file for ever."""
+
+    def endless_import(*_: object) -> None:
+        while True:
+            pass
+
+    import_job.__dict__["run_import"] = endless_import
 
 
 def hang_once(monkeypatch: pytest.MonkeyPatch, set_up: Callable[[int], None], step: int) -> None:

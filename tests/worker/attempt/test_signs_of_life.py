@@ -26,10 +26,13 @@ def test_without_a_limit_it_is_fifty_median_steps_and_at_least_a_minute() -> Non
     assert patience(3.0, 4.0, 500.0).seconds(is_stopped=False) == 200
 
 
-def test_a_given_limit_holds_once_the_pace_is_known() -> None:
-    limits = LimitsSpec(stall_seconds=5)
-    assert patience(1.0, 1.0, 1.0, limits=limits).seconds(is_stopped=False) == 5
-    assert patience(1.0, 1.0, limits=limits).seconds(is_stopped=False) == UNSETTLED_SECONDS
+@pytest.mark.parametrize("seconds", [5, 3600])
+def test_a_given_limit_holds_at_once_and_in_every_phase(seconds: float) -> None:
+    limits = LimitsSpec(stall_seconds=seconds)
+    loading, compiling = patience(limits=limits), patience(1.0, 1.0, 1.0, limits=limits, compile=True)
+    importing = patience(limits=limits, kind="import", source={"kind": "builtin"})
+    for waiting in (loading, compiling, importing, patience(1.0, 1.0, 1.0, limits=limits)):
+        assert waiting.seconds(is_stopped=False) == waiting.seconds(is_stopped=True) == seconds
 
 
 def test_a_run_that_loads_or_enters_a_phase_may_be_silent_for_longer_unless_it_is_stopped() -> None:
@@ -37,7 +40,6 @@ def test_a_run_that_loads_or_enters_a_phase_may_be_silent_for_longer_unless_it_i
     known.heard(Phase("testing"))
     assert known.seconds(is_stopped=False) == UNSETTLED_SECONDS
     assert known.seconds(is_stopped=True) == 60
-    assert patience(limits=LimitsSpec(stall_seconds=3600)).seconds(is_stopped=False) == 3600
 
 
 def test_a_run_that_compiles_and_an_import_may_be_silent_for_longer() -> None:

@@ -1,7 +1,9 @@
 """One trial of a search: a training with the trial's values, watched epoch by epoch, pruned when it is hopeless."""
 
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+import math
+import time
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, replace
 
 import torch
 from optuna.exceptions import UpdateFinishedTrialError
@@ -78,8 +80,11 @@ def run_trial(
         if refused := refuse(spec, spec, "", context.limits, dataset.meta):
             return Outcome(TrialState.FAIL, reason=f"{refused[0].pointer}: {refused[0].detail}")
         batch_size = fixed_batch_size(spec.batch_size)
-        run = yield from start_run(spec, context, dataset, check_up=first)
-        return (yield from _train(study, trial, run))
+        limit = _TimeLimit(study.spec.limits.trial_seconds, context.stop)
+        run = yield from start_run(spec, replace(context, stop=limit.reason), dataset, check_up=first)
+        outcome = yield from _train(study, trial, run)
+        limit.lift()  # the best trial's run makes its reports later
+        return outcome
     except DivergedError as error:
         return Outcome(TrialState.PRUNED, reason=f"D1 nonfinite: {error.detail}")
     except SpecError as error:
@@ -131,9 +136,27 @@ def _train(study: Study, trial: Trial, run: TrainingState) -> Generator[Event, N
             if event.epoch < run.spec.epochs and trial.should_prune():
                 why = PRUNING_REASONS[type(trial.study.pruner)]
                 return Outcome(TrialState.PRUNED, reason=f"{metric} {value:.4g} after epoch {event.epoch}: {why}")
+    if run.stop_reason is StopReason.LIMIT:
+        seconds = study.spec.limits.trial_seconds
+        return Outcome(TrialState.PRUNED, reason=f"stopped: it took longer than `limits.trial_seconds`, {seconds:g} s")
     if run.stop_reason not in CONCLUSIVE:
         return Outcome(TrialState.FAIL, interrupted=run.stop_reason or StopReason.CANCELLED)
     return Outcome(TrialState.COMPLETE, value=run.best.metrics[name], run=run)
+
+
+class _TimeLimit:
+    """Why a trial shall stop: what its job is asked for, or that the trial has run for as long as it may."""
+
+    def __init__(self, seconds: float | None, asked: Callable[[], StopReason | None]) -> None:
+        self._end, self._asked = time.monotonic() + (seconds or math.inf), asked
+
+    def reason(self) -> StopReason | None:
+        """Called after every step."""
+        return self._asked() or (StopReason.LIMIT if time.monotonic() > self._end else None)
+
+    def lift(self) -> None:
+        """Lets the run take its time from now on."""
+        self._end = math.inf
 
 
 def curve_point(number: int, epoch: int, metric: str, value: float) -> StepRecord:

@@ -2,11 +2,16 @@
 
 from pathlib import Path
 
+import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import save_file
 from torch import nn
 
 from service.resolution.validation import Limits
+from service.specs import JOB_SPEC
+from service.states import StopReason
+from tests.worker.engine.runs import ended_by
 from tests.worker.engine.searches import HIDDEN, SMALL, make_spec, result_of, tune
 from worker.engine.models import torchvision_models
 
@@ -26,6 +31,23 @@ def test_diverged_trial_is_pruned_with_the_reason(few_digits: Path, tmp_path: Pa
     assert any(trial.reason and trial.reason.startswith(("D1 nonfinite", "D10 collapsed")) for trial in wild)
     assert found.best is not None
     assert found.best.params["optimizer.lr"] == 0.01
+
+
+def test_trial_over_its_time_is_stopped_and_the_search_goes_on(few_digits: Path, tmp_path: Path) -> None:
+    space = {"epochs": {"type": "categorical", "choices": [1, 5000]}}
+    train = {"epochs": 5000, "early_stopping": None}
+    spec = make_spec(space, train=train, sampler="grid", pruner="none", limits={"trial_seconds": 3})
+    events = tune(few_digits, tmp_path, spec)
+    by_epochs = {trial.params["epochs"]: trial for trial in result_of(events).data}
+    assert (by_epochs[1].state, by_epochs[1].reason) == ("complete", None)
+    assert by_epochs[5000].state == "pruned"
+    assert by_epochs[5000].reason == "stopped: it took longer than `limits.trial_seconds`, 3 s"
+    assert ended_by(events) is StopReason.COMPLETED
+
+
+def test_only_a_search_may_limit_the_time_of_trials() -> None:
+    with pytest.raises(ValidationError, match="is for `tune` jobs"):
+        JOB_SPEC.validate_python({"kind": "train", "dataset": "digits", "limits": {"trial_seconds": 3}})
 
 
 def test_values_that_do_not_go_together_fail_their_trial_only(few_digits: Path, tmp_path: Path) -> None:
