@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from service.reports.dataset import DatasetContent
+from service.reports.dataset import DatasetContent, Profile
 from service.reports.names import PartName, ReportName
 from service.reports.result import Report
 from service.specs.tune import SearchFields
@@ -111,6 +111,13 @@ class DatasetPacked:
 
 
 @dataclass(frozen=True, slots=True)
+class DatasetProfiled:
+    """What an import saw that is about to fail."""
+
+    profile: Profile
+
+
+@dataclass(frozen=True, slots=True)
 class RunnersWanted:
     """A search's study is ready: up to `count` more processes, on whichever workers are free, may run its trials."""
 
@@ -136,6 +143,7 @@ Event = (
     | Log
     | Reported
     | DatasetPacked
+    | DatasetProfiled
     | RunnersWanted
     | Stopped
 )

@@ -24,6 +24,7 @@ def upgrade() -> None:
         op.add_column("jobs", column)
     op.create_index("jobs_by_owner", "jobs", ["owner", "id"])
     op.add_column("datasets", sa.Column("owner", sa.String(length=200), nullable=True))
+    op.add_column("datasets", sa.Column("parent_id", sa.String(length=36), nullable=True))
     op.add_column("workers", sa.Column("version", sa.String(length=40), nullable=True))
     op.create_index("files_by_artifact", "files", ["artifact"])
     op.drop_column("findings", "outcome")  # what came of a follow-up is computed when it is asked for
@@ -67,6 +68,7 @@ def downgrade() -> None:
     op.drop_column("workers", "version")
     op.drop_index("files_by_artifact", "files")
     op.add_column("findings", sa.Column("outcome", sa.JSON(none_as_null=True), nullable=True))
+    op.drop_column("datasets", "parent_id")
     op.drop_column("datasets", "owner")
     op.drop_index("jobs_by_owner", "jobs")
     for column in ("holds", "hold_reason", "held_until", "running_seconds", "limits", "owner"):

@@ -5,7 +5,7 @@ from sqlalchemy.orm import Session
 
 from service.errors import InUseError
 from service.ids import new_id
-from service.reports.dataset import DatasetContent
+from service.reports.dataset import DatasetContent, Profile
 from service.resolution.warnings import advise_on_data
 from service.specs.dataset import DatasetSource, ImportSpec, UploadFields, UploadSource
 from service.states import DatasetState, JobState
@@ -14,11 +14,12 @@ from service.store.session import Store
 from service.store.tables import DatasetRow, JobRow
 
 
-def create(session: Session, name: str, source: DatasetSource) -> DatasetRow:
+def create(session: Session, name: str, source: DatasetSource, parent_id: str | None = None) -> DatasetRow:
     """A dataset that is importing, with the queued job that imports it; ConflictError when the name is taken."""
     dataset_id = new_id()
     spec = ImportSpec(kind="import", name=f"import {name}", dataset=dataset_id, source=source)
-    return datasets.insert(session, dataset_id, name, jobs.create(session, spec, dataset_id=dataset_id).id)
+    job = jobs.create(session, spec, dataset_id=dataset_id)
+    return datasets.insert(session, dataset_id, name, job.id, parent_id)
 
 
 def create_from_file(session: Session, fields: UploadFields, artifact: str) -> DatasetRow:
@@ -43,6 +44,12 @@ def fill(session: Session, dataset_id: str, content: DatasetContent) -> None:
         events.append_warnings(session, job_id, advice)
 
 
+def note_profile(session: Session, dataset_id: str, profile: Profile) -> None:
+    """Keeps what an import saw that is about to fail."""
+    datasets.get(session, dataset_id).profile = profile.model_dump(mode="json")
+    session.flush()
+
+
 def fail(session: Session, job_id: str) -> None:
     """The dataset of an import job that has ended without success fails; its error is that job's."""
     row = session.execute(select(DatasetRow).where(DatasetRow.job_id == job_id)).scalar_one_or_none()
@@ -60,7 +67,11 @@ def delete(store: Store, key: str) -> None:
             raise InUseError("jobs still use this dataset: " + ", ".join(in_use[:10]))
         if row.state == DatasetState.IMPORTING:
             raise InUseError(f"the dataset is still importing; cancel its job {row.job_id} first")
-        artifacts = [file.artifact for file in files.of(session, row.id)] + _uploaded_file(session, row)
+        uploaded = _uploaded_file(session, row)
+        others = files.needed(session, uploaded) if uploaded else set()
+        artifacts = [file.artifact for file in files.of(session, row.id)] + [
+            key for key in uploaded if key not in others
+        ]
         files.remove(session, row.id)
         session.delete(row)
     for artifact in artifacts:  # after the commit: a row never names a file that is gone

@@ -25,6 +25,7 @@ def dataset_report(session: Session, row: DatasetRow) -> DatasetReport:
         modality=meta.modality if meta else None,
         shape=meta.shape if meta else [],
         job=row.job_id,
+        parent=row.parent_id,
         owner=row.owner,
         created_at=row.created_at,
         error=Problem.model_validate(job.error) if job and job.error else None,

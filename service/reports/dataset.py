@@ -76,6 +76,8 @@ class DatasetReport(ReportPart):
     shape: list[int]
     job: str
     """Id of the import job: its events and logs."""
+    parent: str | None = None
+    """Id of the dataset that it is a revision of."""
     owner: str | None
     """Name of the key that imported it; null where no keys were asked for: the admin's."""
     created_at: datetime

@@ -2,9 +2,9 @@
 
 import difflib
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from service.catalog import datasets
@@ -140,6 +140,22 @@ class DatasetRequest(Part):
 
     name: DatasetName
     source: PublicSource
+
+
+class RevisionRequest(Part):
+    """The JSON body of `POST /v1/datasets/{dataset}/revisions`: the same data once more, under other options."""
+
+    name: DatasetName
+    accept_corrupt: bool = False
+    """Accept that unreadable files are left out, as the import option `drop_corrupt` does."""
+    options: ImportOptions = ImportOptions()
+    """Import options that differ from those of the dataset; what is not given stays as it was."""
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if not self.accept_corrupt and not self.options.model_fields_set:
+            raise ValueError("nothing would change; say `accept_corrupt` or other import `options`")
+        return self
 
 
 class UploadFields(Part):

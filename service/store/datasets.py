@@ -14,7 +14,7 @@ from service.store.session import actor_of, now
 from service.store.tables import DatasetRow, JobRow
 
 
-def insert(session: Session, dataset_id: str, name: str, job_id: str) -> DatasetRow:
+def insert(session: Session, dataset_id: str, name: str, job_id: str, parent_id: str | None = None) -> DatasetRow:
     """A dataset that this job imports; ConflictError when the name is taken."""
     check_name(session, name)
     row = DatasetRow(
@@ -24,6 +24,7 @@ def insert(session: Session, dataset_id: str, name: str, job_id: str) -> Dataset
         job_id=job_id,
         created_at=now(session),
         owner=actor_of(session),
+        parent_id=parent_id,
     )
     session.add(row)
     try:
@@ -87,7 +88,7 @@ def profile(row: DatasetRow) -> Profile | None:
 
 
 def ready_profile(row: DatasetRow) -> Profile:
-    """What the import saw; NotReadyError until it is done."""
+    """What the import saw, of one that failed too; NotReadyError while it is not known."""
     if (seen := profile(row)) is None:
         raise NotReadyError(f"the dataset `{row.name}` is {row.state}; its profile comes with the end of the import")
     return seen

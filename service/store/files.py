@@ -1,6 +1,7 @@
 """The rows that name files; a file counts only once a row names it."""
 
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import CompoundSelect, func, select, union_all
@@ -122,6 +123,13 @@ def needed(session: Session, keys: Sequence[str]) -> set[str]:
         *session.execute(select(artifact).where(JobRow.kind == "import", is_open, artifact.in_(keys))).scalars(),
         *(key for key, owner in owner_of.items() if owner in needed_owners),
     }
+
+
+def failed_uploads(session: Session, keys: Sequence[str], within_seconds: float) -> set[str]:
+    """Those of some hundred uploads whose import failed lately: a revision of the dataset may go on from them."""
+    artifact, since = JobRow.spec["source", "artifact"].as_string(), now(session) - timedelta(seconds=within_seconds)
+    failed = select(artifact).where(JobRow.kind == "import", JobRow.state == JobState.FAILED)
+    return set(session.execute(failed.where(JobRow.finished_at > since, artifact.in_(keys))).scalars())
 
 
 def all_named(session: Session) -> dict[str, str | None]:

@@ -230,6 +230,8 @@ class DatasetRow(Base):
     created_at: Mapped[datetime]
     owner: Mapped[str | None] = mapped_column(String(200))
     """Name of the key that imported it; None is the administrator's."""
+    parent_id: Mapped[str | None] = mapped_column(String(36))
+    """The dataset that it was made from."""
 
 
 class FindingRow(Base):

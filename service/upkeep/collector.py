@@ -30,5 +30,5 @@ def collect(store: Store, young_seconds: float = YOUNG_SECONDS) -> int:
 
 def _collect(store: Store, keys: list[str]) -> int:
     with store.read() as session:
-        needed = files.needed(session, keys)
+        needed = files.needed(session, keys) | files.failed_uploads(session, keys, ABANDONED_SECONDS)
     return sum(store.artifacts.delete(key) for key in keys if key not in needed)

@@ -70,13 +70,16 @@ def discard(store: Store, fence: Fence) -> None:
 
 
 def delete_upload(store: Store, claim: Claim) -> None:
-    """Deletes the uploaded file of an import that has ended: nothing reads it again. The sweeper deletes what a crash
-    leaves.
+    """Deletes the uploaded file of an import that has ended well, unless another import reads it.
+
+    That of one that failed is kept: a revision of the dataset goes on from it. The collector deletes it after a day,
+    and what a crash leaves.
     """
     if isinstance(source := getattr(claim.spec, "source", None), UploadSource):
         with store.read() as session:
-            has_ended = is_terminal(JobState(jobs.get(session, claim.fence.job_id).state))
-        if has_ended:
+            state = JobState(jobs.get(session, claim.fence.job_id).state)
+            is_needed = bool(files.needed(session, [source.artifact]))
+        if is_terminal(state) and state is not JobState.FAILED and not is_needed:
             store.artifacts.delete(source.artifact)
 
 

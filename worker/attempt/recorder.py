@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from service.datasets import imports
 from service.events import (
     DatasetPacked,
+    DatasetProfiled,
     EpochRecord,
     Event,
     FileSaved,
@@ -28,7 +29,7 @@ from service.events import (
     Stopped,
 )
 from service.jobs import runners
-from service.reports.dataset import DatasetContent
+from service.reports.dataset import DatasetContent, Profile
 from service.reports.result import Report
 from service.states import StopReason
 from service.store import attempts, events, files, metrics, reports
@@ -62,6 +63,7 @@ class Batch:
     files: list[PendingFile] = field(default_factory=list)
     stored: list[StoredFile] = field(default_factory=list)
     content: DatasetContent | None = None
+    profile: Profile | None = None
     columns: dict[str, Any] = field(default_factory=dict)
     latest: dict[str, float] = field(default_factory=dict)
     """The values of the last step."""
@@ -116,6 +118,8 @@ class Recorder:
                 self._add_urgent(NewEvent("resumed", {"step": event.step, "epoch": event.epoch, "resume": kind}))
             case DatasetPacked():
                 batch.content = event.content
+            case DatasetProfiled():
+                batch.profile = event.profile
             case RunnersWanted():
                 batch.runners = event
                 self._hurry()
@@ -190,6 +194,8 @@ class Recorder:
             self.startable = runners.start(session, job_id, batch.runners.spec, batch.runners.count)
         if batch.content is not None and self.dataset_id is not None:
             imports.fill(session, self.dataset_id, batch.content)
+        if batch.profile is not None and self.dataset_id is not None:
+            imports.note_profile(session, self.dataset_id, batch.profile)
         events.append(session, job_id, [*batch.events, *_summary(batch)])
         return outdated
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import ImportRefusedError
-from service.events import DatasetPacked, Event, FileSaved, Log, Phase, Progress, Stopped
+from service.events import DatasetPacked, DatasetProfiled, Event, FileSaved, Log, Phase, Progress, Stopped
 from service.reports.dataset import DatasetContent
 from service.specs.dataset import ImportOptions, ImportSpec
 from service.states import StopReason
@@ -39,7 +39,10 @@ def _import(spec: ImportSpec, context: RunContext) -> Generator[Event, None, Non
     options = spec.source.options
     yield Phase("reading")
     raw = yield from read_source(spec.source, context)
-    yield from _accept(raw, options)
+    yield from _log_corrupt(raw)
+    refusal = _refusal(raw, options)
+    if refusal is not None and len(raw.y) == 0:
+        raise refusal
     yield Phase("profiling")
     yield Progress(0.75)
     duplicates = _duplicates(raw)
@@ -50,6 +53,9 @@ def _import(spec: ImportSpec, context: RunContext) -> Generator[Event, None, Non
         raw.notes += raw.impute(raw.x, split_N)
     dataset = DatasetView(raw, split_N, describe(raw, split_N), duplicates)
     profile = make_profile(dataset)
+    if refusal is not None:
+        yield DatasetProfiled(profile)
+        raise refusal
     yield Phase("packing")
     yield Progress(0.9)
     content = DatasetContent(hash=_content_hash(raw, split_N), profile=profile)
@@ -63,20 +69,25 @@ def _import(spec: ImportSpec, context: RunContext) -> Generator[Event, None, Non
     yield Progress(1.0)
 
 
-def _accept(raw: RawData, options: ImportOptions) -> Iterator[Event]:
-    """Goes on when every sample could be read or the user has accepted that some are left out."""
+def _log_corrupt(raw: RawData) -> Iterator[Event]:
     for file in raw.corrupt[:LOGGED]:
         yield Log(f"left out: {file['file']}: {file['reason']}", "warning")
+
+
+def _refusal(raw: RawData, options: ImportOptions) -> ImportRefusedError | None:
+    """None when there are classes, and every sample could be read or the user accepts that some are left out."""
     if raw.corrupt and not options.drop_corrupt:
         named = "; ".join(f"{file['file']}: {file['reason']}" for file in raw.corrupt[:NAMED])
         more = f"; and {len(raw.corrupt) - NAMED:,} more" if len(raw.corrupt) > NAMED else ""
-        raise ImportRefusedError(
+        return ImportRefusedError(
             "corrupt-files",
-            f"{len(raw.corrupt):,} of {len(raw.corrupt) + len(raw.y):,} samples cannot be read: {named}{more}. Repair "
-            "them, or accept that they are left out with the option `drop_corrupt`.",
+            f"{len(raw.corrupt):,} of {len(raw.corrupt) + len(raw.y):,} samples cannot be read; repair them, or accept "
+            "that they are left out with the option `drop_corrupt`, or by POST /v1/datasets/{id}/revisions with "
+            f"`accept_corrupt`, for which an upload is kept for a day. {named}{more}",
         )
     if len(np.unique(raw.y)) < 2:
-        raise ImportRefusedError("one-class", "fewer than two classes have samples; there is nothing to tell apart")
+        return ImportRefusedError("one-class", "fewer than two classes have samples; there is nothing to tell apart")
+    return None
 
 
 def _duplicates(raw: RawData) -> Duplicates:

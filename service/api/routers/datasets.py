@@ -14,13 +14,13 @@ from service.api.http.examples import DATASET_EXAMPLES
 from service.api.http.responses import page_answer
 from service.api.http.strict_route import StrictRoute
 from service.api.idempotency import IdempotencyKey, create_once
-from service.datasets import imports, samples
+from service.datasets import imports, revisions, samples
 from service.datasets.reports import created_dataset, dataset_report
 from service.datasets.uploads import Uploads
 from service.jobs import queue
 from service.reports.dataset import DatasetReport, Profile
 from service.reports.part import Page
-from service.specs.dataset import DATASET_NAME
+from service.specs.dataset import DATASET_NAME, RevisionRequest
 from service.store import datasets
 
 router = APIRouter(prefix="/datasets", tags=["datasets"], route_class=StrictRoute)
@@ -104,6 +104,29 @@ def get_dataset(dataset: DatasetKey, services: ServicesDep) -> DatasetReport:
         return dataset_report(session, datasets.get(session, dataset))
 
 
+@router.post("/{dataset}/revisions", status_code=202, response_model=DatasetReport, dependencies=MAY_TRAIN)
+def revise_dataset(
+    request: RevisionRequest,
+    dataset: OwnDatasetId,
+    services: ServicesDep,
+    caller: CallerDep,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Imports the same data again under other options, as a new dataset: nothing has to be uploaded twice."""
+    artifacts = services.store.artifacts
+    return create_once(
+        services,
+        caller,
+        idempotency_key,
+        f"{dataset} {request.model_dump_json()}",
+        lambda session: queue.unless_full(
+            session,
+            services.settings,
+            lambda writing: created_dataset(writing, revisions.create(writing, artifacts, dataset, request)),
+        ),
+    )
+
+
 @router.delete("/{dataset}", status_code=204, dependencies=MAY_TRAIN)
 def delete_dataset(dataset: OwnDatasetId, services: ServicesDep) -> None:
     """Deletes a dataset that no open job needs, with its files."""
@@ -112,7 +135,7 @@ def delete_dataset(dataset: OwnDatasetId, services: ServicesDep) -> None:
 
 @router.get("/{dataset}/profile", dependencies=MAY_READ)
 def get_profile(dataset: DatasetKey, services: ServicesDep) -> Profile:
-    """What the import saw: classes, sizes, faults, duplicates, leakage, and what to do about them."""
+    """What the import saw (one that failed too): classes, sizes, faults, duplicates, and what to do about them."""
     with services.store.read() as session:
         return datasets.ready_profile(datasets.get(session, dataset))
 

@@ -162,3 +162,29 @@ def test_a_job_that_was_submitted_before_the_import_ended_is_told_too(importer: 
     assert importer.client.get(f"/v1/jobs/{job['id']}").json()["state"] == "queued"
     later = importer.client.post("/v1/jobs", json={"kind": "train", "dataset": dataset["id"]}).json()
     assert "data-class-missing" in {warning["code"] for warning in later["warnings"]}
+
+
+def test_unreadable_files_are_accepted_without_another_upload(importer: ImportService) -> None:
+    files = two_classes(20) | {"cats/broken.png": b"\x89PNG", "dogs/page.jpg": b"<!DOCTYPE html><html>"}
+    failed = importer.upload("a.zip", archive(files))
+    assert failed["state"] == "failed"
+    seen = importer.profile(failed)
+    assert {file["file"] for file in seen["corrupt"]} == {"cats/broken.png", "dogs/page.jpg"}
+    assert len(seen["class_counts"]["train"]) == 2
+    body = {"name": "accepted", "accept_corrupt": True}
+    response = importer.client.post(f"/v1/datasets/{failed['id']}/revisions", json=body)
+    assert response.status_code == 202, response.text
+    revised = importer.run(response.json())
+    assert (revised["state"], revised["parent"], sum(revised["counts"].values())) == ("ready", failed["id"], 20)
+    response = importer.client.post(f"/v1/datasets/{failed['id']}/revisions", json=body | {"name": "third"})
+    assert (response.status_code, response.json()["code"]) == (409, "conflict")
+
+
+def test_a_refused_layout_lists_its_files_and_is_said_without_another_upload(importer: ImportService) -> None:
+    files = {f"{split}/{n}.png": encoded(picture(n)) for n in range(12) for split in ("train", "test")}
+    failed = importer.upload("a.zip", archive(files | {"train/heic.heic": b"x"}), drop_corrupt=True)
+    assert "folders of splits" in failed["error"]["detail"]
+    assert [file["file"] for file in importer.profile(failed)["corrupt"]] == ["train/heic.heic"]
+    body = {"name": "as-folders", "options": {"layout": "folders"}}
+    revised = importer.run(importer.client.post(f"/v1/datasets/{failed['name']}/revisions", json=body).json())
+    assert revised["classes"] == ["test", "train"]

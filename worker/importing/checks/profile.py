@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from service.reports.dataset import SPLITS, Profile
+from service.reports.dataset import SPLITS, DatasetMeta, Profile
 from service.reports.finding import SEVERITIES, Finding
 from worker.importing.checks import duplicate_checks, label_checks, value_checks
 from worker.importing.checks.dataset_view import DatasetView
@@ -44,13 +44,22 @@ def make_profile(dataset: DatasetView) -> Profile:
     )  # fmt: skip
 
 
+def unread_profile(corrupt: list[dict[str, str]], ignored: list[dict[str, str]]) -> Profile:
+    """What is known of pictures whose layout was refused: their files."""
+    meta = DatasetMeta(modality="image", classes=[], shape=[], counts={}, mean=[], std=[])
+    return Profile(
+        meta=meta, class_counts={}, dtype="uint8", value_range=(0.0, 0.0), corrupt=corrupt[:MAX_LISTED],
+        ignored=ignored[:MAX_LISTED],
+    )  # fmt: skip
+
+
 def _check_corrupt(dataset: DatasetView) -> Finding | None:
     """P17: what was left out."""
     corrupt = dataset.raw.corrupt
     if not corrupt:
         return None
     return finding(
-        "P17", "warning", f"{len(corrupt):,} files could not be read and are left out, as accepted.",
+        "P17", "warning", f"{len(corrupt):,} files could not be read and are left out.",
         "Repair or delete them.", count=len(corrupt), samples=len(dataset.raw.y),
         examples=[f"{file['file']}: {file['reason']}" for file in corrupt[:SHOWN]],
     )  # fmt: skip

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from service.errors import ImportRefusedError
-from service.events import Event, Log, Phase, Progress
+from service.events import DatasetProfiled, Event, Log, Phase, Progress
 from service.pictures import Shape
 from service.reports.finding import Finding
 from service.specs.dataset import ImportOptions
 from worker.engine.context import RunContext
 from worker.importing.archives.listing import Faulty, Listing
+from worker.importing.checks.profile import unread_profile
 from worker.importing.findings import note
 from worker.importing.images.decoder import THUMB_SIDE, Plan
 from worker.importing.images.pool import Decoded, Decoders, Outcome
@@ -39,7 +40,12 @@ Decoding = Generator[Event, None, list[Outcome]]
 
 def load_listed(listing: Listing, source: Input) -> Reading:
     """The pictures of an archive or a folder, class by class."""
-    raw = yield from load_pictures(arrange(listing, source.options), source.options, source.context)
+    try:
+        arrangement = arrange(listing, source.options)
+    except ImportRefusedError:
+        yield DatasetProfiled(unread_profile(listing.corrupt, listing.ignored))
+        raise
+    raw = yield from load_pictures(arrangement, source.options, source.context)
     raw.corrupt, raw.ignored = [*listing.corrupt, *raw.corrupt], listing.ignored
     return raw
 
