@@ -10,7 +10,10 @@ LOCK = 7_229_846_213
 
 engine = context.config.attributes["engine"]
 with engine.connect() as connection:
-    context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True)
+    # One transaction for all: between two of its own another process would run the next migration as well.
+    context.configure(
+        connection=connection, target_metadata=Base.metadata, render_as_batch=True, transactional_ddl=True
+    )
     with context.begin_transaction():
         if connection.dialect.name == "postgresql":  # SQLite's transactions exclude each other from their first word
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
