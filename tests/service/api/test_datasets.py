@@ -133,6 +133,15 @@ def test_a_raw_body_can_be_uploaded_too(client: httpx.Client, store: Store) -> N
     assert "/v1/datasets/other?filename=data.csv" in nameless.json()["detail"]
 
 
+@pytest.mark.parametrize("content_type", [None, "application/x-www-form-urlencoded"])
+def test_a_raw_body_needs_no_content_type(client: httpx.Client, content_type: str | None) -> None:
+    """As `curl -T` and `curl -X PUT --data-binary` send it."""
+    headers = {"content-type": content_type} if content_type else {}
+    for name, body in (("whole", b"x"), ("pieces", iter([b"x"]))):
+        response = client.put(f"/v1/datasets/{name}?filename=a.zip", content=body, headers=headers)
+        assert response.status_code == 202, response.text
+
+
 def test_a_repeated_upload_with_a_key_makes_one_dataset(client: httpx.Client, store: Store) -> None:
     headers = {"Idempotency-Key": "k"}
     for _ in range(2):
