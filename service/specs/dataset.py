@@ -61,7 +61,7 @@ class ImportOptions(Part):
     """Where the classes of pictures stand: the first folders, the innermost ones, a table beside the pictures, or the
     names of the files (`cat.001.jpg`); null: whatever speaks clearest."""
     label_file: FilePath | None = None
-    """Table beside the pictures that names files and labels (CSV, TSV, text, JSON, JSON lines, Parquet)."""
+    """Table beside the pictures that names files and labels (CSV, text, JSON, JSON Lines, Parquet, Arrow, Excel)."""
     split_folders: dict[Name, Literal["train", "val", "test", "ignore"]] | None = Field(default=None, max_length=1000)
     """What folders of pictures are, as in `{"fold1": "train", "fold5": "test"}`; `{}`: none is a split; null: by their
     names."""

@@ -1,14 +1,17 @@
-"""Tables that may name pictures: CSV, TSV, text, JSON, JSON lines and Parquet, as rows of text."""
+"""Tables that may name pictures: CSV, text, JSON, JSON lines, Parquet, Arrow and Excel, as rows of text."""
 
 import csv
 import io
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from worker.importing.archives.listing import Member, first_bytes
+from worker.importing.tables.columnar import convert_columnar
+from worker.importing.tables.spreadsheet import convert_workbook
 
 MAX_BYTES = 2**27
 MAX_FILES = 50
@@ -32,7 +35,7 @@ class LabelFile:
 
 def read_label_files(others: Iterable[Member], chosen: str | None = None) -> list[LabelFile]:
     """Every file that is a table; of Kaggle's sample submissions none. `chosen` is the only one that is looked at."""
-    members = [member for member in others if _may_be(member.name, chosen)]
+    members = sorted((member for member in others if _may_be(member.name, chosen)), key=_rank)
     files = (_read(member) for member in members[:MAX_FILES])
     return [file for file in files if file is not None and len(file.rows) > 1]
 
@@ -41,6 +44,11 @@ def _may_be(name: str, chosen: str | None) -> bool:
     if chosen is not None:
         return name == chosen.strip("/") or name.endswith("/" + chosen.strip("/"))
     return PurePosixPath(name).suffix.lower() in PARSERS and "submission" not in name.casefold()
+
+
+def _rank(member: Member) -> tuple[bool, int]:
+    """Files of which there may be one for each picture come last."""
+    return PurePosixPath(member.name).suffix.lower() in (".txt", ".json"), member.name.count("/")
 
 
 def _read(member: Member) -> LabelFile | None:
@@ -90,10 +98,17 @@ def _json(data: bytes) -> tuple[list[list[str]], bool]:
     return _records(content)
 
 
-def _parquet(data: bytes) -> tuple[list[list[str]], bool]:
-    import pyarrow.parquet
+def _converted(convert: Callable[[Path, Path], object]) -> Callable[[bytes], tuple[list[list[str]], bool]]:
+    """Reads what has to be written as CSV first."""
 
-    return _records(pyarrow.parquet.read_table(io.BytesIO(data)).to_pylist())
+    def parse(data: bytes) -> tuple[list[list[str]], bool]:
+        with TemporaryDirectory() as folder:
+            source, target = Path(folder, "source"), Path(folder, "table.csv")
+            source.write_bytes(data)
+            convert(source, target)
+            return _separated(target.read_bytes())
+
+    return parse
 
 
 def _records(records: list[dict[str, Any]]) -> tuple[list[list[str]], bool]:
@@ -109,5 +124,7 @@ def _plain(value: object) -> str:
 
 PARSERS: dict[str, Callable[[bytes], tuple[list[list[str]], bool]]] = {
     ".csv": _separated, ".tsv": _separated, ".tab": _separated, ".txt": _separated, ".lst": _separated,
-    ".jsonl": _json_lines, ".ndjson": _json_lines, ".json": _json, ".parquet": _parquet,
+    ".jsonl": _json_lines, ".ndjson": _json_lines, ".json": _json,
+    ".parquet": _converted(convert_columnar), ".feather": _converted(convert_columnar),
+    ".arrow": _converted(convert_columnar), ".xlsx": _converted(convert_workbook),
 }  # fmt: skip

@@ -15,7 +15,8 @@ UNREAD_SUFFIXES = frozenset({
 })  # fmt: skip
 OTHER_SUFFIXES = frozenset({
     ".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".md", ".html", ".htm", ".pdf", ".py", ".ipynb",
-    ".parquet", ".mat", ".npy", ".npz", ".xlsx", ".db", ".log", ".mp4", ".avi", ".mov", ".wav", ".mp3", ".ini",
+    ".parquet", ".feather", ".arrow", ".mat", ".npy", ".npz", ".xlsx", ".db", ".log", ".mp4", ".avi", ".mov", ".wav",
+    ".mp3", ".ini",
 })  # fmt: skip
 """Files whose first bytes are not looked at."""
 

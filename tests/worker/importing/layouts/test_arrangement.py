@@ -1,8 +1,11 @@
 """Layouts of pictures: folders are classes and splits; what is no sample is listed with the reason."""
 
+import io
 import json
 from pathlib import Path
 
+import openpyxl
+import pyarrow.parquet
 import pytest
 
 from service.errors import ImportRefusedError
@@ -72,17 +75,28 @@ STEMS = [f"{number:03d}" for number in range(12)]
 
 def parquet(names: list[str]) -> bytes:
     """A Parquet table of file names and labels."""
-    pyarrow = pytest.importorskip("pyarrow")
-    parquet_files = pytest.importorskip("pyarrow.parquet")
     rows = [line.split(",") for line in labelled(names)]
     table = pyarrow.table({"file_name": [row[0] for row in rows], "label": [row[1] for row in rows]})
     buffer = pyarrow.BufferOutputStream()
-    parquet_files.write_table(table, buffer)
+    pyarrow.parquet.write_table(table, buffer)
     content: bytes = buffer.getvalue().to_pybytes()
     return content
 
 
-@pytest.mark.parametrize("name", ["labels.csv", "labels.tsv", "metadata.jsonl", "labels.json", "list.txt", "l.parquet"])
+def workbook(rows: list[list[str]]) -> bytes:
+    """An Excel file of these rows."""
+    book, buffer = openpyxl.Workbook(), io.BytesIO()
+    sheet = book.active
+    assert sheet is not None
+    for row in rows:
+        sheet.append(row)
+    book.save(buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "name", ["labels.csv", "labels.tsv", "metadata.jsonl", "labels.json", "list.txt", "l.parquet", "l.xlsx"]
+)
 def test_a_table_beside_the_pictures_gives_their_labels(tmp_path: Path, name: str) -> None:
     lines = labelled([f"images/{stem}.png" for stem in STEMS])
     pairs = [line.split(",") for line in lines]
@@ -92,7 +106,8 @@ def test_a_table_beside_the_pictures_gives_their_labels(tmp_path: Path, name: st
         "metadata.jsonl": "\n".join(json.dumps({"file_name": file, "label": label}) for file, label in pairs).encode(),
         "labels.json": json.dumps(dict(pairs)).encode(),
         "list.txt": "\n".join(lines).replace(",", " ").encode(),
-        "l.parquet": parquet([f"images/{stem}.png" for stem in STEMS]) if name == "l.parquet" else b"",
+        "l.parquet": parquet([f"images/{stem}.png" for stem in STEMS]),
+        "l.xlsx": workbook([["file", "label"], *pairs]),
     }[name]
     imported = import_path(write_zip(tmp_path / "a.zip", FLAT | {name: content}))
     assert imported.profile.meta.classes == ["cat", "dog"]
