@@ -95,7 +95,7 @@ def _read(
     width = len(file.rows[0])
     split = split_of(_stem(file.name))
     has_header = file.has_header or not any(index.find(cell, file.folder, split) for cell in file.rows[0])
-    rows = [row for row in file.rows[has_header:] if len(row) == width]
+    rows = [row + [""] * (width - len(row)) for row in file.rows[has_header:] if len(row) <= width]
     columns = file.rows[0] if has_header else [f"column {number}" for number in range(1, width + 1)]
     names = _file_column(rows, columns, file, index, pictures)
     if names is None:

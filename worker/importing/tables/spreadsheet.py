@@ -56,9 +56,9 @@ def _weigh(path: Path) -> None:
 def _convert(path: Path, target: Path) -> list[str]:
     from openpyxl import load_workbook  # a quarter of a second
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), path.open("rb") as file:  # by its name openpyxl would ask for a suffix
         warnings.simplefilter("ignore")  # of styles and extensions that are not read
-        book = load_workbook(path, read_only=True, data_only=True)
+        book = load_workbook(file, read_only=True, data_only=True)
         try:
             titles = [sheet.title for sheet in book.worksheets if sheet.sheet_state == "visible"]
             for title in titles:
