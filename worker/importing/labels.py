@@ -54,7 +54,7 @@ def number_texts(labels: Sequence[str]) -> Numbered:
     Numbers are put in the order of their size.
     """
     counts = Counter(labels)
-    _refuse_several(counts)
+    refuse_several(counts)
     spelled = spellings(counts)
     texts = sorted(set(spelled.values()), key=lambda text: (_value(text), text))
     values = [_value(text) for text in texts]
@@ -100,7 +100,7 @@ def check_spellings(spelled: Mapping[str, str], counts: Mapping[str, int]) -> Fi
     )  # fmt: skip
 
 
-def _refuse_several(counts: Mapping[str, int]) -> None:
+def refuse_several(counts: Mapping[str, int]) -> None:
     """Refuses labels such as `big|red` beside `big` and `red`: each sample has several."""
     for separator in SEPARATORS:
         cut = {text: [part.strip() for part in text.split(separator)] for text in counts if separator in text}

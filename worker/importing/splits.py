@@ -7,9 +7,9 @@ from service.specs.dataset import SplitSpec
 
 TRAIN, VAL, TEST = 0, 1, 2
 SPLIT_NAMES = {
-    "train": TRAIN, "training": TRAIN, "trains": TRAIN, "trn": TRAIN, "val": VAL, "vals": VAL, "valid": VAL,
-    "vali": VAL, "vld": VAL, "validation": VAL, "validations": VAL, "validate": VAL, "validating": VAL, "dev": VAL,
-    "devel": VAL, "development": VAL, "cv": VAL, "test": TEST, "tests": TEST, "testing": TEST, "tst": TEST,
+    "train": TRAIN, "training": TRAIN, "trains": TRAIN, "trn": TRAIN, "trainval": TRAIN, "val": VAL, "vals": VAL,
+    "valid": VAL, "vali": VAL, "vld": VAL, "validation": VAL, "validations": VAL, "validate": VAL, "validating": VAL,
+    "dev": VAL, "devel": VAL, "development": VAL, "cv": VAL, "test": TEST, "tests": TEST, "testing": TEST, "tst": TEST,
     "eval": TEST, "evaluation": TEST, "evaluate": TEST, "holdout": TEST, "heldout": TEST,
 }  # fmt: skip
 """What people call them, as folders and in tables."""

@@ -63,6 +63,8 @@ class Listing:
     """Name -> the name it stands for; only links that stay within the container."""
     corrupt: list[dict[str, str]] = field(default_factory=list)
     ignored: list[dict[str, str]] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    """What had to be decided to read it, one sentence each."""
     _folded: dict[str, str] = field(default_factory=dict)
     _entries: int = 0
     _bytes: int = 0

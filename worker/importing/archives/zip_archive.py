@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from service.errors import ImportRefusedError
 from worker.importing.archives.listing import MAX_ENTRIES, MAX_NAME, Listing, Member, link_target
-from worker.importing.archives.zip_names import entry_names
+from worker.importing.archives.zip_names import ODD_NAMES, entry_names, is_odd
 from worker.importing.names import printable
 from worker.importing.raw_data import Input
 
@@ -33,9 +33,11 @@ def list_zip(path: Path) -> Listing:
             _count(file)
             with zipfile.ZipFile(file) as archive:
                 entries = archive.infolist()
+                names = entry_names(entries)
+                if any(map(is_odd, names, entries)):
+                    listing.said.append(ODD_NAMES)
                 taken = [
-                    _add(listing, file, path, archive, info, name)
-                    for info, name in zip(entries, entry_names(entries), strict=True)
+                    _add(listing, file, path, archive, info, name) for info, name in zip(entries, names, strict=True)
                 ]
     except FAULTS as error:
         raise ImportRefusedError("archive-malformed", f"the zip archive is damaged: {printable(str(error))}") from error

@@ -1,5 +1,6 @@
 """The names of a zip archive's entries as they were meant: by the UTF-8 flag, by Info-ZIP's field, or as all agree."""
 
+import re
 import struct
 import zipfile
 import zlib
@@ -8,6 +9,8 @@ from collections.abc import Sequence
 UTF8 = 0x800
 UNICODE_PATH = 0x7075
 FIELD = struct.Struct("<HH")
+SECOND_BYTE = re.compile(rb"([\x81-\x9f\xe0-\xfc])\\")
+ODD_NAMES = "Names in the archive are in an encoding that it does not tell, so names of classes may look odd."
 VERSION_AND_CRC = struct.Struct("<BL")
 
 
@@ -20,9 +23,22 @@ def entry_names(entries: Sequence[zipfile.ZipInfo]) -> list[str]:
     raw = [None if entry.flag_bits & UTF8 else entry.orig_filename.encode("cp437") for entry in entries]
     encoding = "utf-8" if all(_is_utf8(name) for name in raw if name is not None) else "cp437"
     return [
-        entry.orig_filename if name is None else _unicode_path(entry.extra, name) or name.decode(encoding)
+        entry.orig_filename if name is None else _unicode_path(entry.extra, name) or _decoded(name, encoding)
         for entry, name in zip(entries, raw, strict=True)
     ]
+
+
+def is_odd(name: str, entry: zipfile.ZipInfo) -> bool:
+    """Whether a name may not look as it did where the archive was made."""
+    is_cp437 = name == entry.orig_filename or name == _decoded(entry.orig_filename.encode("cp437", "replace"), "cp437")
+    return not name.isascii() and not entry.flag_bits & UTF8 and is_cp437
+
+
+def _decoded(name: bytes, encoding: str) -> str:
+    """The name; a backslash that is the second byte of a Japanese or Chinese letter is no separator."""
+    if encoding == "cp437" and b"/" in name:
+        name = SECOND_BYTE.sub(rb"\1_", name)
+    return name.decode(encoding)
 
 
 def _unicode_path(extra: bytes, name: bytes) -> str | None:

@@ -9,7 +9,7 @@ from service.reports.finding import Finding
 from service.specs.dataset import ImportOptions
 from worker.importing.archives.listing import Listing, Member
 from worker.importing.findings import finding
-from worker.importing.labels import check_spellings, spellings
+from worker.importing.labels import check_spellings, refuse_several, spellings
 from worker.importing.layouts.exports import export_of
 from worker.importing.layouts.file_names import labels_of_names, masks_beside
 from worker.importing.layouts.folder_names import is_masks
@@ -68,6 +68,7 @@ def arrange(listing: Listing, options: ImportOptions) -> Arrangement:
     if masks:
         classes.ignored.update((mask, f"the mask of `{printable(picture)}`") for mask, picture in masks.items())
         classes.said.append(f"{len(masks):,} pictures are masks of the pictures beside them; they were left out.")
+    classes.said.extend(listing.said)
     for name, reason in sorted(classes.ignored.items()):
         listing.ignore(name, reason)
     return _arrangement(pictures, classes)
@@ -149,6 +150,7 @@ def _by_names(names: Sequence[str]) -> FolderClasses | None:
 def _arrangement(pictures: Sequence[Member], found: FolderClasses) -> Arrangement:
     spelled = {name: printable(label) for name, label in found.labels.items()}
     counts = Counter(found.labels.values())
+    refuse_several(counts)
     class_of = spellings(counts)
     alike = check_spellings(class_of, counts)
     samples = [

@@ -9,6 +9,7 @@ from worker.importing.layouts.split_names import split_of, tokens
 
 NUMBERED = re.compile(r"(?P<label>.*?[^\W\d_].*?)[ ._\-]*[(\[]?\d+[)\]]?")
 NUMBER_FIRST = re.compile(r"\d+[ ._\-]+(?P<label>[^\W\d_].*)")
+WORDS_FIRST = re.compile(r"(?P<label>[^\W\d_]+(?:[ _\-][^\W\d_]+)*)[ ._\-]+\d.*")
 CAMERA_WORDS = {
     "img", "image", "images", "dsc", "dscn", "dscf", "dji", "gopr", "pxl", "mvimg", "photo", "photos", "pic",
     "picture", "frame", "scan", "screenshot", "screen", "shot", "whatsapp", "at", "file", "sample", "test",
@@ -38,7 +39,7 @@ def labels_of_names(names: Sequence[str]) -> dict[str, str]:
 
 def label_of(stem: str) -> str | None:
     """The words before or behind a picture's number."""
-    match = NUMBERED.fullmatch(stem) or NUMBER_FIRST.fullmatch(stem)
+    match = NUMBERED.fullmatch(stem) or NUMBER_FIRST.fullmatch(stem) or WORDS_FIRST.fullmatch(stem)
     return match["label"].strip(" ._-") if match else None
 
 

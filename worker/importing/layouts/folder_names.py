@@ -1,6 +1,7 @@
 """What the name of a folder says that it is, where it is no class: pictures as such, masks, outputs, numbered parts."""
 
 import re
+from collections.abc import Iterable
 
 from worker.importing.layouts.split_names import tokens
 
@@ -24,8 +25,9 @@ OUTPUTS = {
     "ignore", "trash", "tmp", "temp", "backup", "cache", "duplicates",
 }  # fmt: skip
 PARTS = {
-    "part", "parts", "batch", "fold", "folds", "kfold", "split", "cv", "chunk", "shard", "image", "images", "img",
-    "imgs", "folder", "dir", "data", "dataset", "disk", "disc", "page", "zip", "archive", "volume", "subset",
+    "new", "untitled", "part", "parts", "batch", "fold", "folds", "kfold", "split", "cv", "chunk", "shard", "image",
+    "images", "img", "imgs", "folder", "dir", "data", "dataset", "disk", "disc", "page", "zip", "archive", "volume",
+    "subset",
 }  # fmt: skip
 GROUPS = PARTS | {
     "set", "camera", "cam", "session", "block", "patient", "subject", "user", "writer", "participant", "person",
@@ -46,6 +48,13 @@ def is_masks(name: str) -> bool:
     words = set(tokens(name))
     marks = MASKS | UNLABELLED
     return (bool(words & marks) and words <= marks | PICTURES) or "".join(tokens(name)) in MASKS
+
+
+def has_masks_of(name: str, others: Iterable[str]) -> bool:
+    """Whether a folder holds the masks of another one: `cat_masks` beside `cat`."""
+    words = tokens(name)
+    plain = [word for word in words if word not in MASKS]
+    return plain != words and plain != [] and any(tokens(other) == plain for other in others)
 
 
 def is_outputs(name: str) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from worker.importing.layouts.folder_names import is_group, is_masks, is_outputs, is_part, is_pictures
+from worker.importing.layouts.folder_names import has_masks_of, is_group, is_masks, is_outputs, is_part, is_pictures
 from worker.importing.layouts.split_names import SPLIT_TITLES, split_of, splits_of
 from worker.importing.layouts.tree import Tree, Unclear
 from worker.importing.splits import TRAIN
@@ -57,7 +57,8 @@ def find_splits(
         return given
     tops = tree.tops()
     found = splits_of([top for top in tops if not is_masks(top) and not is_outputs(top)])
-    if found is None or len(found) < 2:
+    are_folds = found is not None and TRAIN not in found.values() and all(map(is_part, tops))  # `cv1`, `cv2`
+    if found is None or len(found) < 2 or are_folds:
         return _test_beside_classes(tree, tops)
     return _peel_splits(tree, tops, found, layout)
 
@@ -102,12 +103,16 @@ def _splits_within_classes(tree: Tree, tops: dict[str, list[str]]) -> dict[str, 
     inner = set().union(*(tree.below(names) for names in tops.values()))
     found = splits_of(inner) if len(tops) > 1 and len(inner) > 1 else None
     nested = [name for name, folders in tree.rest.items() if folders]
-    if found is None or len(found) < len(inner) or any(len(tree.rest[name]) != 2 for name in nested):
+    if found is None or len(found) < len(inner) or not all(_is_split_of_class(tree.rest[name]) for name in nested):
         return {}
     splits = {name: found[tree.rest[name][1]] for name in nested}
     for name in nested:
         tree.rest[name] = tree.rest[name][:1]
     return splits
+
+
+def _is_split_of_class(folders: tuple[str, ...]) -> bool:
+    return len(folders) > 1 and all(map(is_pictures, folders[2:]))
 
 
 def _peel_splits(
@@ -159,7 +164,7 @@ def _leave_out_asides(tree: Tree, _: Mapping[str, int]) -> Unclear | None:
     """Masks and the like beside classes are left out; beside nothing but pictures there are no classes."""
     tops = tree.tops()
     outputs = [top for top in tops if is_outputs(top)]
-    asides = [top for top in tops if is_masks(top)] + (
+    asides = [top for top in tops if is_masks(top) or has_masks_of(top, tops)] + (
         outputs if len(outputs) == 1 or len(outputs) == len(tops) else []
     )
     others = [top for top in tops if top not in asides]

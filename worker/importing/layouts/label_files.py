@@ -93,6 +93,8 @@ def _json(data: bytes) -> tuple[list[list[str]], bool]:
     content = json.loads(_text(data))
     if isinstance(content, dict) and all(isinstance(value, str | int) for value in content.values()):
         return [[str(name), str(label)] for name, label in content.items()], False
+    if isinstance(content, dict) and all(isinstance(value, list) for value in content.values()):
+        return [[str(name), label] for label, names in content.items() for name in names], False
     if isinstance(content, dict) and all(isinstance(value, dict) for value in content.values()):
         content = [{"file_name": name} | value for name, value in content.items()]
     return _records(content)

@@ -1,10 +1,14 @@
 """Which picture a cell of a table means: a path, a file's name, or a name without its suffix."""
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from worker.importing.layouts.split_names import split_of
+
+NUMBER = re.compile(r"[0-9]{1,18}\Z")
+"""At the end of a name: `img_12` is the picture with the id 12."""
 
 
 class PictureIndex:
@@ -18,8 +22,8 @@ class PictureIndex:
             path = PurePosixPath(_key(name))
             self._by_name.setdefault(path.name, []).append(name)
             self._by_stem.setdefault(path.stem, []).append(name)
-            if path.stem.isdecimal():
-                self._by_number.setdefault(int(path.stem), []).append(name)
+            if (number := NUMBER.search(path.stem)) is not None:
+                self._by_number.setdefault(int(number[0]), []).append(name)
 
     def find(self, cell: str, folder: str = "", split: int | None = None) -> str | None:
         """The picture; None where there is none, or several and neither their folders nor the split say which.

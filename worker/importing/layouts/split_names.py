@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 from worker.importing.splits import SPLIT_NAMES, TEST, TRAIN, VAL
 
-SHORT_WORDS = {"tr": TRAIN, "va": VAL, "te": TEST}
+SHORT_WORDS = {"tr": TRAIN, "va": VAL, "te": TEST, "ts": TEST}
 """Meant only where every folder beside them is a split too."""
 FILLER = {
     "image", "images", "img", "imgs", "picture", "pictures", "pic", "pics", "photo", "photos", "data", "dataset",
@@ -54,6 +54,8 @@ def _read(name: str, *, short: bool) -> tuple[list[int], list[str]]:
             splits.append(split)
         elif word not in FILLER and len(word) > 1:
             others.append(word)
+    if set(splits) == {TRAIN, VAL}:  # `train_val`, as the one beside `test` is called
+        splits = [TRAIN]
     return splits, others
 
 

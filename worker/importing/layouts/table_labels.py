@@ -20,6 +20,8 @@ LABEL_WORDS = (
     "species", "breed", "diagnosis", "dx", "class_id", "classid", "label_id", "labelid", "class_label", "category_id",
     "emotion", "tag", "type",
 )  # fmt: skip
+TELLING_WORDS = {"label", "labels", "class", "category", "species", "breed", "diagnosis"}
+"""Words in the name of the label's column, where no other column has one."""
 SPLIT_WORDS = ("split", "usage", "set", "subset", "partition", "phase", "data_set", "dataset", "fold", "data set")
 BOX_WORDS = {
     "xmin",
@@ -177,6 +179,9 @@ def _label_column(
     for word in LABEL_WORDS:
         if word in folded and folded.index(word) in others:
             return columns[folded.index(word)], True, _texts(rows, folded.index(word))
+    telling = [number for number in others if TELLING_WORDS & set(tokens(columns[number]))]
+    if len(telling) == 1:
+        return columns[telling[0]], True, _texts(rows, telling[0])
     if (one_hot := _one_hot(rows, columns, others)) is not None:
         return "the columns of the classes", True, one_hot
     if len(others) > 1:  # measurements, comments and the like are no labels

@@ -87,13 +87,16 @@ class Tree:
         return True
 
     def _are_strays(self, main: str, strays: list[str], tops: dict[str, list[str]]) -> bool:
-        """Whether all folders but one are flat, and either few pictures or called as no class is."""
-        if any(self.below(tops[top]) or split_of(top) is not None for top in strays) or split_of(main) is not None:
+        """Whether all folders but one are called as no class is, or are flat and hold few pictures."""
+        named = all(is_outputs(top) or is_masks(top) for top in strays)
+        if any(split_of(top) is not None for top in (main, *strays)):
+            return False
+        if not named and any(self.below(tops[top]) for top in strays):
             return False
         if max(len(self.below(tops[main])), max(len(self.rest[name]) for name in tops[main]) - 1) < 2:
             return False
         few = sum(len(tops[top]) for top in strays) <= STRAY_SHARE * len(tops[main])
-        return few or all(is_outputs(top) or is_masks(top) for top in strays)
+        return few or named
 
     def collapse(self, names: list[str], title: str) -> None:
         """Takes off the only folder below another where it is no class: `train/images`, `train/train`."""

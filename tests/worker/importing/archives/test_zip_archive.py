@@ -5,7 +5,7 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -112,7 +112,7 @@ def test_names_that_are_not_ascii_are_kept(tmp_path: Path) -> None:
     assert import_path(unmarked).profile.meta.classes == ["Kätzchen", "犬"]
 
 
-def zip_of_raw_names(path: Path, names: list[tuple[bytes, str | None]]) -> Path:
+def zip_of_raw_names(path: Path, names: Sequence[tuple[bytes, str | None]]) -> Path:
     """Pictures under names of these bytes, without the UTF-8 flag, some with Info-ZIP's Unicode path."""
     out, directory = b"", b""
     for number, (name, meant) in enumerate(names):
@@ -139,8 +139,16 @@ def test_the_unicode_path_of_an_entry_is_its_name(tmp_path: Path, encoding: str)
 
 def test_names_of_an_unknown_encoding_keep_classes_apart_and_are_read_alike(tmp_path: Path) -> None:
     names = [f"{('猫', '狗')[n % 2]}\\{n}.png".encode("gbk") for n in range(8)]  # the first alone would be UTF-8
-    classes = import_path(zip_of_raw_names(tmp_path / "a.zip", [(name, None) for name in names])).profile.meta.classes
-    assert classes == sorted(name.encode("gbk").decode("cp437") for name in ("猫", "狗"))
+    imported = import_path(zip_of_raw_names(tmp_path / "a.zip", [(name, None) for name in names]))
+    told = imported.finding("layout")
+    assert told is not None
+    assert "encoding" in told.explanation
+    assert imported.profile.meta.classes == sorted(name.encode("gbk").decode("cp437") for name in ("猫", "狗"))
+
+
+def test_a_letter_whose_second_byte_is_a_backslash_is_one_letter(tmp_path: Path) -> None:
+    names = [(f"{('ソース', 'ソフト')[n % 2]}/{n}.png".encode("shift_jis"), None) for n in range(8)]
+    assert len(import_path(zip_of_raw_names(tmp_path / "a.zip", names)).profile.meta.classes) == 2
 
 
 def test_a_picture_that_is_not_what_the_archive_promised_is_named(tmp_path: Path) -> None:

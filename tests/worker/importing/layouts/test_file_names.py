@@ -12,6 +12,7 @@ def test_a_word_with_a_number_is_a_label() -> None:
     assert classes("cat.001.jpg", "cat.002.jpg", "dog.001.jpg", "dog.002.jpg") == ["cat", "dog"]
     assert classes("dog_12.png", "dog_3.png", "cat (1).png", "cat (2).png") == ["cat", "dog"]
     assert classes("1-cat.png", "2-cat.png", "3-big dog.png", "4-big dog.png") == ["big dog", "cat"]
+    assert classes("cat_1_left.png", "cat_2_left.png", "dog_1_left.png", "dog_2_left.png") == ["cat", "dog"]
     assert classes("n0144_18.JPEG", "n0144_19.JPEG", "n0153_1.JPEG", "n0153_2.JPEG") == ["n0144", "n0153"]
 
 

@@ -33,7 +33,9 @@ def test_files_are_found_as_people_write_them(spelled: str) -> None:
 
 def test_rows_without_a_header_and_ids_without_zeros() -> None:
     assert read([f"{number:03d}.png,{label}" for number, label in enumerate(LABELS)]) == LABELS
-    assert read(["id,label", *(f"{number},{label}" for number, label in enumerate(LABELS))]) == LABELS
+    numbered = ["id,label", *(f"{number},{label}" for number, label in enumerate(LABELS))]
+    assert read(numbered) == LABELS
+    assert read(numbered, pictures=[f"images/img_{number}.png" for number in range(6)]) == LABELS
 
 
 def test_the_label_is_the_column_called_so_or_the_chosen_or_the_only_one() -> None:
@@ -42,9 +44,11 @@ def test_the_label_is_the_column_called_so_or_the_chosen_or_the_only_one() -> No
     lines[0] = "file,age,kind of animal"
     assert read(lines) == LABELS
     assert read(lines, "Kind of Animal") == LABELS
+    lines = ["file,group,Finding Label", *(f"{n:03d},{'ab'[n // 3]},{label}" for n, label in enumerate(LABELS))]
+    assert read(lines) == LABELS
     found = labels_of_files([table("a.csv", lines)], PICTURES, "nothing")
     assert isinstance(found, Unclear)
-    assert "`kind of animal`" in found.reason
+    assert "`Finding Label`" in found.reason
 
 
 def test_columns_of_flags_are_classes() -> None:
