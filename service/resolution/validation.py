@@ -115,7 +115,8 @@ def _data(part: TrainingPart, data: DatasetMeta) -> Iterator[FieldError]:
     if data.modality == "features" and not isinstance(part.model, MlpSpec):
         yield FieldError(
             pointer="/model/family",
-            detail=f"`{part.model.family}` needs images, and this dataset has features: use `mlp`",
+            detail=f"`{part.model.family}` needs images, and this dataset has features: use `mlp`, or "
+            "import the pictures themselves (files, or an npz whose `X` has the shape N x H x W)",
         )
     weights = part.loss.class_weights
     if isinstance(weights, list) and len(weights) != len(data.classes):

@@ -25,6 +25,7 @@ from worker.importing.tables.cells import MISSING
 from worker.importing.tables.columns import Column, Encoding, Kind, encode, settle_decimals
 from worker.importing.tables.csv_file import Table, open_table
 from worker.importing.tables.formats import FAULTS, open_lines
+from worker.importing.tables.pixels import make_pictures
 from worker.importing.tables.split_column import Split, find_split
 from worker.importing.tables.table_notes import table_notes
 
@@ -47,8 +48,10 @@ def load_rows(open_it: Callable[[], Table], scratch: Path) -> Reading:
         raw = yield from _pack(table, encodings, learned, scratch)
     except FAULTS as error:
         raise ImportRefusedError("csv-malformed", f"not a CSV table: {printable(str(error))}") from error
-    used = {encoding.column for encoding in encodings} | {table.label}
-    left_out = [column for index, column in enumerate(table.columns) if index not in used]
+    if told := make_pictures(raw, table.columns, encodings, scratch):
+        table.notes.append(told)
+        encodings = []
+    left_out = [column for column in table.columns if column.why_left_out]
     raw.corrupt = learned.corrupt
     raw.ignored = [{"file": f"column `{column.name}`", "reason": column.why_left_out} for column in left_out]
     raw.notes += table_notes(table.columns, encodings, left_out, table.notes)
