@@ -24,6 +24,8 @@ INTEGER = re.compile(r"-?(?:0|[1-9]\d{0,14})")
 SHORT = 2
 """Characters up to which case may matter: `a` and `A`, `AA` and `Aa`."""
 SEPARATORS = "|;,"
+BRACKETS = " []{}()'\""
+"""Around the labels of a list, as programs write it."""
 Numbered = tuple[NDArray[np.int64], list[str], list[Finding | None]]
 
 
@@ -90,7 +92,7 @@ def check_spellings(spelled: Mapping[str, str], counts: Mapping[str, int]) -> Fi
     odd = [text for text, name in spelled.items() if several[name] > 1 and text != name]
     if not odd:
         return None
-    shown = [f"`{printable(text)}` = `{printable(spelled[text])}`" for text in odd[:SHOWN]]
+    shown = [f"{_as_written(text)} = `{printable(spelled[text])}`" for text in odd[:SHOWN]]
     return finding(
         "P28", "warning",
         f"{sum(counts[text] for text in odd):,} labels differ from others only in case, surrounding space or Unicode "
@@ -100,14 +102,21 @@ def check_spellings(spelled: Mapping[str, str], counts: Mapping[str, int]) -> Fi
     )  # fmt: skip
 
 
+def _as_written(text: str) -> str:
+    """With escapes where one could not see a difference otherwise."""
+    is_plain = unicodedata.normalize("NFC", text) == text
+    return f"`{printable(text) if is_plain else text.encode('ascii', 'backslashreplace').decode()}`"
+
+
 def refuse_several(counts: Mapping[str, int]) -> None:
     """Refuses labels such as `big|red` beside `big` and `red`: each sample has several."""
     for separator in SEPARATORS:
-        cut = {text: [part.strip() for part in text.split(separator)] for text in counts if separator in text}
+        bare = {text.strip(BRACKETS): text for text in counts}
+        cut = {text: [part.strip(BRACKETS) for part in text.split(separator)] for text in bare if separator in text}
         parts = {part for texts in cut.values() for part in texts if part}
-        alone = [text for text in parts if text in counts]
+        alone = [bare[text] for text in parts if text in bare]
         if len(cut) > 1 and len(alone) > 1 and max(map(len, cut.values()), default=0) <= len(parts):
-            example = max(cut, key=lambda text: counts[text])
+            example = bare[max(cut, key=lambda text: counts[bare[text]])]
             raise ImportRefusedError(
                 "labels-several",
                 f"a label names several classes at once (`{printable(example)[:80]}` beside "

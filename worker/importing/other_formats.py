@@ -13,7 +13,7 @@ AS_ZIP = "pack its files as zip or tar.gz"
 MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office file (.xls), or a workbook with a password", AS_CSV),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file", AS_NPZ),
-    (b"MATLAB 5.0", "a MATLAB file", AS_NPZ),
+    (b"MATLAB ", "a MATLAB file", AS_NPZ),
     (b"\x93NUMPY", "a single NumPy array, without labels", AS_NPZ),
     (b"SQLite format 3\0", "a SQLite database", AS_CSV),
     (b"$FL2", "an SPSS file (.sav)", AS_CSV),
@@ -70,7 +70,7 @@ SUFFIXES = {
 
 def other_format(file: Input) -> str | None:
     """What a file is that is not read, and what to do; None for what may be read."""
-    head, name = file.head(), file.name.lower()
+    head = file.head()
     for magic, what, advice in MAGIC:
         if head.startswith(magic):
             return f"`{file.name}` is {what}: {advice}"
@@ -79,8 +79,13 @@ def other_format(file: Input) -> str | None:
             return f"`{file.name}` is {what}: {advice}"
     if head.startswith(b"PK\3\4"):
         return _other_zip(file)
-    suffix = next((suffix for suffix in SUFFIXES if name.endswith(suffix)), None)
-    return f"`{file.name}` is {SUFFIXES[suffix][0]}: {SUFFIXES[suffix][1]}" if suffix is not None else None
+    return None
+
+
+def by_suffix(name: str) -> str | None:
+    """The same by the name alone, for a file that nothing reads."""
+    suffix = next((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), None)
+    return f"`{name}` is {SUFFIXES[suffix][0]}: {SUFFIXES[suffix][1]}" if suffix is not None else None
 
 
 def _other_zip(file: Input) -> str | None:

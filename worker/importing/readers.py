@@ -19,7 +19,7 @@ from worker.importing.arrays.idx import has_idx, load_idx
 from worker.importing.arrays.npz import is_npz, load_npz
 from worker.importing.images.pictures import load_listed
 from worker.importing.known.builtin import IDX_CLASSES, find_idx_folder, load_digits
-from worker.importing.other_formats import other_format
+from worker.importing.other_formats import by_suffix, other_format
 from worker.importing.raw_data import Input, RawData, Reading
 from worker.importing.tables.formats import is_table
 from worker.importing.tables.table import load_table
@@ -104,6 +104,8 @@ def _read(given: Input) -> Reading:
     reader = next((reader for reader in readers if reader.recognises(given)), None)
     if reader is None:
         formats = ", ".join(reader.format for reader in readers)
+        if (what := by_suffix(given.name)) is not None:
+            raise ImportRefusedError("format-unknown", what)
         is_empty = " (it is empty)" if not given.head() else ""
         raise ImportRefusedError("format-unknown", f"`{given.name}` is none of: {formats}{is_empty}")
     loading = reader.load(given)

@@ -94,6 +94,8 @@ def test_several_classes_in_one_label_are_refused_with_the_way_out() -> None:
     with pytest.raises(ImportRefusedError, match="several classes at once") as caught:
         number_texts(["red", "big", "old", "big|red", "old|red", "big|old|red"] * 20)
     assert caught.value.reason == "labels-several"
+    with pytest.raises(ImportRefusedError, match="several classes at once"):
+        number_texts(["['red']", "['big', 'red']", "['big']", "['big', 'old']"] * 20)
     assert number_texts(["animal|cat", "animal|dog"] * 20)[1] == ["animal|cat", "animal|dog"]
 
 

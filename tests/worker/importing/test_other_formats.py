@@ -53,3 +53,9 @@ def test_other_kinds_are_named_with_their_cure(tmp_path: Path, name: str, data: 
         import_path(tmp_path / name)
     assert caught.value.reason == "format-unknown"
     assert advice in caught.value.detail
+
+
+def test_text_under_the_name_of_a_workbook_is_read(tmp_path: Path) -> None:
+    rows = "".join(f"{at}.5\t{at * 7 % 11}\t{'xy'[at % 2]}\n" for at in range(40))
+    (tmp_path / "export.xls").write_text("a\tb\tlabel\n" + rows)
+    assert len(import_path(tmp_path / "export.xls").dataset.y) == 40

@@ -110,9 +110,25 @@ def _label(header: Header, records: Sequence[Sequence[str]], label_column: str |
     if not header.has_names:
         return _label_without_names(header, records, label_column, listed)
     tried = "label, target, class or y" if label_column is None else f"`{printable(label_column)}`"
+    hint = _flags(header, records) if label_column is None else ""
     raise ImportRefusedError(
-        "csv-no-label", f"no column is called {tried}; set the option `label_column` to one of: {listed}"
+        "csv-no-label", f"no column is called {tried}; set the option `label_column` to one of: {listed}{hint}"
     )
+
+
+def _flags(header: Header, records: Sequence[Sequence[str]]) -> str:
+    """What to do with columns of 0 and 1 at the end, one for each class."""
+    rows = [row for row in records[header.skip :] if len(row) == len(header.names)]
+    start = len(header.names)
+    while start > 0 and rows and {row[start - 1] for row in rows} == {"0", "1"}:
+        start -= 1
+    names = header.names[start:]
+    if len(names) < 2:
+        return ""
+    shown = ", ".join(names[:SHOWN_COLUMNS])
+    if all(row[start:].count("1") == 1 for row in rows):
+        return f". One of {shown} is 1 in each row (one-hot): write its name into one column, and call that `label`"
+    return f". Where {shown} are labels and several may be 1 (multi-label), import the table once for each of them"
 
 
 def _label_without_names(

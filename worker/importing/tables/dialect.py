@@ -17,6 +17,9 @@ MAX_FIELD = 2**17
 SAMPLE_LINES = 1000
 SAMPLE_CHARACTERS = 2**20
 GOOD = 0.5
+BROKEN = 0.9
+ENDS = "\0\x1a\r\n \t"
+"""What stands at the end of files of old programs."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,14 @@ class Dialect:
 
     def records(self, lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
         """Line numbers and stripped cells of the rows that are not empty."""
-        reader = csv.reader(self._prepared(lines), delimiter=self.delimiter, quotechar=self.quote)
+        reader = csv.reader(
+            self._prepared(lines),
+            delimiter=self.delimiter,
+            quotechar=self.quote or None,
+            quoting=csv.QUOTE_MINIMAL if self.quote else csv.QUOTE_NONE,
+        )
         for row in reader:
-            cells = [cell.strip() for cell in row]
+            cells = [cell.strip() if self.quote else cell.strip(' "') for cell in row]
             if any(cells):
                 yield reader.line_num, cells
 
@@ -43,7 +51,7 @@ class Dialect:
         for line in lines:
             is_sep = is_first and SEP_LINE.fullmatch(line) is not None
             is_first = is_first and not line.strip()
-            plain = "\n" if is_sep else self._without_comment(line)
+            plain = "\n" if is_sep or not line.strip(ENDS) else self._without_comment(line)
             yield re.sub(r"[ \t]+", " ", plain.strip()) + "\n" if self.delimiter == SPACE else plain
 
     def _without_comment(self, line: str) -> str:
@@ -78,6 +86,8 @@ def sniff(lines: Iterable[str], delimiter: str | None = None) -> tuple[Dialect, 
     plain = [line for line in filled[sep is not None :] if comment is None or not line.lstrip().startswith(comment)]
     delimiter = sep[1] if sep else _delimiter(plain)
     dialect = Dialect(delimiter, _quote(plain, delimiter))
+    if _is_broken(dialect, plain):
+        dialect = replace(dialect, quote="")
     widths = Counter(len(row) for _, row in dialect.records(plain))
     return replace(dialect, comment=comment, width=max(widths, key=widths.__getitem__, default=0)), sample, is_whole
 
@@ -108,6 +118,13 @@ def _score(dialect: Dialect, lines: Sequence[str]) -> float:
     others = set(DELIMITERS) - {dialect.delimiter}
     clean = sum(others.isdisjoint(cell) or number(cell, ",") is not None for cell in cells)
     return count / len(rows) * clean / len(cells)
+
+
+def _is_broken(dialect: Dialect, lines: Sequence[str]) -> bool:
+    """Whether a quote that is never closed joins lines that are rows by themselves."""
+    joined = sum(1 for _ in dialect.records(lines))
+    widths = Counter(len(row) for _, row in replace(dialect, quote="").records(lines))
+    return len(lines) > 2 and joined < BROKEN * len(lines) and max(widths.values(), default=0) > BROKEN * len(lines)
 
 
 def _quote(lines: Sequence[str], delimiter: str) -> str:

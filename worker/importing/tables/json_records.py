@@ -101,6 +101,8 @@ def _rows_of(content: Any) -> Iterable[Any]:
         return content
     if isinstance(content, dict) and {"columns", "data"} <= content.keys():
         return [dict(zip(content["columns"], row, strict=False)) for row in content["data"]]
+    if isinstance(content, dict) and {"images", "annotations"} <= content.keys():
+        raise ValueError("it is a COCO export of boxes or masks; export one class for each picture, in folders")
     if isinstance(content, dict) and content:
         values = list(content.values())
         lists = [value for value in values if isinstance(value, list) and value and isinstance(value[0], dict)]

@@ -11,6 +11,7 @@ from worker.importing.tables.columns import Column
 
 NAMES = {"split", "splits", "usage", "subset", "partition", "datasplit", "traintest", "trainortest", "trainvaltest",
          "settype", "splittype", "splitname"}  # fmt: skip
+SPLITS = {"split", "splits", "datasplit"}
 FOLDS = re.compile(r"(?:cv|k|kf)?folds?(?:id|no|number|index)?|cv|kfold\d*")
 FLAGS = {"istrain": (TRAIN, TEST), "istraining": (TRAIN, TEST), "istest": (TEST, TRAIN), "isholdout": (TEST, TRAIN),
          "isval": (VAL, TRAIN), "isvalid": (VAL, TRAIN), "isvalidation": (VAL, TRAIN)}  # fmt: skip
@@ -49,10 +50,8 @@ def _split(index: int, column: Column) -> Split | None:
     }
     unknown = [text for text in column.texts if text not in numbers]
     given = set(numbers.values())
-    if FOLDS.fullmatch(name) and not numbers:
-        note = (
-            f"column `{column.name}` numbers folds and is left out; a column `split` with train, val and test is kept"
-        )
+    if (FOLDS.fullmatch(name) or name in SPLITS) and not numbers:
+        note = f"column `{column.name}` names no train, val and test and is left out"
         return Split(index, {}, note)
     if unknown and not (name in NAMES and TRAIN in given):
         return None

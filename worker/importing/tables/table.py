@@ -25,11 +25,17 @@ from worker.importing.tables.cells import MISSING
 from worker.importing.tables.columns import Column, Encoding, Kind, encode, settle_decimals
 from worker.importing.tables.csv_file import Table, open_table
 from worker.importing.tables.formats import FAULTS, open_lines
+from worker.importing.tables.header import fold
 from worker.importing.tables.pixels import make_pictures
 from worker.importing.tables.split_column import Split, find_split
 from worker.importing.tables.table_notes import table_notes
 
 PROGRESS_ROWS = 20_000
+OF_PICTURES = {
+    "width", "height", "channels", "depth", "size", "xmin", "ymin", "xmax", "ymax", "x min", "y min", "x max", "y max",
+    "x", "y", "w", "h", "x1", "y1", "x2", "y2", "bbox", "left", "top", "right", "bottom", "area",
+    "roi.x1", "roi.y1", "roi.x2", "roi.y2", "roi x1", "roi y1", "roi x2", "roi y2",
+}  # fmt: skip
 CLASS_SHARE = 0.05
 """Of the rows; a word such as `None` that is as common is a class of its own, and so is one as common as the others."""
 
@@ -137,7 +143,7 @@ def choose_features(table: Table, split: Split | None) -> list[Encoding]:
         encoding = None if column.why_left_out else encode(index, column)
         if encoding is not None:
             encodings.append(encoding)
-    if not encodings:
+    if not encodings or _are_boxes(table.columns, encodings):
         raise ImportRefusedError("csv-no-features", _no_features(table.columns))
     return encodings
 
@@ -148,6 +154,12 @@ def _why_left_out(index: int, column: Column, split: Split | None) -> str:
     if column.kind in (Kind.PICTURE_NAMES, Kind.FREE_TEXT, Kind.EMPTY):
         return column.kind.value
     return "tells rows apart" if column.is_id() else ""
+
+
+def _are_boxes(columns: Sequence[Column], encodings: Sequence[Encoding]) -> bool:
+    """Whether the features only say how large pictures are and where things are in them."""
+    names = {fold(columns[encoding.column].name) for encoding in encodings}
+    return names <= OF_PICTURES and any(column.kind == Kind.PICTURE_NAMES for column in columns)
 
 
 def _no_features(columns: Sequence[Column]) -> str:

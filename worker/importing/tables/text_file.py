@@ -62,7 +62,7 @@ def open_text(path: Path) -> TextFile:
     marked = next((encoding for mark, encoding in MARKS if head.startswith(mark)), None)
     if marked is not None:
         return TextFile(path, marked)
-    if b"\0" in head:
+    if b"\0" in head.rstrip(b"\0"):
         return TextFile(path, _wide(head))
     good, bad, sample = _count(TextFile(path))
     if not bad:

@@ -128,6 +128,13 @@ def test_names_of_pictures_are_refused_with_the_way_out(tmp_path: Path) -> None:
     assert "upload the pictures" in error.detail
 
 
+def test_boxes_in_pictures_are_no_features(tmp_path: Path) -> None:
+    rows = [f"{at}.jpg,{at},{at % 7},{at + 9},{at % 7 + 5},{'xy'[at % 2]}" for at in range(60)]
+    error = refusal(tmp_path, "\n".join(["filename,xmin,ymin,xmax,ymax,class", *rows]))
+    assert error.reason == "csv-no-features"
+    assert "`filename` holds names of pictures" in error.detail
+
+
 def test_a_cell_of_several_numbers_becomes_as_many_features(tmp_path: Path) -> None:
     result = imported(tmp_path, column([f"[{at}, 0.5, 2, 1e1]" for at in range(60)]))
     assert result.profile.meta.feature_names == ["v.0", "v.1", "v.2", "v.3"]

@@ -87,3 +87,24 @@ def test_without_names_the_label_can_be_told_by_its_number(tmp_path: Path) -> No
 @pytest.mark.parametrize("name", ["Label", "TARGET", "class_label", "Class Label", " y "])
 def test_the_label_is_found_whatever_its_case_and_spaces(tmp_path: Path, name: str) -> None:
     assert imported(tmp_path, "\n".join([f"a,b,{name}", *body()])).profile.meta.classes == ["a", "b"]
+
+
+@pytest.mark.parametrize("end", ["\x1a", "\0\0\0", "\n\n"])
+def test_what_old_programs_write_at_the_end_is_no_row(tmp_path: Path, end: str) -> None:
+    assert len(imported(tmp_path, "\n".join(["len,wid,label", *body()]) + "\n" + end).dataset.y) == 60
+
+
+def test_a_quote_that_is_never_closed_joins_no_rows(tmp_path: Path) -> None:
+    rows = [f"{at}.5,{at % 2},{'xy'[at % 2]}" if at != 5 else '5.5,"1,y' for at in range(60)]
+    result = imported(tmp_path, "\n".join(["len,wid,label", *rows]))
+    assert len(result.dataset.y) == 60
+    assert result.dataset.x[5].tolist() == [5.5, 1.0]
+
+
+@pytest.mark.parametrize("said", ["one-hot", "multi-label"])
+def test_a_column_for_each_class_is_refused_with_the_way_out(tmp_path: Path, said: str) -> None:
+    flags = [[at % 3 == 0, at % 3 == 1, at % 3 == 2 or (said == "multi-label" and at % 2 == 0)] for at in range(60)]
+    rows = [f"{at}.5," + ",".join(str(int(flag)) for flag in row) for at, row in enumerate(flags)]
+    error = refusal(tmp_path, "\n".join(["a,is_cat,is_dog,is_cow", *rows]))
+    assert error.reason == "csv-no-label"
+    assert said in error.detail

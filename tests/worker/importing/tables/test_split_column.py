@@ -50,13 +50,14 @@ def test_a_split_that_is_not_known_is_refused(tmp_path: Path) -> None:
     assert "`extra`" in error.detail
 
 
-def test_folds_are_left_out_and_told(tmp_path: Path) -> None:
-    result = imported(tmp_path, table("fold", ("0", "1", "2", "3", "4")))
+@pytest.mark.parametrize("name", ["fold", "CV_Fold", "kfold", "split"])
+def test_folds_are_left_out_and_told(tmp_path: Path, name: str) -> None:
+    result = imported(tmp_path, table(name, ("0", "1", "2", "3", "4")))
     assert result.profile.meta.feature_names == ["a", "b"]
     assert result.profile.meta.counts == {"train": 96, "val": 12, "test": 12}
     form = result.finding("table_form")
     assert form is not None
-    assert "`fold` numbers folds" in form.explanation
+    assert f"`{name}` names no train, val and test" in form.explanation
 
 
 @pytest.mark.parametrize(("name", "values"), [("set", ("A", "B")), ("mode", ("train", "bus")), ("test", ("0", "1"))])
