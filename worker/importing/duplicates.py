@@ -30,6 +30,8 @@ class Duplicates:
 
     exact_N: NDArray[np.int64]
     near_N: NDArray[np.int64]
+    by_chance: bool = False
+    """Whether equal rows are different cases of which little is known, and no copies."""
 
 
 def find_duplicates(hashes: list[str], thumbs_N32: NDArray[np.uint8] | None) -> Duplicates:

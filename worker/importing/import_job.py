@@ -2,23 +2,25 @@
 
 import hashlib
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import ImportRefusedError
 from service.events import DatasetPacked, DatasetProfiled, Event, FileSaved, Log, Phase, Progress, Stopped
-from service.reports.dataset import DatasetContent
+from service.reports.dataset import SPLITS, DatasetContent
 from service.specs.dataset import ImportOptions, ImportSpec
 from service.states import StopReason
 from worker.engine.context import RunContext
 from worker.engine.data.packed import write_packed
 from worker.importing.checks.dataset_view import DatasetView
 from worker.importing.checks.profile import make_profile
+from worker.importing.coincidences import are_coincidences
 from worker.importing.duplicates import SIDE, Duplicates, find_duplicates, thumbnails
 from worker.importing.raw_data import RawData
 from worker.importing.readers import read_source
-from worker.importing.splits import draw_splits
+from worker.importing.splits import TRAIN, draw_splits
 from worker.importing.statistics import describe
 
 LOGGED, NAMED = 200, 10
@@ -48,7 +50,10 @@ def _import(spec: ImportSpec, context: RunContext) -> Generator[Event, None, Non
     duplicates = _duplicates(raw)
     if options.drop_duplicates:
         duplicates = _drop_copies(raw, duplicates)
-    split_N = draw_splits(raw.y, options.split, raw.split, duplicates.near_N)
+    split_N = draw_splits(raw.y, options.split, raw.split, None if duplicates.by_chance else duplicates.near_N)
+    if not (split_N == TRAIN).any():
+        given = ", ".join(SPLITS[number] for number in np.unique(split_N))
+        raise ImportRefusedError("split-no-train", f"all samples are of {given}; nothing can be learned without train")
     if raw.impute is not None:
         raw.notes += raw.impute(raw.x, split_N)
     dataset = DatasetView(raw, split_N, describe(raw, split_N), duplicates)
@@ -97,7 +102,8 @@ def _duplicates(raw: RawData) -> Duplicates:
         raw.thumbs = thumbnails(np.asarray(raw.x, np.uint8))
     # Smaller images have too little detail for a perceptual hash: of 28 x 28 all trousers would be one.
     has_detail = raw.is_image and min(raw.x.shape[1:3]) >= SIDE
-    return find_duplicates(raw.file_hashes or raw.row_hashes, raw.thumbs if has_detail else None)
+    duplicates = find_duplicates(raw.file_hashes or raw.row_hashes, raw.thumbs if has_detail else None)
+    return replace(duplicates, by_chance=not raw.is_image and are_coincidences(raw.x, raw.y, duplicates))
 
 
 def _hash_rows(x: NDArray[np.generic]) -> list[str]:

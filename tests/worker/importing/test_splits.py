@@ -35,13 +35,41 @@ def test_no_share_leaves_the_split_empty() -> None:
     assert (draw_splits(np.arange(30) % 3, SplitSpec(val=0.0, test=0.0)) == 0).all()
 
 
-@given(st.lists(st.integers(0, 3), min_size=4, max_size=80), st.integers(0, 5))
-def test_near_duplicates_never_straddle_a_split(labels: list[int], seed: int) -> None:
-    y_N = np.array(labels)
-    groups_N = np.arange(len(labels)) // 3
-    split_N = draw_splits(y_N, SplitSpec(val=0.2, test=0.2, seed=seed), groups_N=groups_N)
-    for group in np.unique(groups_N):
+@given(st.integers(40, 90), st.integers(0, 5))
+def test_near_duplicates_never_straddle_a_split(groups: int, seed: int) -> None:
+    groups_N = np.repeat(np.arange(groups), 3)
+    split_N = draw_splits(groups_N % 2, SplitSpec(val=0.2, test=0.2, seed=seed), groups_N=groups_N)
+    for group in range(groups):
         assert len(set(split_N[groups_N == group].tolist())) == 1
+
+
+@given(st.lists(st.integers(1, 90), min_size=2, max_size=12), st.integers(2, 4), st.integers(0, 5))
+def test_groups_of_any_size_and_class_change_the_shares_by_a_few_points(
+    sizes: list[int], classes: int, seed: int
+) -> None:
+    groups_N = np.repeat(np.arange(len(sizes)), sizes)
+    y_N = np.random.default_rng(seed).integers(0, classes, len(groups_N))
+    plain_N, split_N = (draw_splits(y_N, SplitSpec(seed=seed), groups_N=groups) for groups in (None, groups_N))
+    for number in (0, 1, 2):
+        assert abs(int((split_N == number).sum()) - int((plain_N == number).sum())) <= max(0.06 * len(y_N), 2 * classes)
+    assert len(set(split_N.tolist())) == len(set(plain_N.tolist()))
+
+
+def test_one_group_of_everything_is_parted() -> None:
+    split_N = draw_splits(np.repeat([0, 1], 60), SplitSpec(), groups_N=np.zeros(120, np.int64))
+    assert np.bincount(split_N).tolist() == [96, 12, 12]
+
+
+def test_a_large_group_stays_whole_where_others_give_the_share() -> None:
+    groups_N = np.minimum(np.arange(400), 200)
+    split_N = draw_splits(np.arange(400) % 2, SplitSpec(), groups_N=groups_N)
+    assert np.bincount(split_N).tolist() == [320, 40, 40]
+    assert (split_N[200:] == 0).all()
+
+
+def test_many_classes_of_two_samples_do_not_empty_the_train_split() -> None:
+    split_N = draw_splits(np.arange(200) // 2, SplitSpec())
+    assert np.bincount(split_N).tolist() == [160, 20, 20]
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=60))

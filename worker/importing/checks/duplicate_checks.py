@@ -51,6 +51,14 @@ def check_exact(dataset: DatasetView) -> Finding | None:
     if not groups:
         return None
     copies = sum(len(group) - 1 for group in groups)
+    if dataset.duplicates.by_chance:
+        return finding(
+            "P7", "info",
+            f"{copies:,} rows are equal to others, about as many as columns of so few values make by chance. They "
+            "count as cases of their own, and splits are drawn without regard to them.",
+            "Nothing; where they are copies, import it again with `drop_duplicates`.",
+            copies=copies, groups=len(groups), samples=len(dataset.raw.y), examples=_examples(dataset, groups),
+        )  # fmt: skip
     return finding(
         "P7", "warning" if copies > SERIOUS_SHARE * len(dataset.raw.y) else "info",
         f"{copies:,} samples are copies of others. Copies weigh more in training than they should.",
@@ -69,7 +77,7 @@ def check_near(dataset: DatasetView) -> Finding | None:
     return finding(
         "P8", "info",
         f"{concerned:,} pictures are nearly the same as others (resized, recompressed, retouched). Splits that the "
-        "import draws keep them together, so that validation does not ask what training has shown.",
+        "import draws keep them together as far as each class can still give its share.",
         "Nothing, unless there are many: then the dataset is smaller than it looks.",
         samples_concerned=concerned, groups=len(groups), examples=_examples(dataset, groups),
     )  # fmt: skip
@@ -78,13 +86,21 @@ def check_near(dataset: DatasetView) -> Finding | None:
 def check_leakage(dataset: DatasetView) -> Finding | None:
     """P9: held-out samples that training has seen."""
     doubles = leaked(dataset)
-    if not len(doubles):
+    if not len(doubles) or dataset.duplicates.by_chance:
         return None
     shares = {
         f"share_of_{split}": float(np.isin(np.flatnonzero(dataset.split_N == number), doubles).mean())
         for number, split in ((1, "val"), (2, "test"))
         if (dataset.split_N == number).any()
     }
+    if dataset.raw.split is None:
+        return finding(
+            "P9", "warning",
+            f"{len(doubles):,} held-out samples have a double in another split: so many samples are alike that without "
+            "parting them a class could not give its share. Scores tell of samples such as these, not of new ones.",
+            "Gather samples that differ more, or bring splits of your own (by day, by machine, by patient).",
+            samples_concerned=len(doubles), examples=[dataset.name(int(index)) for index in doubles[:SHOWN]], **shares,
+        )  # fmt: skip
     return finding(
         "P9", "critical" if max(shares.values()) > SERIOUS_SHARE else "warning",
         f"{len(doubles):,} held-out samples have a double in another split. The network is asked what it has learned "

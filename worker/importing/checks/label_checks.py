@@ -33,6 +33,22 @@ def check_missing(dataset: DatasetView) -> Finding | None:
     )  # fmt: skip
 
 
+def check_empty(dataset: DatasetView) -> Finding | None:
+    """P32: no sample to validate or to test with."""
+    empty = [split for split in SPLITS if dataset.meta.counts[split] == 0]
+    if not empty:
+        return None
+    needs_val = "val" in empty
+    return finding(
+        "P32", "warning" if needs_val else "info",
+        f"There is no sample in {' and '.join(empty)}. "
+        + ("A training that validates fails: no sample shows whether it overfits." if needs_val
+           else "What is chosen on val cannot be confirmed on samples that had no part in the choice."),
+        "Import it again with a share for each (`split`: `val` and `test`), or with more samples of each class.",
+        **{split: dataset.meta.counts[split] for split in SPLITS},
+    )  # fmt: skip
+
+
 def check_imbalance(dataset: DatasetView) -> Finding | None:
     """P6: one class has far more samples than another."""
     counts = dataset.counts("train")

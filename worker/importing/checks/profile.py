@@ -12,7 +12,8 @@ MAX_LISTED = 1000
 MAX_SIZES = 200
 PIECE_ROWS = 4096
 CHECKS: tuple[Callable[[DatasetView], Finding | None], ...] = (
-    value_checks.check_scale, label_checks.check_missing, label_checks.check_imbalance, duplicate_checks.check_exact,
+    value_checks.check_scale, label_checks.check_empty, label_checks.check_missing, label_checks.check_imbalance,
+    duplicate_checks.check_exact,
     duplicate_checks.check_near, duplicate_checks.check_leakage, duplicate_checks.check_contradictions,
     label_checks.check_few_samples, label_checks.check_sorted, value_checks.check_constant,
     value_checks.check_copied_features, value_checks.check_target_leak, value_checks.check_blank,
