@@ -100,9 +100,18 @@ def _first_data(rows: Sequence[Row], width: int) -> int:
         cells = [row[place - shift] for place in numeric if 0 <= place - shift < len(row)] if 0 <= shift <= 1 else []
         numbers = sum(_is_number(cell) for cell in cells)
         texts = sum(not is_missing(cell) for cell in cells) - numbers
-        if numbers > texts and len(row) >= width:
+        is_data = numbers > 0 and numbers >= texts
+        if len(row) >= width and (is_data or (at > 0 and _comes_again(row, numeric, rows[at + 1 :]))):
             return at
     return min(1, len(rows))
+
+
+def _comes_again(row: Row, numeric: Sequence[int], below: Sequence[Row]) -> bool:
+    """Whether the texts of a row beside its numbers all come again below, as a label does and no unit."""
+    texts = [place for place, cell in enumerate(row) if cell and place not in numeric]
+    return bool(texts) and all(
+        any(row[place] == other[place] for other in below if len(other) > place) for place in texts
+    )
 
 
 def _is_numeric(cells: Sequence[str]) -> bool:

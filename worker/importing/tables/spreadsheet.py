@@ -1,4 +1,4 @@
-"""Excel workbooks (.xlsx, .xlsm) -> CSV: the first sheet that holds a table, read row by row."""
+"""Excel workbooks (.xlsx, .xlsm) -> CSV: the first sheet with half as many rows as the longest, read row by row."""
 
 import csv
 import warnings
@@ -61,11 +61,17 @@ def _convert(path: Path, target: Path) -> list[str]:
         book = load_workbook(file, read_only=True, data_only=True)
         try:
             titles = [sheet.title for sheet in book.worksheets if sheet.sheet_state == "visible"]
+            rows = {}
             for title in titles:
                 book[title].reset_dimensions()
-                if _write(book[title].iter_rows(values_only=True), target) > 1:
-                    named = f"of the sheets {', '.join(titles[:20])} the first with a table was read: {title}"
-                    return [printable(named)] if len(titles) > 1 else []
+                rows[title] = _write(book[title].iter_rows(values_only=True), target)
+            chosen = next(
+                (title for title in titles if rows[title] > 1 and 2 * rows[title] >= max(rows.values())), None
+            )
+            if chosen is not None:
+                _write(book[chosen].iter_rows(values_only=True), target)
+                named = f"of the sheets {', '.join(titles[:20])} this one was read: {chosen}"
+                return [printable(named)] if len(titles) > 1 else []
         finally:
             book.close()
     raise ImportRefusedError("csv-empty", "no sheet of the workbook holds a table")

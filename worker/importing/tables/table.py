@@ -16,7 +16,7 @@ from service.errors import ImportRefusedError
 from service.events import Event, Progress
 from worker.importing.archives.listing import MAX_BYTES
 from worker.importing.imputation import impute
-from worker.importing.labels import number_texts
+from worker.importing.labels import MAX_CLASSES, number_texts
 from worker.importing.names import printable
 from worker.importing.npy_rows import create_rows, open_rows
 from worker.importing.raw_data import Input, RawData, Reading
@@ -85,6 +85,10 @@ def _learn(table: Table) -> Generator[Event, None, Learned]:
         learned.samples += 1
         label = row[table.label]
         learned.labels[label] += 1
+        if len(learned.labels) > MAX_CLASSES:
+            raise ImportRefusedError(
+                "labels-not-classes", f"more than {MAX_CLASSES:,} different labels: these are no classes"
+            )
         if label.casefold() in MISSING:
             doubtful.setdefault(label.casefold(), []).append(where)
         for column, cell in zip(table.columns, row, strict=True):

@@ -101,7 +101,13 @@ def test_a_workbook_keeps_dates_and_gaps_and_says_which_sheet_was_read(tmp_path:
     assert result.dataset.x[0].tolist() == [19723, 0]
     form = result.finding("table_form")
     assert form is not None
-    assert "of the sheets Sheet, Sheet1 the first with a table was read: Sheet" in form.explanation
+    assert "of the sheets Sheet, Sheet1 this one was read: Sheet" in form.explanation
+
+
+def test_a_short_sheet_before_the_table_is_passed_over(tmp_path: Path) -> None:
+    rows = [[at, "xy"[at % 2]] for at in range(40)]
+    data = sheet(tmp_path, [["About"], ["author", "me"]], [["a", "label"], *rows])
+    assert len(imported(tmp_path, data, "b.xlsx").dataset.y) == 40
 
 
 def test_lists_of_numbers_become_features_and_objects_columns(tmp_path: Path) -> None:

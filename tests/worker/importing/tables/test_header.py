@@ -60,6 +60,12 @@ def test_groups_above_the_names_are_part_of_them(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("header", ["len,wid,label", "len,label"])
+def test_an_odd_cell_in_the_first_row_makes_no_header_of_it(tmp_path: Path, header: str) -> None:
+    rows = [f"{'error' if at == 0 else at},{'' if 'wid' not in header else '2,'}{'ab'[at % 2]}" for at in range(60)]
+    assert len(imported(tmp_path, "\n".join([header, *rows])).dataset.y) == 60
+
+
 def test_years_may_be_names(tmp_path: Path) -> None:
     rows = ["label,1990,1991", *(f"{'ab'[at % 2]},{at},{at * 2}" for at in range(40))]
     assert imported(tmp_path, "\n".join(rows)).profile.meta.feature_names == ["1990", "1991"]
