@@ -77,13 +77,18 @@ def spellings(counts: Mapping[str, int]) -> dict[str, str]:
     """Text -> the commonest of the texts that differ from it only in Unicode form, case or space."""
     alike: dict[str, list[str]] = defaultdict(list)
     for text in counts:
-        plain = " ".join(unicodedata.normalize("NFC", text).replace("\u200b", "").replace("\ufeff", "").split())
+        plain = _plain(text)
         alike[plain.casefold() if len(plain) > SHORT else plain].append(text)
     chosen: dict[str, str] = {}
     for texts in alike.values():
         commonest = max(texts, key=lambda text: (counts[text], text == text.strip(), text))
-        chosen |= dict.fromkeys(texts, unicodedata.normalize("NFC", " ".join(commonest.split())))
+        chosen |= dict.fromkeys(texts, _plain(commonest))
     return chosen
+
+
+def _plain(text: str) -> str:
+    """Composed, without marks of no width, with single spaces."""
+    return " ".join(unicodedata.normalize("NFC", text).replace("\u200b", "").replace("\ufeff", "").split())
 
 
 def check_spellings(spelled: Mapping[str, str], counts: Mapping[str, int]) -> Finding | None:

@@ -41,13 +41,15 @@ def attempt(importer: ImportService, filename: str, content: bytes, **options: A
 
 
 def refusal(importer: ImportService, filename: str, content: bytes) -> str:
-    """The code of the refusal of an upload, of which nothing is left; what was imported lies with the artifacts."""
+    """The code of the refusal of an upload, of which only itself is left; what was imported lies with the artifacts."""
     home = importer.server.store.settings.home
     before = written(home)
     code = attempt(importer, filename, content)
-    assert {path.relative_to(home).parts[0] for path in written(home) - before} == (
-        {"artifacts"} if code == "ready" else set()
-    )
+    new = written(home) - before
+    assert {path.relative_to(home).parts[:2] for path in new} == {
+        ("artifacts", "datasets" if code == "ready" else "uploads")
+    }
+    assert code == "ready" or [path.read_bytes() for path in new] == [content]
     assert not [found for place in (home.parent, Path("/etc"), Path("/")) for found in place.glob("evil*")]
     return code
 

@@ -13,6 +13,8 @@ ROWS = 20_000
 """Training rows that the checks of features look at."""
 FEW_VALUES = 32
 LEAK_ACCURACY = 0.99
+HARDLY_SHOWN = 8
+"""Of pictures so many times as long as wide the square that is kept shows next to nothing."""
 
 
 def check_scale(dataset: DatasetView) -> Finding | None:
@@ -59,7 +61,7 @@ def check_aspect(dataset: DatasetView) -> Finding | None:
     if not odd or dataset.meta.shape[0] != dataset.meta.shape[1]:
         return None
     return finding(
-        "P19", "info",
+        "P19", "warning" if any(max(size) > HARDLY_SHOWN * min(size) for size in odd) else "info",
         f"{sum(odd.values()):,} pictures are over three times as long as wide; the square that is kept shows a third "
         "of them or less.",
         "Crop or pad them before the import if what matters is not in the middle.",

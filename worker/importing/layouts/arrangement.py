@@ -27,6 +27,9 @@ HOW_TO_SAY = (
     "meant with the options `layout` (folders, subfolders, table, names), `label_file` and `split_folders`."
 )
 
+MANY_NUMBERS = 20
+"""Labels that are so many different numbers may be measurements."""
+
 
 @dataclass(frozen=True, slots=True)
 class Picture:
@@ -64,7 +67,7 @@ def arrange(listing: Listing, options: ImportOptions) -> Arrangement:
     classes = label([name for name in names if name not in masks], others, options)
     if isinstance(classes, Unclear):
         export = export_of(names, [member.name for member in others])
-        raise ImportRefusedError("layout-no-classes", _advice(classes, export, len(names)))
+        raise ImportRefusedError("layout-no-classes", _advice(classes, export, len(names), listing))
     if masks:
         classes.ignored.update((mask, f"the mask of `{printable(picture)}`") for mask, picture in masks.items())
         classes.said.append(f"{len(masks):,} pictures are masks of the pictures beside them; they were left out.")
@@ -116,7 +119,18 @@ def _from_table(names: Sequence[str], table: TableLabels | Unclear | None) -> Fo
     said = [f"The labels come from `{table.column}` of {table.file}, not from folders."]
     if ignored:
         said.append(f"{len(ignored):,} pictures without a label there were left out.")
-    return FolderClasses(table.labels, table.splits, ignored, said, is_plain=table.is_named)
+    classes = set(table.labels.values())
+    are_measured = len(classes) >= MANY_NUMBERS and all(map(_is_number, classes))
+    if are_measured:
+        said.append(f"They are {len(classes):,} different numbers: is this a regression? Each is a class here.")
+    return FolderClasses(table.labels, table.splits, ignored, said, is_plain=table.is_named and not are_measured)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return float(text) == float(text)
+    except ValueError:
+        return False
 
 
 def _overrules(table: TableLabels | Unclear | None, folders: FolderClasses) -> bool:
@@ -181,7 +195,10 @@ def _note(found: FolderClasses) -> Finding | None:
     )  # fmt: skip
 
 
-def _advice(unclear: Unclear, export: str | None, pictures: int) -> str:
+def _advice(unclear: Unclear, export: str | None, pictures: int, listing: Listing) -> str:
+    if not pictures and listing.corrupt:
+        example = listing.corrupt[0]
+        return f"none of {len(listing.corrupt):,} pictures can be read; {example['file']}: {example['reason']}"
     if not pictures:
         return "no pictures were found; a dataset of images is a folder for each class, with its pictures in it"
     return f"{unclear.reason}. " + (f"The files beside them say more: {export}. " if export else "") + HOW_TO_SAY

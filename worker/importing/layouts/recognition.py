@@ -2,7 +2,7 @@
 
 from pathlib import PurePosixPath
 
-from service.pictures.signatures import HEAD_BYTES, is_picture
+from service.pictures.signatures import HEAD_BYTES, is_picture, other_kind
 from worker.importing.archives.listing import Listing, Member, first_bytes
 
 PICTURE_SUFFIXES = frozenset({
@@ -26,8 +26,12 @@ def pictures_of(listing: Listing) -> list[Member]:
     pictures = []
     for member in listing.members.values():
         suffix = suffix_of(member.name)
-        if suffix in PICTURE_SUFFIXES or (suffix not in OTHER_SUFFIXES and is_picture(first_bytes(member, HEAD_BYTES))):
+        is_unknown = suffix not in PICTURE_SUFFIXES | OTHER_SUFFIXES | UNREAD_SUFFIXES
+        head = first_bytes(member, HEAD_BYTES) if is_unknown else b""
+        if suffix in PICTURE_SUFFIXES or is_picture(head):
             pictures.append(member)
+        elif (kind := other_kind(head) or "").endswith(("picture", "DICOM file")):
+            listing.refuse(member.name, f"{kind}, which is not read; convert it to PNG or JPEG")
         elif suffix in UNREAD_SUFFIXES:
             kind = suffix[1:].upper()
             listing.refuse(member.name, f"pictures of the kind {kind} are not read; convert it to PNG or JPEG")

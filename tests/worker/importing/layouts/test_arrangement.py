@@ -169,6 +169,22 @@ def test_options_say_where_the_classes_stand(
     assert imported.profile.meta.classes == classes.split()
 
 
+def test_pictures_that_are_not_read_are_named_whatever_they_are_called(tmp_path: Path) -> None:
+    heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200)
+    imported = import_path(write_zip(tmp_path / "a.zip", FILES | {"cats/0": heic}), drop_corrupt=True)
+    assert "HEIC" in imported.reasons()["cats/0"]
+    with pytest.raises(ImportRefusedError, match=r"none of 2 pictures can be read; .*HEIC"):
+        import_path(write_zip(tmp_path / "b.zip", {"cats/1.heic": heic, "dogs/2.heic": heic}))
+
+
+def test_many_numbers_in_a_table_ask_whether_they_are_measured(tmp_path: Path) -> None:
+    pictures = {f"images/{n:03d}.png": encoded(picture(n)) for n in range(40)}
+    table = "\n".join(["id,age", *(f"{n},{20 + n // 2}" for n in range(40))]).encode()
+    finding = import_path(write_zip(tmp_path / "a.zip", pictures | {"ages.csv": table})).finding("layout")
+    assert finding is not None
+    assert (finding.severity, "is this a regression?" in finding.explanation) == ("warning", True)
+
+
 def test_a_chosen_table_is_the_only_one_that_counts(tmp_path: Path) -> None:
     tables = {"a.csv": "\n".join(["id,label", *(f"{stem},{n % 3}" for n, stem in enumerate(STEMS))]).encode(),
               "b.csv": "\n".join(["id,label", *labelled(STEMS)]).encode()}  # fmt: skip
