@@ -91,7 +91,9 @@ def _refusal(raw: RawData, options: ImportOptions) -> ImportRefusedError | None:
             f"`accept_corrupt`, for which an upload is kept for a day. {named}{more}",
         )
     if len(np.unique(raw.y)) < 2:
-        return ImportRefusedError("one-class", "fewer than two classes have samples; there is nothing to tell apart")
+        merged = "".join(f". {note.explanation}" for note in raw.notes if note is not None and note.rule == "P28")
+        told = f"fewer than two classes have samples; there is nothing to tell apart{merged}"
+        return ImportRefusedError("one-class", told)
     return None
 
 

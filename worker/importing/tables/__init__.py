@@ -1,1 +1,1 @@
-"""CSV tables: their lines, their columns, and the features that become of them."""
+"""Tables of every format: their lines, their columns, and the features or pictures that become of them."""

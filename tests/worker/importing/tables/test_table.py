@@ -64,6 +64,13 @@ def test_number_labels_are_in_the_order_of_their_size(tmp_path: Path) -> None:
     assert imported(tmp_path, table(rows, "a,y")).profile.meta.classes == ["1", "10", "100"]
 
 
+def test_spellings_of_one_class_are_told_where_no_other_class_is_left(tmp_path: Path) -> None:
+    rows = [f"{n},{('Yes', 'yes', 'YES ')[n % 3]}" for n in range(60)]
+    error = refusal(tmp_path, table(rows, "a,label"))
+    assert error.reason == "one-class"
+    assert "differ from others only in case" in error.detail
+
+
 @pytest.mark.parametrize("word", ["None", "NA", "null", "?", "nan"])
 def test_a_word_for_nothing_is_a_class_when_it_is_as_common_as_one(tmp_path: Path, word: str) -> None:
     labels = [("Insomnia", "Apnea", word, word)[n % 4] for n in range(80)]
