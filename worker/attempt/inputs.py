@@ -41,6 +41,8 @@ def gather(store: Store, claim: Claim, *, device: str, threads: int) -> Inputs:
     scratch.mkdir(parents=True, exist_ok=True)
     with store.read() as session:
         spec = fill_references(session, claim.spec)
+        if isinstance(spec, SearchFields):  # a resume may have set other limits than the spec's
+            spec = spec.model_copy(update={"limits": claim.limits})
         weights_row = _weights_row(session, spec)
         dataset_rows = files.of(session, claim.dataset_id, "dataset") if claim.dataset_id else []
         checkpoints = files.of(session, claim.fence.job_id, "last")

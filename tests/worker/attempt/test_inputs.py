@@ -7,10 +7,12 @@ import pytest
 
 from service.settings import Settings
 from service.specs.part import FromJob
+from service.specs.tune import SearchFields
 from service.states import JobState
-from service.store import attempts, files
+from service.store import attempts, files, jobs
 from service.store.session import Store
 from tests.worker.attempt.attempts import Attempt
+from tests.worker.attempt.searches import search
 from tests.worker.attempt.store_client import StoreClient
 from worker.attempt.inputs import Inputs, discard, gather
 
@@ -104,3 +106,12 @@ def test_scratch_files_of_a_later_attempt_stay(client: StoreClient) -> None:
     later.mkdir()
     discard(client.store, claim.fence)
     assert list(scratch.parent.iterdir()) == [later]
+
+
+def test_the_limits_of_a_resumed_search_reach_its_trials(client: StoreClient) -> None:
+    job_id = search(client, parallelism=1)
+    with client.store.begin() as session:
+        jobs.get(session, job_id).limits = {"trial_seconds": 7.0}  # as a resume leaves them
+    spec = inputs(client, job_id).spec
+    assert isinstance(spec, SearchFields)
+    assert spec.limits.trial_seconds == 7
