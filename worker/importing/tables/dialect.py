@@ -56,6 +56,8 @@ class Dialect:
 
     def _without_comment(self, line: str) -> str:
         """An empty line for a comment; the names of columns after the mark, as NumPy writes them."""
+        if self.comment is None and line.startswith(COMMENTS[0]):  # below the data
+            return line if len(line.split(self.delimiter)) >= self.width else "\n"
         if self.comment is None or not line.lstrip().startswith(self.comment):
             return line
         rest = line.lstrip().removeprefix(self.comment)

@@ -16,7 +16,7 @@ from service.errors import ImportRefusedError
 from service.events import Event, Progress
 from worker.importing.archives.listing import MAX_BYTES
 from worker.importing.imputation import impute
-from worker.importing.labels import MAX_CLASSES, number_texts
+from worker.importing.labels import MAX_CLASSES, Numbered, number_texts
 from worker.importing.names import printable
 from worker.importing.npy_rows import create_rows, open_rows
 from worker.importing.raw_data import Input, RawData, Reading
@@ -182,6 +182,15 @@ def _no_features(columns: Sequence[Column]) -> str:
     return f"no column beside the label can be used{hint}"
 
 
+def _numbered(labels: Sequence[str], column: str) -> Numbered:
+    """The class of each row; a refusal names the column, which may not be the one that was meant."""
+    try:
+        return number_texts(labels)
+    except ImportRefusedError as error:
+        detail = f"{error.detail}. They stand in the column `{column}`; the option `label_column` names another"
+        raise ImportRefusedError(error.reason, detail) from error
+
+
 def _pack(table: Table, encodings: Sequence[Encoding], learned: Learned, scratch: Path) -> Reading:
     """Writes every row that can be used."""
     feature_names = [name for encoding in encodings for name in encoding.names]
@@ -205,7 +214,7 @@ def _pack(table: Table, encodings: Sequence[Encoding], learned: Learned, scratch
             splits.append(split.numbers.get(row[split.column], TRAIN))
         if at % PROGRESS_ROWS == 0:
             yield Progress(0.3 + 0.4 * at / learned.samples, at, learned.samples)
-    y_N, classes, notes = number_texts(labels)
+    y_N, classes, notes = _numbered(labels, table.columns[table.label].name)
     return RawData(
         x=x,
         y=y_N,

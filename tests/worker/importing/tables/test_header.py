@@ -95,7 +95,7 @@ def test_the_label_is_found_whatever_its_case_and_spaces(tmp_path: Path, name: s
     assert imported(tmp_path, "\n".join([f"a,b,{name}", *body()])).profile.meta.classes == ["a", "b"]
 
 
-@pytest.mark.parametrize("end", ["\x1a", "\0\0\0", "\n\n"])
+@pytest.mark.parametrize("end", ["\x1a", "\0\0\0", "\n\n", "# end of file"])
 def test_what_old_programs_write_at_the_end_is_no_row(tmp_path: Path, end: str) -> None:
     assert len(imported(tmp_path, "\n".join(["len,wid,label", *body()]) + "\n" + end).dataset.y) == 60
 

@@ -64,6 +64,17 @@ def test_number_labels_are_in_the_order_of_their_size(tmp_path: Path) -> None:
     assert imported(tmp_path, table(rows, "a,y")).profile.meta.classes == ["1", "10", "100"]
 
 
+def test_labels_that_are_no_classes_are_told_with_their_column(tmp_path: Path) -> None:
+    rows = [f"{n},{n / 7},{'ab'[n % 2]}" for n in range(60)]
+    detail = refusal(tmp_path, table(rows, "x,y,species")).detail
+    assert "is this a regression" in detail
+    assert "the column `y`; the option `label_column` names another" in detail
+    assert imported(tmp_path, table(rows, "x,y,species"), "b.csv", label_column="species").profile.meta.classes == [
+        "a",
+        "b",
+    ]
+
+
 def test_spellings_of_one_class_are_told_where_no_other_class_is_left(tmp_path: Path) -> None:
     rows = [f"{n},{('Yes', 'yes', 'YES ')[n % 3]}" for n in range(60)]
     error = refusal(tmp_path, table(rows, "a,label"))
