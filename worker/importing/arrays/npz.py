@@ -1,4 +1,4 @@
-"""NumPy archives: `X` and `y`, or `X_train`, `y_train` and the same for val and test. Nothing is ever unpickled.
+"""NumPy archives: samples and labels, of all or of each split. Nothing is ever unpickled.
 
 Headers are judged before data are read; arrays pass through files in the scratch folder, so that memory is bounded.
 """
@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from service.errors import ImportRefusedError
 from worker.importing.archives.listing import MAX_BYTES, MAX_RATIO
 from worker.importing.archives.zip_archive import is_zip
+from worker.importing.arrays.array_names import UNNAMED, find_parts
 from worker.importing.arrays.packing import pack_features, pack_images, scan
 from worker.importing.imputation import impute
 from worker.importing.labels import number_labels
 from worker.importing.names import printable
 from worker.importing.raw_data import Input, RawData
-from worker.importing.splits import TEST, TRAIN, VAL
 
 FAULTS = (
     ArithmeticError, EOFError, KeyError, MemoryError, OSError, RuntimeError, SyntaxError, TypeError, ValueError,
@@ -35,9 +35,6 @@ RATIO_FLOOR_BYTES = 2**28
 """Arrays of zeros pack well; only much more than a picture of them is a bomb."""
 MAX_MEMBERS = 1000
 PIECE_BYTES = 2**22
-SAMPLES = ("X", "x", "data", "images", "features")
-LABELS = ("y", "Y", "labels", "label", "target", "targets")
-PARTS = (("train", TRAIN), ("val", VAL), ("valid", VAL), ("test", TEST))
 CLASS_NAMES = ("classes", "class_names", "target_names")
 FEATURE_NAMES = ("feature_names", "columns")
 Array = NDArray[Any]
@@ -62,13 +59,20 @@ def load_npz(file: Input) -> RawData:
     scratch = file.context.scratch
     try:
         with zipfile.ZipFile(file.path) as archive:
-            arrays = _spool(archive, file.path.stat().st_size, scratch)
+            arrays, refused = _spool(archive, file.path.stat().st_size, scratch)
     except FAULTS as error:
         raise ImportRefusedError("npz-malformed", f"not an archive of plain arrays: {printable(str(error))}") from error
-    xs, ys, split_N = _parts(arrays)
+    for name in filter(UNNAMED.fullmatch, refused):
+        raise refused[name]
+    parts = find_parts(arrays, (*CLASS_NAMES, *FEATURE_NAMES))
+    for name in (name for pair in parts.pairs for name in pair if name in refused):
+        raise refused[name]
+    xs, ys = ([arrays[pair[place]] for pair in parts.pairs] for place in (0, 1))
     for x, y in zip(xs, ys, strict=True):
-        if x.ndim == 0 or y.ndim == 0 or len(x) != len(y):
-            raise ImportRefusedError("npz-shape", f"samples of shape {x.shape} and labels of shape {y.shape}")
+        _check_lengths(x, y)
+    split_N = None
+    if parts.splits is not None:
+        split_N = np.repeat(np.array(parts.splits, np.uint8), [len(y) for y in ys])
     if len({x.shape[1:] for x in xs}) > 1:
         raise ImportRefusedError("npz-shape", "the samples of the splits differ in shape")
     y_N, classes, notes = number_labels(_joined(ys), _texts(arrays, CLASS_NAMES))
@@ -83,24 +87,40 @@ def load_npz(file: Input) -> RawData:
         raw.feature_names = names if len(names) == raw.x.shape[1] else []
         raw.impute = partial(impute, names=raw.feature_names) if numbers.missing else None
     raw.dtype, raw.value_range, raw.is_ordered = numbers.dtype, (numbers.low, numbers.high), True
-    raw.notes = [*notes, *numbers.notes(is_image=raw.is_image)]
+    raw.notes = [*notes, parts.note(), *numbers.notes(is_image=raw.is_image)]
     return raw
 
 
-def _spool(archive: zipfile.ZipFile, packed_bytes: int, scratch: Path) -> dict[str, Array]:
-    """Every plain array of the archive as a memory map."""
+def _check_lengths(x: Array, y: Array) -> None:
+    if x.ndim and y.ndim and len(x) == len(y):
+        return
+    advice = ""
+    if x.ndim > 1 and y.ndim and x.shape[-1] == len(y):
+        advice = ": the samples come last; put them first with `np.moveaxis(X, -1, 0)`"
+    raise ImportRefusedError("npz-shape", f"samples of shape {x.shape} and labels of shape {y.shape}{advice}")
+
+
+def _spool(
+    archive: zipfile.ZipFile, packed_bytes: int, scratch: Path
+) -> tuple[dict[str, Array], dict[str, ImportRefusedError]]:
+    """Every plain array of the archive as a memory map, empty ones in place of others; and why these are refused."""
     members = archive.infolist()
     total = sum(member.file_size for member in members)
     if len(members) > MAX_MEMBERS:
         raise ImportRefusedError("archive-too-many-entries", f"more than {MAX_MEMBERS:,} arrays")
     if total > MAX_BYTES or (total > RATIO_FLOOR_BYTES and total > MAX_RATIO * packed_bytes):
         raise ImportRefusedError("archive-bomb", f"the arrays unpack to {total / 2**30:,.1f} GiB")
-    arrays = {}
+    arrays: dict[str, Array] = {}
+    refused: dict[str, ImportRefusedError] = {}
     for number, member in enumerate(members):
         if member.filename.endswith(".npy"):
+            name = member.filename[:-4]
             with archive.open(member) as file:
-                arrays[member.filename[:-4]] = _array(file, member, scratch / f"array-{number}.bin")
-    return arrays
+                try:
+                    arrays[name] = _array(file, member, scratch / f"array-{number}.bin")
+                except ImportRefusedError as error:
+                    arrays[name], refused[name] = np.zeros(0), error
+    return arrays, refused
 
 
 def _array(file: IO[bytes], member: zipfile.ZipInfo, target: Path) -> Array:
@@ -113,7 +133,12 @@ def _array(file: IO[bytes], member: zipfile.ZipInfo, target: Path) -> Array:
         warnings.simplefilter("ignore")  # about headers that Python 2 wrote
         shape, is_fortran, dtype = read(file)
     if dtype.hasobject:
-        raise ImportRefusedError("npz-pickle", f"`{name}` holds Python objects, which are never unpickled")
+        array = name.removesuffix(".npy")
+        raise ImportRefusedError(
+            "npz-pickle",
+            f"`{array}` holds Python objects, which are never unpickled: save texts as `{array}.astype(str)`, numbers "
+            f"as `{array}.astype(float)`, a list of arrays of one shape as `np.stack(list({array}))`",
+        )
     if dtype.kind not in "iufbUS":
         raise ImportRefusedError("npz-dtype", f"`{name}` is of type {dtype}; numbers and text are read")
     size = math.prod(shape) * dtype.itemsize
@@ -133,28 +158,9 @@ def _array(file: IO[bytes], member: zipfile.ZipInfo, target: Path) -> Array:
     return np.memmap(target, dtype, "r", shape=shape, order="F" if is_fortran else "C")
 
 
-def _parts(arrays: Mapping[str, Array]) -> tuple[list[Array], list[Array], NDArray[np.uint8] | None]:
-    """Samples, labels, and given splits."""
-    for x in SAMPLES:
-        for y in LABELS:
-            if x in arrays and y in arrays:
-                return [arrays[x]], [arrays[y]], None
-    parts = [
-        (arrays[f"{x}_{part}"], arrays[f"{y}_{part}"], number)
-        for part, number in PARTS
-        for x in SAMPLES
-        for y in LABELS
-        if f"{x}_{part}" in arrays and f"{y}_{part}" in arrays
-    ]
-    if not parts or parts[0][2] != TRAIN:
-        listed = ", ".join(printable(name) for name in sorted(arrays)[:20]) or "none"
-        raise ImportRefusedError("npz-arrays", f"no arrays `X` and `y` (or `X_train`, `y_train`); there are: {listed}")
-    split_N = np.concatenate([np.full(len(y) if y.ndim else 0, number, np.uint8) for _, y, number in parts])
-    return [x for x, _, _ in parts], [y for _, y, _ in parts], split_N
-
-
 def _joined(ys: list[Array]) -> Array:
     """The labels of all splits; numbers stay numbers, text stays text."""
+    ys = [y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y for y in ys]
     if len({y.ndim for y in ys}) > 1 or len({y.dtype.kind in "US" for y in ys}) > 1:
         raise ImportRefusedError("labels-shape", "the labels of the splits differ in kind")
     if len({y.shape[1:] for y in ys}) > 1:
