@@ -14,8 +14,8 @@ from service.errors import ImportRefusedError
 from service.reports.dataset import SPLITS
 from service.reports.finding import Finding
 from worker.importing.findings import SHOWN, finding
-from worker.importing.layouts.split_names import SHORT_WORDS, tokens
 from worker.importing.names import printable
+from worker.importing.split_names import SHORT_WORDS, tokens
 from worker.importing.splits import SPLIT_NAMES, TEST, TRAIN, VAL
 
 Array = NDArray[Any]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from worker.importing.layouts.folder_names import is_masks
-from worker.importing.layouts.split_names import tokens
+from worker.importing.split_names import tokens
 
 CLASSES_INSTEAD = (
     "export it for classification instead (Roboflow: `Folder Structure`; CVAT: `ImageNet`; Label Studio: CSV with one "

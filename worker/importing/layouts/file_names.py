@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
-from worker.importing.layouts.split_names import split_of, tokens
+from worker.importing.split_names import split_of, tokens
 
 NUMBERED = re.compile(r"(?P<label>.*?[^\W\d_].*?)[ ._\-]*[(\[]?\d+[)\]]?")
 NUMBER_FIRST = re.compile(r"\d+[ ._\-]+(?P<label>[^\W\d_].*)")

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from worker.importing.layouts.split_names import tokens
+from worker.importing.split_names import tokens
 
 PICTURES = {
     "image", "images", "img", "imgs", "picture", "pictures", "pics", "photos", "jpegimages", "jpegs", "jpg", "jpgs",

@@ -4,8 +4,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from worker.importing.layouts.folder_names import has_masks_of, is_group, is_masks, is_outputs, is_part, is_pictures
-from worker.importing.layouts.split_names import SPLIT_TITLES, split_of, splits_of
 from worker.importing.layouts.tree import Tree, Unclear
+from worker.importing.split_names import SPLIT_TITLES, split_of, splits_of
 from worker.importing.splits import TRAIN
 
 IGNORE = "ignore"

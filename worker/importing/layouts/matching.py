@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from worker.importing.layouts.split_names import split_of
+from worker.importing.split_names import split_of
 
 NUMBER = re.compile(r"[0-9]{1,18}\Z")
 """At the end of a name: `img_12` is the picture with the id 12."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from worker.importing.layouts.folders import quoted
 from worker.importing.layouts.label_files import LabelFile
 from worker.importing.layouts.matching import PictureIndex, folder_split
-from worker.importing.layouts.split_names import split_of, tokens
 from worker.importing.layouts.tree import Unclear
+from worker.importing.split_names import split_of, tokens
 from worker.importing.splits import TRAIN
 
 FILE_WORDS = ("file_name", "filename", "file", "image", "image_id", "imageid", "img", "path", "filepath", "id", "name")

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from worker.importing.layouts.folder_names import is_masks, is_outputs, is_pictures
-from worker.importing.layouts.split_names import split_of
+from worker.importing.split_names import split_of
 
 STRAY_SHARE = 0.1
 """Pictures beside the folder that holds the classes are no class when they are at most so many of its own."""

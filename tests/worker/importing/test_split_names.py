@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.importing.layouts.split_names import split_of, splits_of
+from worker.importing.split_names import split_of, splits_of
 from worker.importing.splits import TEST, TRAIN, VAL
 
 
