@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection
+from functools import lru_cache
 
 from worker.importing.splits import SPLIT_NAMES, TEST, TRAIN, VAL
 
@@ -18,6 +19,7 @@ FILLER = {
 SPLIT_TITLES = ("train", "val", "test")
 
 
+@lru_cache(maxsize=2**14)
 def split_of(name: str, *, short: bool = False) -> int | None:
     """The split (0 train, 1 val, 2 test) that a name stands for and says nothing else; None for any other name."""
     splits, others = _read(name, short=short)

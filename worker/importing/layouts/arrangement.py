@@ -62,7 +62,8 @@ def arrange(listing: Listing, options: ImportOptions) -> Arrangement:
     """
     pictures = pictures_of(listing)
     names = [picture.name for picture in pictures]
-    others = [member for member in listing.members.values() if member.name not in set(names)]
+    samples = set(names)
+    others = [member for member in listing.members.values() if member.name not in samples]
     masks = masks_beside(names)
     classes = label([name for name in names if name not in masks], others, options)
     if isinstance(classes, Unclear):

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from pathlib import PurePosixPath
+from posixpath import basename, splitext
 
 from worker.importing.layouts.folder_names import is_masks
 from worker.importing.split_names import tokens
@@ -50,4 +50,4 @@ def _kind(stems: set[str], pictures: Sequence[str], others: Sequence[str]) -> st
 
 
 def _stem(name: str) -> str:
-    return PurePosixPath(name).stem
+    return splitext(basename(name))[0]

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from pathlib import PurePosixPath
+from posixpath import basename, splitext
 
 from worker.importing.split_names import split_of, tokens
 
@@ -27,7 +27,7 @@ MASK = re.compile(
 
 def labels_of_names(names: Sequence[str]) -> dict[str, str]:
     """The label of each picture whose name begins or ends with one; empty where names are no labels."""
-    labels = {name: label for name in names if (label := label_of(PurePosixPath(name).stem))}
+    labels = {name: label for name in names if (label := label_of(_stem(basename(name))))}
     counts = Counter(labels.values())
     repeated = {name: label for name, label in labels.items() if counts[label] > 1}
     if len(set(repeated.values())) < 2 or len(repeated) < MIN_COVERED * len(names):
@@ -59,4 +59,4 @@ def masks_beside(names: Iterable[str]) -> dict[str, str]:
 
 
 def _stem(name: str) -> str:
-    return str(PurePosixPath(name).with_suffix(""))
+    return splitext(name)[0]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from worker.importing.split_names import tokens
 
@@ -43,6 +44,7 @@ def is_pictures(name: str) -> bool:
     return bool(words) and (set(words) <= PICTURES or "".join(words) in PICTURES)
 
 
+@lru_cache(maxsize=2**14)
 def is_masks(name: str) -> bool:
     """Whether a folder holds masks or labels of the pictures beside it, or pictures without labels."""
     words = set(tokens(name))

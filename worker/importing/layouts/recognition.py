@@ -1,6 +1,6 @@
 """Which files of a container are pictures: by their names, else by their first bytes."""
 
-from pathlib import PurePosixPath
+from posixpath import splitext
 
 from service.pictures.signatures import HEAD_BYTES, is_picture, other_kind
 from worker.importing.archives.listing import Listing, Member, first_bytes
@@ -42,4 +42,4 @@ def pictures_of(listing: Listing) -> list[Member]:
 
 def suffix_of(name: str) -> str:
     """The suffix of a file's name, in small letters."""
-    return PurePosixPath(name).suffix.lower()
+    return splitext(name)[1].lower()

@@ -1,6 +1,6 @@
 """The folders of pictures, taken apart from the top: what lies around everything, and what lies beside it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 
 from worker.importing.layouts.folder_names import is_masks, is_outputs, is_pictures
@@ -110,16 +110,19 @@ class Tree:
 
 def _undouble(tree: Tree, tops: dict[str, list[str]]) -> bool:
     """Puts a folder that holds once more the folders beside it (`cells/cells/...`) in place of its copy."""
-    for top, names in tops.items():
-        inner = tree.below(names)
-        if len(inner) < 2 or not inner <= tops.keys() - {top} or split_of(top) is not None:
-            continue
-        outer = {(tree.rest[name], name.split("/")[-1]) for other in inner for name in tops[other]}
-        copies = [name for name in names if (tree.rest[name][1:], name.split("/")[-1]) in outer]
-        tree.said.append(
-            f"The folder `{top}` holds the folders beside it once more; {len(copies):,} copies were left out."
-        )
-        tree.peel(set(names) - set(copies))
-        tree.drop(copies, f"a copy: `{top}` holds the folders beside it once more")
-        return True
-    return False
+    doubled = [top for top, names in tops.items() if _is_doubled(top, tree.below(names), tops.keys())]
+    if len(doubled) != 1:
+        return False
+    [top] = doubled
+    names, inner = tops[top], tree.below(tops[top])
+    outer = {(tree.rest[name], name.split("/")[-1]) for other in inner for name in tops[other]}
+    copies = [name for name in names if (tree.rest[name][1:], name.split("/")[-1]) in outer]
+    tree.said.append(f"The folder `{top}` holds the folders beside it once more; {len(copies):,} copies were left out.")
+    tree.peel(set(names) - set(copies))
+    tree.drop(copies, f"a copy: `{top}` holds the folders beside it once more")
+    return True
+
+
+def _is_doubled(top: str, inner: set[str], tops: Set[str]) -> bool:
+    others = tops - {top}
+    return len(inner) > 1 and inner <= others and 2 * len(inner) >= len(others) and split_of(top) is None

@@ -51,6 +51,7 @@ def read(names: list[str], layout: str | None = None, split_folders: dict[str, s
         (paths("cat", "dog", "cat_masks", "dog_masks"), "cat dog"),
         (paths("cv1/a", "cv1/b", "cv2/a", "cv2/b"), "a b"),
         (paths("New folder (1)", "New folder (2)"), "? the folders `New folder (1)`"),
+        (paths(*(f"{top}/{sub}" for top in range(6) for sub in range(3))), "? the folders `0`, `1`, `2`"),
         (paths("cat", "output"), "? the folders `cat` and `output`"),
         (paths("pictures"), "? the folder `pictures`"),
     ],
