@@ -103,7 +103,7 @@ HOSTILE: dict[str, tuple[str, bytes, str]] = {
     "an empty file": ("a.zip", b"", "format-unknown"),
     "an empty zip": ("a.zip", zipped({}), "layout-no-classes"),
     "text": ("a.zip", b"hello", "format-unknown"),
-    "a table of nothing": ("a.csv", b"\0" * 1000, "csv-no-label"),
+    "a table of nothing": ("a.csv", b"\0" * 1000, "csv-empty"),
     "a line without end": ("a.csv", b"a,y\n" + b"1" * 2**18, "csv-malformed"),
     "a bomb of a table": ("a.csv.gz", gzip.compress(b"a,y\n" + b"0" * 2**25, 1), "csv-too-large"),
     "a bomb in a bomb": ("a.tar.bz2", bz2.compress(bytes(2**25)), "archive-bomb"),
