@@ -12,7 +12,8 @@ RULES: Mapping[str, str] = MappingProxyType({
     "P14": "non_finite", "P15": "duplicate_features", "P16": "target_leak", "P17": "corrupt_files",
     "P18": "blank_pictures", "P19": "odd_aspect", "P20": "transparent", "P21": "deep", "P22": "turned",
     "P23": "animated", "P24": "misnamed", "P25": "text_left_out", "P26": "encoded", "P27": "odd_cells",
-    "P28": "label_spellings", "P29": "table_form", "P30": "regression", "P31": "layout", "P32": "split_empty",
+    "P28": "label_spellings", "P29": "table_form", "P30": "regression", "P31": "layout",
+    "P32": "split_empty", "P33": "grey_levels",
 })  # fmt: skip
 SHOWN = 20
 Evidence = float | str | list[float] | list[str] | None

@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import ImportRefusedError
+from service.reports.dataset import SPLITS
 from worker.importing.archives.listing import MAX_BYTES, MAX_RATIO
 from worker.importing.archives.zip_archive import is_zip
 from worker.importing.arrays.array_names import UNNAMED, find_parts
-from worker.importing.arrays.packing import pack_features, pack_images, scan
+from worker.importing.arrays.packing import check_levels, pack_features, pack_images, scan
 from worker.importing.imputation import impute
 from worker.importing.labels import number_labels
 from worker.importing.names import printable
@@ -80,7 +81,10 @@ def load_npz(file: Input) -> RawData:
     folder = scratch / "packed"
     folder.mkdir(parents=True, exist_ok=True)
     if xs[0].ndim in (3, 4):
-        raw = RawData(pack_images(xs, numbers, folder / "x.npy"), y_N, classes, split_N)
+        rows = pack_images(xs, numbers, folder / "x.npy")
+        raw = RawData(rows, y_N, classes, split_N)
+        titles = ["all"] if parts.splits is None else [SPLITS[split] for split in parts.splits]
+        notes.append(check_levels(xs, rows, titles))
     else:
         names = _texts(arrays, FEATURE_NAMES)
         raw = RawData(pack_features(xs, folder / "x.npy"), y_N, classes, split_N)

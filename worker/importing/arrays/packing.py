@@ -1,5 +1,7 @@
 """Arrays of numbers -> packed rows: images as uint8, features as float32; piece by piece, whatever their size.
 
+One scale makes bytes of all splits, so that equal brightness stays equal.
+
 Shapes: images (N,H,W), (N,H,W,C) or (N,C,H,W); features (N,F) or (N,).
 """
 
@@ -22,6 +24,10 @@ MAX_SIDE = 4096
 LARGEST = float(np.finfo(np.float32).max)
 """What is larger is as good as infinite."""
 MAX_FEATURES = 2**20
+FEW_LEVELS = 100
+"""Of grey; with fewer, a range is not used."""
+MOST = 0.6
+"""Share of 0 to the largest number that is used at least where 0 stays black."""
 
 
 @dataclass(frozen=True)
@@ -34,16 +40,17 @@ class Numbers:
     missing: int
 
     def scale(self) -> tuple[float, float]:
-        """What makes 0-255 of them (`value * scale + shift`): by the range they are meant for, else by their own."""
-        kind, low, high = np.dtype(self.dtype).kind, self.low, self.high
-        if low >= 0 and high <= 1:
-            return 255.0, 0.0
-        if low >= 0 and high <= 255:
-            return 1.0, 0.0
-        if kind in "iu" and low >= 0 and high <= 65535:
-            return 255.0 / 65535.0, 0.0
-        factor = 255.0 / (high - low) if high > low else 0.0
-        return factor, -low * factor
+        """What makes 0-255 of them (`value * scale + shift`): by the range they are meant for, 0 to 1 or 0 to 255,
+        unless too few grey levels would be left; else by their own.
+        """
+        low, high = self.low, self.high
+        for top in (1.0, 255.0):
+            is_used = np.dtype(self.dtype).kind != "f" or high - low >= FEW_LEVELS / 255 * top
+            if low >= 0 and high <= top and is_used:
+                return 255.0 / top, 0.0
+        base = 0.0 if low >= 0 and high - low >= MOST * high else low
+        factor = 255.0 / (high - base) if high > base else 0.0
+        return factor, -base * factor
 
     def notes(self, *, is_image: bool) -> list[Finding | None]:
         """What the numbers were before."""
@@ -51,16 +58,50 @@ class Numbers:
 
 
 def _check_range(numbers: Numbers) -> Finding | None:
-    """P2: pictures whose numbers are no brightness."""
-    if numbers.low >= 0 and numbers.high <= 65535:
+    """P2: pictures whose numbers are no brightness from 0 to 1 or 0 to 255."""
+    if numbers.scale() in ((255.0, 0.0), (1.0, 0.0)):
+        return None
+    is_normalised = numbers.low < 0
+    return finding(
+        "P2", "warning" if is_normalised else "info",
+        f"The pictures' numbers run from {numbers.low:g} to {numbers.high:g}"
+        + (": they look normalised already" if is_normalised else "") + ". They were spread over 0 to 255, by the "
+        "range of the whole dataset, which rounds them.",
+        "Hand in the pictures as they were (0 to 255, or 0 to 1), and let the training normalise them."
+        if is_normalised else "Nothing; predictions need the same scale.",
+        low=numbers.low, high=numbers.high, scale=numbers.scale()[0],
+    )  # fmt: skip
+
+
+def check_levels(xs: Sequence[Array], rows: NDArray[np.uint8], titles: Sequence[str]) -> Finding | None:
+    """P33: a split of which bytes keep few of the grey levels that it had."""
+    told, at, fewest = [], 0, FEW_LEVELS
+    for x, title in zip(xs, titles, strict=True):
+        levels = _count(rows[at : at + len(x)])
+        at += len(x)
+        if levels < FEW_LEVELS and _count(x, enough=levels + 1) > levels:
+            low, high = (float(piece) for piece in (x.min(), x.max()))
+            told.append(f"{levels} in {title} (numbers from {low:g} to {high:g})")
+            fewest = min(fewest, levels)
+    if not told:
         return None
     return finding(
-        "P2", "warning",
-        f"The pictures' numbers run from {numbers.low:g} to {numbers.high:g}: they look normalised already. They were "
-        "spread over 0 to 255, which rounds them.",
-        "Hand in the pictures as they were (0 to 255, or 0 to 1), and let the training normalise them.",
-        low=numbers.low, high=numbers.high,
+        "P33", "warning",
+        f"Few grey levels are left of what the pictures had: {', '.join(told)}. One scale is used for all splits, by "
+        "the range of all their numbers.",
+        "Look for a split that was scaled and another that was not, or for single numbers far from the others.",
+        levels=fewest, splits=told,
     )  # fmt: skip
+
+
+def _count(array: Array, enough: int = 256) -> int:
+    """Different numbers of an array, as far as `enough`."""
+    values = np.zeros(0, array.dtype)
+    for piece in _pieces([array]):
+        values = np.union1d(values, np.unique(piece))
+        if len(values) >= enough:
+            break
+    return len(values)
 
 
 def _check_type(numbers: Numbers, *, is_image: bool) -> Finding | None:
@@ -89,7 +130,7 @@ def scan(xs: Sequence[Array]) -> Numbers:
             low, high = min(low, float(values[is_finite].min())), max(high, float(values[is_finite].max()))
     if low > high:
         raise ImportRefusedError("no-numbers", "there is not one finite number in the samples")
-    return Numbers(str(xs[0].dtype), low, high, missing)
+    return Numbers(str(np.result_type(*(x.dtype for x in xs))), low, high, missing)
 
 
 def pack_images(xs: Sequence[Array], numbers: Numbers, path: Path) -> NDArray[np.uint8]:
