@@ -13,6 +13,10 @@ MAX_STREAMED_PIXELS = 10**9
 """Of PNGs that are decoded a few rows at a time."""
 
 
+Scale = tuple[float, float]
+"""Factor and summand that make 0 to 255 of a picture's numbers."""
+
+
 class PictureError(Exception):
     """The picture cannot be used; the message says why."""
 
@@ -32,6 +36,8 @@ class Facts(NamedTuple):
     frames: int
     turned: bool
     """Whether EXIF data asked for a turn."""
+    span: tuple[float, float] | None = None
+    """Smallest and largest number of a picture of 16 or 32 bits, once its pixels were read."""
 
 
 class Shape(NamedTuple):
@@ -49,15 +55,19 @@ def read_header(data: bytes) -> Facts:
     return decoding.read_header(data)
 
 
-def decode(data: bytes, shape: Shape, max_pixels: int | None = None) -> "tuple[Facts, Image.Image]":
+def decode(
+    data: bytes, shape: Shape, max_pixels: int | None = None, scale: Scale | None = None
+) -> "tuple[Facts, Image.Image]":
     """The picture as the middle of it fits the shape: upright, the first frame, transparency on white, 8 bits.
+
+    `scale` makes 8 bits of more; without it the range that a picture's numbers seem to be meant for does.
 
     Raises PictureError, TooManyPixels where more than `max_pixels` would have to be held at once, and whatever Pillow
     raises for files that are damaged: `reason` says it in words.
     """
     from service.pictures import decoding
 
-    return decoding.decode(data, shape, max_pixels)
+    return decoding.decode(data, shape, max_pixels, scale)
 
 
 def reason(error: Exception) -> str:

@@ -5,8 +5,8 @@ from contextlib import suppress
 
 from PIL import Image, ImageOps, features
 
-from service.pictures import MAX_PIXELS, MAX_STREAMED_PIXELS, Facts, PictureError, Shape, TooManyPixels
-from service.pictures.pixels import fit, plain
+from service.pictures import MAX_PIXELS, MAX_STREAMED_PIXELS, Facts, PictureError, Scale, Shape, TooManyPixels
+from service.pictures.pixels import fit, plain, span_of
 from service.pictures.png_rows import PngRows
 from service.pictures.signatures import is_picture, other_kind
 
@@ -29,7 +29,7 @@ def read_header(data: bytes) -> Facts:
         return _upright(facts, orientation(image))
 
 
-def decode(data: bytes, shape: Shape, max_pixels: int | None) -> tuple[Facts, Image.Image]:
+def decode(data: bytes, shape: Shape, max_pixels: int | None, scale: Scale | None) -> tuple[Facts, Image.Image]:
     """The picture as `L` or `RGB` of that shape, with what was known of it before."""
     with _open(data) as image:
         facts = _facts(image)
@@ -37,7 +37,9 @@ def decode(data: bytes, shape: Shape, max_pixels: int | None) -> tuple[Facts, Im
         source = load(image, data, fast=is_fast)
         turned = orientation(image)
         if isinstance(source, Image.Image):
-            source = plain(source if turned == 1 else ImageOps.exif_transpose(source))
+            upright = source if turned == 1 else ImageOps.exif_transpose(source)
+            facts = facts._replace(span=span_of(upright))
+            source = plain(upright, scale)
         packed = fit(source, shape.width, shape.height).convert("L" if shape.channels == 1 else "RGB")
     return _upright(facts, turned), packed
 

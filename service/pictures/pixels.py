@@ -4,7 +4,7 @@ from typing import Protocol
 
 from PIL import Image
 
-from service.pictures import PictureError
+from service.pictures import PictureError, Scale
 
 BAND_PIXELS = 2**20
 """Large pictures are reduced band by band, so that no second full-size copy is made."""
@@ -25,13 +25,13 @@ class Source(Protocol):
         """A part of it, as `plain` makes it."""
 
 
-def plain(image: Image.Image) -> Image.Image:
-    """The picture as `L`, `RGB` or `RGBA`, eight bits a channel."""
+def plain(image: Image.Image, scale: Scale | None = None) -> Image.Image:
+    """The picture as `L`, `RGB` or `RGBA`, eight bits a channel; `scale` makes them of more."""
     mode = image.mode
     if mode in ("LA", "PA", "La", "RGBa") or (mode in ("P", "L", "RGB", "1") and "transparency" in image.info):
         return image.convert("RGBA")
     if mode.startswith(("I", "F")):
-        return eight_bits(image)
+        return eight_bits(image, scale)
     if mode == "1":
         return image.convert("L")
     if mode == "P":
@@ -39,20 +39,36 @@ def plain(image: Image.Image) -> Image.Image:
     return image if mode in ("L", "RGB", "RGBA") else image.convert("RGB")
 
 
-def eight_bits(image: Image.Image) -> Image.Image:
-    """Grey of 16 or 32 bits as 8: by the range that its numbers are meant for, else by the range that they have."""
-    wide = image if image.mode in ("I", "F") else image.convert("I")
-    low, high = (float(value) for value in wide.getextrema())  # type: ignore[arg-type]
+def span_of(image: Image.Image) -> tuple[float, float] | None:
+    """The smallest and the largest number of grey with 16 or 32 bits; None for pictures of eight."""
+    if not image.mode.startswith(("I", "F")):
+        return None
+    low, high = (float(value) for value in _wide(image).getextrema())  # type: ignore[arg-type]
+    if not high - low < float("inf"):
+        raise PictureError("its numbers are not finite")
+    return low, high
+
+
+def _wide(image: Image.Image) -> Image.Image:
+    return image if image.mode in ("I", "F") else image.convert("I")
+
+
+def eight_bits(image: Image.Image, scale: Scale | None = None) -> Image.Image:
+    """Grey of 16 or 32 bits as 8: by a scale, else by the range that its numbers are meant for or that they have."""
+    factor, summand = scale or _own_scale(image)
+    return _wide(image).convert("F").point(lambda value: value * factor + (0.5 + summand)).convert("L")
+
+
+def _own_scale(image: Image.Image) -> Scale:
+    low, high = span_of(image) or (0.0, 255.0)
     if low >= 0 and high <= 1 and image.mode == "F":
         low, high = 0.0, 1.0
     elif low >= 0 and high <= 255 and not image.mode.startswith("I;16"):
         low, high = 0.0, 255.0
     elif low >= 0 and high <= 65535:
         low, high = 0.0, 65535.0
-    if not high - low < float("inf"):
-        raise PictureError("its numbers are not finite")
-    scale = 255.0 / (high - low) if high > low else 0.0
-    return wide.convert("F").point(lambda value: value * scale + (0.5 - low * scale)).convert("L")
+    factor = 255.0 / (high - low) if high > low else 0.0
+    return factor, -low * factor
 
 
 def on_white(image: Image.Image) -> Image.Image:

@@ -54,10 +54,10 @@ class Numbers:
 
     def notes(self, *, is_image: bool) -> list[Finding | None]:
         """What the numbers were before."""
-        return [_check_range(self) if is_image else None, _check_type(self, is_image=is_image)]
+        return [check_range(self) if is_image else None, _check_type(self, is_image=is_image)]
 
 
-def _check_range(numbers: Numbers) -> Finding | None:
+def check_range(numbers: Numbers) -> Finding | None:
     """P2: pictures whose numbers are no brightness from 0 to 1 or 0 to 255."""
     if numbers.scale() in ((255.0, 0.0), (1.0, 0.0)):
         return None

@@ -39,6 +39,8 @@ class Plan(NamedTuple):
     """Only look at the headers; nothing is packed."""
     max_pixels: int | None = None
     """Pictures with more are answered with `large`; None: of any number that pictures may have."""
+    scale: tuple[float, float] | None = None
+    """What makes 8 bits of more, for all pictures alike; None: the range of each picture."""
 
 
 def main(memory_bytes: int) -> None:
@@ -107,6 +109,7 @@ class Packer:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._shape = Shape(plan.height, plan.width, plan.channels)
+        self._scale = None if plan.scale is None else (plan.scale[0], plan.scale[1])
         self._rows, self._thumbs = (os.open(path, os.O_WRONLY) for path in (plan.rows, plan.thumbs))
 
     def close(self) -> None:
@@ -118,7 +121,7 @@ class Packer:
         """Packs the picture into its row, unless the plan only probes, and returns what is known of it."""
         if self._plan.probe:
             return read_header(data)._asdict()
-        facts, packed = decode(data, self._shape, self._plan.max_pixels)
+        facts, packed = decode(data, self._shape, self._plan.max_pixels, self._scale)
         pixels = packed.tobytes()
         _write(self._rows, pixels, self._plan.rows_offset + row * len(pixels))
         thumb = packed.convert("L").resize((THUMB_SIDE, THUMB_SIDE), Image.Resampling.BOX, reducing_gap=1.0).tobytes()

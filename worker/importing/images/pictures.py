@@ -15,8 +15,9 @@ from service.reports.finding import Finding
 from service.specs.dataset import ImportOptions
 from worker.engine.context import RunContext
 from worker.importing.archives.listing import Faulty, Listing
+from worker.importing.arrays.packing import FEW_LEVELS, Numbers, check_range
 from worker.importing.checks.profile import unread_profile
-from worker.importing.findings import note
+from worker.importing.findings import finding, note
 from worker.importing.images.decoder import THUMB_SIDE, Plan
 from worker.importing.images.pool import Decoded, Decoders, Outcome
 from worker.importing.layouts.arrangement import Arrangement, Picture, arrange
@@ -57,14 +58,16 @@ def load_pictures(arrangement: Arrangement, options: ImportOptions, context: Run
     with Decoders() as decoders:
         sample = pictures[:: max(len(pictures) // SAMPLE, 1)]
         headers = yield from _decode(decoders, sample, Shape(1, 1, 3), folder, probe=True)
-        shape = choose_shape(_good(headers), options.image_size)
+        shape, numbers = choose_shape(_good(headers), options.image_size), None
         for _ in range(2):
-            outcomes = yield from _decode(decoders, pictures, shape, folder)
-            fitting = choose_shape(_good(outcomes), options.image_size)
-            if fitting == shape or not _good(outcomes):
+            outcomes = yield from _decode(decoders, pictures, shape, folder, numbers)
+            fitting = choose_shape(_good(outcomes), options.image_size), numbers_of(_good(outcomes))
+            if fitting == (shape, numbers) or not _good(outcomes):
                 break
-            shape = fitting
-            yield Log(f"the pictures are more mixed than it seemed: packed again at {shape.width} x {shape.height}")
+            if fitting[0] != shape:
+                size = f"{fitting[0].width} x {fitting[0].height}"
+                yield Log(f"the pictures are more mixed than it seemed: packed again at {size}")
+            shape, numbers = fitting
     return _gather(arrangement, outcomes, folder)
 
 
@@ -84,6 +87,15 @@ def choose_shape(decoded: Sequence[Decoded], side: int | None) -> Shape:
     return Shape(square, square, channels)
 
 
+def numbers_of(decoded: Sequence[Decoded]) -> Numbers | None:
+    """The range of all pictures of more than 8 bits; None where there are none."""
+    spans = [picture.span for picture in decoded if picture.span is not None]
+    if not spans:
+        return None
+    dtype = "float32" if any(picture.mode == "F" for picture in decoded) else "int32"
+    return Numbers(dtype, min(low for low, _ in spans), max(high for _, high in spans), 0)
+
+
 def _refuse_thin(sizes: Collection[tuple[int, int]], square: int) -> None:
     """Refuses pictures of which next to nothing would be left: a square out of a line of pixels."""
     longest, shortest = max(max(size) for size in sizes), max(min(size) for size in sizes)
@@ -101,7 +113,13 @@ def _good(outcomes: Sequence[Outcome]) -> list[Decoded]:
 
 
 def _decode(
-    decoders: Decoders, pictures: Sequence[Picture], shape: Shape, folder: Path, *, probe: bool = False
+    decoders: Decoders,
+    pictures: Sequence[Picture],
+    shape: Shape,
+    folder: Path,
+    numbers: Numbers | None = None,
+    *,
+    probe: bool = False,
 ) -> Decoding:
     """Decodes all pictures into `x.npy` and their thumbnails into `thumbs.npy`."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -110,7 +128,7 @@ def _decode(
     x, thumbs = folder / "x.npy", folder.parent / "thumbs.npy"
     offset = create_rows(x, (rows, *shape), np.dtype(np.uint8))
     thumbs_offset = create_rows(thumbs, (rows, THUMB_SIDE, THUMB_SIDE), np.dtype(np.uint8))
-    plan = Plan(*shape, str(x), offset, str(thumbs), thumbs_offset, probe)
+    plan = Plan(*shape, str(x), offset, str(thumbs), thumbs_offset, probe, scale=numbers.scale() if numbers else None)
     outcomes: dict[int, Outcome] = {}
     reported = time.monotonic()
     for done in decoders.decode([picture.file for picture in pictures], plan):
@@ -153,7 +171,7 @@ def _gather(arrangement: Arrangement, outcomes: Sequence[Outcome], folder: Path)
         thumbs=open_rows(folder.parent / "thumbs.npy"),
         file_hashes=[facts.file for facts in decoded],
         row_hashes=[facts.row for facts in decoded],
-        notes=[*arrangement.notes, *_notes(names, decoded)],
+        notes=[*arrangement.notes, *_notes(names, decoded), *_check_deep(decoded, folder / "x.npy")],
         corrupt=[
             {"file": picture.name, "reason": outcome.reason}
             for picture, outcome in zip(arrangement.pictures, outcomes, strict=True)
@@ -169,6 +187,28 @@ def _notes(names: Sequence[str], decoded: Sequence[Decoded]) -> list[Finding | N
         note(rule, [name for name, facts in pairs if concerns(name, facts)], explanation)
         for rule, concerns, explanation in NOTES
     ]
+
+
+def _check_deep(decoded: Sequence[Decoded], path: Path) -> list[Finding | None]:
+    """P2 and P33: by what scale pictures of more than 8 bits were brought to 8, and whether that left few levels."""
+    numbers = numbers_of(decoded)
+    if numbers is None:
+        return []
+    rows, seen = open_rows(path), np.zeros(256, bool)
+    for index in (index for index, picture in enumerate(decoded) if picture.span is not None):
+        seen[rows[index]] = True
+    levels, is_rounded = int(seen.sum()), numbers.dtype == "float32" or numbers.scale()[0] < 1
+    if levels >= FEW_LEVELS or not is_rounded:
+        return [check_range(numbers)]
+    return [
+        check_range(numbers),
+        finding(
+            "P33", "warning",
+            f"{levels} grey levels are left of pictures whose numbers run from {numbers.low:g} to {numbers.high:g}: "
+            "one scale is used for all of them, and most use little of that range.",
+            "Look for single pictures with far larger numbers than the others.", levels=levels,
+        ),
+    ]  # fmt: skip
 
 
 def _is_misnamed(name: str, facts: Decoded) -> bool:

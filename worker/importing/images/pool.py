@@ -56,6 +56,8 @@ class Decoded(BaseModel):
     frames: int
     turned: bool
     """Whether EXIF data asked for a turn."""
+    span: tuple[float, float] | None = None
+    """Smallest and largest number of a picture of more than 8 bits."""
     file: str = ""
     """SHA-256 of the picture's bytes."""
     row: str = ""
