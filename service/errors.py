@@ -10,7 +10,9 @@ TrainwrightError
 ├── ThrottledError (429)
 ├── UnavailableError (503)
 ├── DiskFullError (507)
-└── RunError                    ends an attempt: OutOfMemoryError, DivergedError, WorkerLostError, GateError, ...
+└── RunError (500)              ends an attempt: StalledError, ProcessDiedError, WorkerLostError, ...
+    ├── UnfitSpecError (422)    OutOfMemoryError, DivergedError, DataError, WeightsError: another spec can help
+    └── GateError (409)
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -224,19 +226,25 @@ class SchemaError(UnavailableError):
 
 
 class RunError(TrainwrightError):
-    """Ends an attempt of a job; stored as the job's `error`."""
+    """Ends an attempt of a job; stored as the job's `error`, whose status says whose fault it was."""
 
     code, title = "run-failed", "The run failed"
     retryable: ClassVar[bool] = False
 
 
-class OutOfMemoryError(RunError):
+class UnfitSpecError(RunError):
+    """The spec does not fit the data, the job's needs or the machine: the detail says what to change."""
+
+    status, code, title = 422, "spec-failed", "The job cannot run as its spec says"
+
+
+class OutOfMemoryError(UnfitSpecError):
     """The memory did not suffice; the detail names the batch size and the next smaller one."""
 
     code, title = "out-of-memory", "Out of memory"
 
 
-class DivergedError(RunError):
+class DivergedError(UnfitSpecError):
     """The loss or a gradient became NaN or infinite."""
 
     code, title = "diverged", "The training diverged"
@@ -245,16 +253,16 @@ class DivergedError(RunError):
 class GateError(RunError):
     """A job that this one requires did not pass."""
 
-    code, title = "gate-failed", "A required job did not pass"
+    status, code, title = 409, "gate-failed", "A required job did not pass"
 
 
-class DataError(RunError):
+class DataError(UnfitSpecError):
     """The data do not fit the spec (found when the run started)."""
 
     code, title = "data-mismatch", "The data do not fit the spec"
 
 
-class WeightsError(RunError):
+class WeightsError(UnfitSpecError):
     """A weights file does not fit the model."""
 
     code, title = "weights-mismatch", "The weights do not fit the model"

@@ -15,6 +15,7 @@ from service.api.deps import Services
 from service.api.http import openapi, problems
 from service.api.http.sse import Tails
 from service.api.middleware.authentication import Authentication
+from service.api.middleware.conditional_reads import ConditionalReads
 from service.api.middleware.head_requests import HeadRequests
 from service.api.middleware.request_context import RequestContext, RequestStatistics
 from service.api.middleware.request_guards import LOOPBACK, RequestGuards
@@ -94,6 +95,7 @@ def create_app(settings: Settings, *, notify: Callable[[Iterable[str]], bool] | 
             Middleware(RequestGuards, hosts, settings.max_upload_bytes, settings.max_body_bytes),
             Middleware(HeadRequests),
             Middleware(Authentication, partial(authenticate, services), NeededScopes(ROUTERS)),
+            Middleware(ConditionalReads),
             Middleware(SharedReads),
             Middleware(YamlBodies),
         ],

@@ -55,19 +55,27 @@ def waiting(session: Session, limit: int) -> list[WaitingJob]:
     ]
 
 
+def has_gpu(session: Session) -> bool:
+    """Whether a worker that runs has a GPU."""
+    return any(workers.has_gpu(row.devices) for row in workers.alive(session, WORKER_SILENCE_SECONDS))
+
+
 def places(session: Session, rows: Sequence[JobRow]) -> dict[str, QueuePlace]:
     """Where each of these jobs stands that waits, and what it waits for; a constant number of queries."""
     ids = [row.id for row in rows if row.state == JobState.QUEUED]
     if not ids:
         return {}
-    has_worker = bool(workers.alive(session, WORKER_SILENCE_SECONDS))
+    has_worker, gpu = bool(workers.alive(session, WORKER_SILENCE_SECONDS)), has_gpu(session)
     order = select(JobRow.id).where(JobRow.state == JobState.QUEUED).order_by(JobRow.priority.desc(), JobRow.id)
     positions = {job_id: position for position, job_id in enumerate(session.execute(order).scalars(), start=1)}
     needs, time = dependencies.unmet(session, ids), now(session)
     return {
         row.id: QueuePlace(
             position=positions.get(row.id, 1),
-            reason=_held(row, time) or _reason(needs.get(row.id, []), positions.get(row.id, 1), has_worker),
+            reason=_held(row, time)
+            or _needed(needs.get(row.id, []))
+            or _lacking(row, has_worker, gpu)
+            or _ahead(positions.get(row.id, 1)),
         )
         for row in rows
         if row.state == JobState.QUEUED
@@ -81,9 +89,17 @@ def _held(row: JobRow, time: datetime) -> str | None:
     return f"{row.hold_reason}; it is tried again at {row.held_until:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _reason(needs: Sequence[JobRow], position: int, has_worker: bool) -> str:
-    if needs:
-        return "waits for " + " and ".join(f"the {job.kind} job {job.id} ({job.state})" for job in needs)
+def _needed(needs: Sequence[JobRow]) -> str | None:
+    return "waits for " + " and ".join(f"the {job.kind} job {job.id} ({job.state})" for job in needs) if needs else None
+
+
+def _lacking(row: JobRow, has_worker: bool, gpu: bool) -> str | None:
+    """What no worker that runs could give the job."""
     if not has_worker:
         return "waits for a worker: none is running"
+    asks_for_gpu = row.spec.get("train", row.spec).get("device") == "cuda"
+    return "waits for a worker with a GPU, as the spec asks: none is running" if asks_for_gpu and not gpu else None
+
+
+def _ahead(position: int) -> str:
     return "waits for a free worker" if position == 1 else f"waits for a free worker; {position - 1} ahead"

@@ -19,7 +19,7 @@ from service.settings import Settings
 from service.specs import JOB_SPEC, AnyJobSpec
 from service.specs.dataset import BuiltinSource
 from service.states import JobState
-from service.store import datasets, events, jobs, workers
+from service.store import datasets, events, jobs
 from service.store.jobs import Parent
 from service.store.tables import DatasetRow, JobRow
 
@@ -108,6 +108,6 @@ def _resolve(session: Session, settings: Settings, spec: AnyJobSpec) -> tuple[Re
     references.check_jobs(session, spec)
     profile = datasets.profile(dataset) if dataset else None
     limits = Limits(settings.max_epochs, settings.max_parameters)
-    resolution = resolve(spec, limits, profile.meta if profile else None, gpu=workers.has_gpu(session))
+    resolution = resolve(spec, limits, profile.meta if profile else None, gpu=queue.has_gpu(session))
     about_data = advise_on_data(profile.findings, training_of(spec)[1]) if profile else []
     return replace(resolution, warnings=[*about_data, *resolution.warnings]), dataset

@@ -23,6 +23,9 @@ def advise(part: TrainingPart, prefix: str, data: DatasetMeta | None, *, gpu: bo
         warnings.append(
             Advice(code="gpu-unused", pointer="/device", detail="a worker has a GPU and this job asks for the CPU")
         )
+    if part.device == "cuda" and not gpu:
+        detail = "no worker with a GPU is running: the job waits for one; `auto` takes the CPU meanwhile"
+        warnings.append(Advice(code="no-gpu", pointer="/device", detail=detail))
     if part.precision in ("fp16", "bf16") and (part.device == "cpu" or not gpu):
         where = "this job asks for the CPU" if part.device == "cpu" else "no worker has a GPU now"
         detail = f"{where}: a CPU computes in fp32 whatever is asked, {part.precision} is for a GPU"

@@ -8,7 +8,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select, true, update
 from sqlalchemy.orm import Session, aliased
 
 from service.specs import STORED_SPEC, AnyStoredSpec
@@ -59,22 +59,27 @@ _HAS_UNMET_NEED = exists().where(
     ~exists().where(_NEEDED.id == DependencyRow.needs_job_id, _NEEDED.state == JobState.SUCCEEDED),
 )
 """Built once: that takes longer than the query."""
+_DEVICE = func.coalesce(JobRow.spec["train"]["device"].as_string(), JobRow.spec["device"].as_string(), "")
+"""Where a spec says on which device it runs; a search says it in its `train`."""
 
 
-def claimable(session: Session) -> ColumnElement[bool]:
-    """Queued and not held, and every job it needs has succeeded."""
+def claimable(session: Session, *, gpu: bool = True) -> ColumnElement[bool]:
+    """Queued and not held, every job it needs has succeeded, and it asks for no GPU where the worker has none."""
     is_free = or_(JobRow.held_until.is_(None), JobRow.held_until <= now(session))
-    return and_(JobRow.state == JobState.QUEUED, is_free, ~_HAS_UNMET_NEED)
+    can_run = true() if gpu else _DEVICE != "cuda"
+    return and_(JobRow.state == JobState.QUEUED, is_free, ~_HAS_UNMET_NEED, can_run)
 
 
-def startable(session: Session, limit: int = 1000) -> list[JobRow]:
+def startable(session: Session, limit: int = 1000, *, gpu: bool = True) -> list[JobRow]:
     """Jobs that can start now, in the order in which they will: priority, then age."""
-    query = select(JobRow).where(claimable(session)).order_by(JobRow.priority.desc(), JobRow.id).limit(limit)
+    query = select(JobRow).where(claimable(session, gpu=gpu)).order_by(JobRow.priority.desc(), JobRow.id).limit(limit)
     return list(session.execute(query).scalars())
 
 
-def claim(session: Session, job_id: str, worker_id: str, lease_seconds: float) -> Claim | None:
+def claim(session: Session, job_id: str, worker_id: str, lease_seconds: float, *, gpu: bool = True) -> Claim | None:
     """Wins the job's next attempt, or returns None: someone else has it, it waits for others, or it is not queued.
+
+    A worker without a GPU (`gpu` is false) leaves jobs that ask for one to others.
 
     Raises SchemaError when the database has another version's schema by now.
     """
@@ -82,7 +87,7 @@ def claim(session: Session, job_id: str, worker_id: str, lease_seconds: float) -
     time = now(session)
     won = session.execute(
         update(JobRow)
-        .where(JobRow.id == job_id, claimable(session))
+        .where(JobRow.id == job_id, claimable(session, gpu=gpu))
         .values(
             state=JobState.RUNNING,
             attempt=JobRow.attempt + 1,

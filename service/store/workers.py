@@ -1,5 +1,6 @@
 """Worker processes: where each runs, with which devices, and when it last gave a sign of life."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
@@ -67,9 +68,9 @@ def listed(session: Session) -> list[WorkerRow]:
     return list(session.execute(select(WorkerRow).order_by(WorkerRow.started_at)).scalars())
 
 
-def has_gpu(session: Session) -> bool:
-    """Whether a worker has reported a GPU."""
-    return any("cuda" in str(devices) for devices in session.execute(select(WorkerRow.devices)).scalars())
+def has_gpu(devices: Iterable[dict[str, Any]]) -> bool:
+    """Whether one of these devices is a GPU."""
+    return any(device.get("device", "").startswith("cuda") for device in devices)
 
 
 def alive(session: Session, within_seconds: float) -> list[WorkerRow]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from service.errors import RunError
+from service.errors import UnfitSpecError
 from service.reports.names import ReportName
 from service.specs import STORED_SPEC, AnyStoredSpec
 from service.specs.part import FromJob
@@ -13,7 +13,7 @@ from service.store import reports
 
 
 def fill_references(session: Session, spec: AnyStoredSpec) -> AnyStoredSpec:
-    """The spec with every reference replaced; RunError when a job has no such value."""
+    """The spec with every reference replaced; UnfitSpecError when a job has no such value."""
     if isinstance(spec, SearchFields):
         changes: dict[str, Any] = {}
         if inner := _referenced_values(session, spec.train):
@@ -43,5 +43,5 @@ def _value_of(session: Session, job_id: str, name: str) -> float | int:
     result = reports.get(session, job_id, ReportName.RESULT) or {}
     value = result.get(name)
     if not isinstance(value, int | float):
-        raise RunError(f"job {job_id} has no result named {name}")
+        raise UnfitSpecError(f"job {job_id} has no result named {name}")
     return value

@@ -45,6 +45,7 @@ class Worker:
         self.drain, self.stop = threading.Event(), threading.Event()
         self.threads = max(1, len(os.sched_getaffinity(0)) // settings.worker_slots)
         self.devices = find_devices()
+        self._gpu = workers.has_gpu(self.devices)
         self.processes = WaitingProcesses()
         self._pool = DevicePool([device["device"] for device in self.devices], settings.worker_slots)
 
@@ -114,11 +115,11 @@ class Worker:
     def _claim(self, job_id: str) -> Claim | None:
         """The startable job of the highest priority; a duplicate message claims nothing, which does no harm."""
         with self.store.read() as session:
-            candidates = [row.id for row in attempts.startable(session, limit=CANDIDATES)]
+            candidates = [row.id for row in attempts.startable(session, limit=CANDIDATES, gpu=self._gpu)]
         for candidate in dict.fromkeys([*candidates, job_id]):
             try:
                 with self.store.begin() as session:
-                    claim = attempts.claim(session, candidate, self.id, self.settings.lease_seconds)
+                    claim = attempts.claim(session, candidate, self.id, self.settings.lease_seconds, gpu=self._gpu)
             except ValidationError as error:
                 self._fail_unreadable(candidate, error)
                 continue

@@ -43,6 +43,7 @@ HTTP_CODES: dict[int, tuple[str, str]] = {
     403: ("forbidden", "Forbidden"),
     404: ("not-found", "Not found"),
     405: ("method-not-allowed", "The method is not allowed here"),
+    406: ("not-acceptable", "No such media type is offered"),
     412: ("precondition-failed", "Precondition failed"),
     413: ("too-large", "The request is too large"),
     415: ("unsupported-media-type", "The content type is not supported"),

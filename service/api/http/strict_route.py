@@ -1,4 +1,4 @@
-"""Routes that refuse what they would ignore: unknown and repeated query parameters, keys of JSON that stand twice."""
+"""Routes that refuse what they would ignore: unknown query parameters, double keys of JSON, foreign media types."""
 
 import difflib
 import json
@@ -12,6 +12,7 @@ from fastapi.dependencies.utils import get_flat_params
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
+from service.api.http import media_types
 from service.errors import MAX_ERRORS, cut
 
 
@@ -26,7 +27,7 @@ class StrictRequest(Request):
 
 
 class StrictRoute(APIRoute):
-    """A route whose query parameters are all known."""
+    """A route whose query parameters are all known, and that speaks the media types that are asked for."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's handler behind the checks."""
@@ -37,7 +38,10 @@ class StrictRoute(APIRoute):
         known |= {parameter["name"]: None for parameter in described if parameter["in"] == "query"}
         lists = {field.alias for field in fields if "list[" in str(field.field_info.annotation)}
 
+        taken, offered = media_types.taken(self), media_types.offered(self)
+
         async def strict(request: Request) -> Response:
+            media_types.check(request.headers, taken, offered)
             if request.url.query and (faults := _faults(request, known, lists)):
                 raise RequestValidationError(faults)
             return await handler(StrictRequest(request.scope, request.receive))

@@ -1,6 +1,7 @@
 """The queue: how many jobs wait, in which order, and for what."""
 
 from service.jobs import completion, queue, transitions
+from service.specs import STORED_SPEC
 from service.states import JobState
 from service.store import attempts, jobs, workers
 from service.store.session import now
@@ -43,6 +44,26 @@ def test_jobs_are_told_when_no_worker_is_running(harness: Harness) -> None:
     harness.submit()
     with harness.store.read() as session:
         assert [job.reason for job in queue.waiting(session, 10)] == ["waits for a worker: none is running"]
+
+
+def test_a_job_that_asks_for_a_gpu_waits_for_a_worker_that_has_one(harness: Harness) -> None:
+    register_worker(harness)
+    train, anywhere = harness.submit(device="cuda"), harness.submit()
+    space = {"optimizer.lr": {"type": "float", "low": 1e-4, "high": 1e-2}}
+    tune = {"kind": "tune", "train": {"dataset": "digits", "device": "cuda"}, "search_space": space}
+    with harness.store.begin() as session:
+        search = jobs.create(session, STORED_SPEC.validate_python(tune)).id
+    with harness.store.read() as session:
+        assert [row.id for row in attempts.startable(session, gpu=False)] == [anywhere]
+        assert [row.id for row in attempts.startable(session)] == [train, anywhere, search]
+        reasons = {job.job: job.reason for job in queue.waiting(session, 3)}
+    assert reasons[train] == reasons[search] == "waits for a worker with a GPU, as the spec asks: none is running"
+    assert reasons[anywhere] == "waits for a free worker; 1 ahead"
+    with harness.store.begin() as session:
+        assert attempts.claim(session, train, "w1", 60, gpu=False) is None
+        workers.register(session, "w2", host="h", pid=2, slots=1, devices=[{"device": "cuda:0"}])
+        assert queue.waiting(session, 1)[0].reason == "waits for a free worker"
+        assert attempts.claim(session, train, "w2", 60) is not None
 
 
 def test_every_state_is_counted(harness: Harness) -> None:

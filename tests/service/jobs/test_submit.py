@@ -1,6 +1,7 @@
 """Submitting: a spec is resolved, its references are followed, and it is stored whole or not at all."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -153,12 +154,17 @@ def test_dry_run_stores_nothing(harness: Harness, worker: SimulatedWorker) -> No
 
 
 def test_gpu_that_a_worker_reports_counts_for_the_advice(harness: Harness) -> None:
-    def codes() -> list[str]:
+    def codes(device: str = "cpu") -> list[str]:
         with harness.store.read() as session:
-            report = dry_run(session, harness.store.settings, job_spec(device="cpu"))
+            report = dry_run(session, harness.store.settings, job_spec(device=device))
         return [advice.code for advice in report.warnings]
 
     assert "gpu-unused" not in codes()
     with harness.store.begin() as session:
         workers.register(session, "w1", host="h", pid=1, slots=1, devices=[{"device": "cuda:0"}])
     assert "gpu-unused" in codes()
+    assert codes("cuda") == []
+    with harness.store.begin() as session:  # a worker that died without a word
+        workers.alive(session, 60)[0].heartbeat_at -= timedelta(hours=1)
+    assert codes() == []
+    assert codes("cuda") == ["no-gpu"]

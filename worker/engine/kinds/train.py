@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch._dynamo.exc import TorchDynamoException
 
-from service.errors import RunError
+from service.errors import UnfitSpecError
 from service.events import Event, Log, Phase, Resumed, Stopped
 from service.specs.train import TrainSpec
 from service.states import StopReason
@@ -48,7 +48,7 @@ def run_train(spec: TrainSpec, context: RunContext) -> Iterator[Event]:
         yield Stopped(run.stop_reason or StopReason.COMPLETED)
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if isinstance(error, TorchDynamoException):
-            raise RunError(f"torch.compile failed: {str(error).strip()[:300]}; set `compile` to false") from error
+            raise UnfitSpecError(f"torch.compile failed: {str(error).strip()[:300]}; set `compile` to false") from error
         if not is_out_of_memory(error):
             raise
         raise out_of_memory(fixed_batch_size(spec.batch_size)) from error

@@ -7,7 +7,7 @@ retries the trials of those that died, and makes the best trial its own, whoever
 import time
 from collections.abc import Generator, Iterator
 
-from service.errors import RunError
+from service.errors import UnfitSpecError
 from service.events import Event, FileSaved, Log, Phase, Progress, RunnersWanted, StepRecord, Stopped
 from service.specs.tune import TuneRunnerSpec, TuneSpec
 from service.states import StopReason
@@ -26,7 +26,7 @@ RUNNER_EVENTS = (FileSaved, Log, Progress)
 
 def run_tune(spec: TuneSpec, context: RunContext) -> Iterator[Event]:
     """Searches; yields `trial:<n>` as each begins and ends, at last `result`, and the best trial's files and reports
-    (`best` is its result). Raises RunError when no trial can be completed.
+    (`best` is its result). Raises UnfitSpecError when no trial can be completed.
     """
     yield Phase("loading")
     with open_study(spec, context) as study:
@@ -43,7 +43,7 @@ def run_tune(spec: TuneSpec, context: RunContext) -> Iterator[Event]:
             best = study.best()
             if best is None:
                 yield report.result(val_samples)
-                raise RunError("no trial was completed; `GET /v1/jobs/{id}/trials` says why each ended")
+                raise UnfitSpecError("no trial was completed; `GET /v1/jobs/{id}/trials` says why each ended")
             yield from best_trial.publish(runner, best)
             if runner.stopped is None:
                 yield from best_trial.confirm(runner, best, report.notes)
@@ -112,11 +112,11 @@ def _published(event: Event, report: Report) -> Iterator[Event]:
 
 
 def _ended_early(study: Study) -> list[str]:
-    """Why there are fewer trials than were asked for; RunError when none could run."""
+    """Why there are fewer trials than were asked for; UnfitSpecError when none could run."""
     finished = study.finished()
     if study.is_hopeless():
         reason = finished[-1].user_attrs.get("reason", "unknown")
-        raise RunError(f"none of the first {len(finished)} trials could run; the last one: {reason}")
+        raise UnfitSpecError(f"none of the first {len(finished)} trials could run; the last one: {reason}")
     if len(finished) >= study.target:
         return []
     return [f"stopped after {len(finished)} of {study.target} trials: the last {study.since_best()} were no better"]
