@@ -53,7 +53,8 @@ def _import(spec: ImportSpec, context: RunContext) -> Generator[Event, None, Non
     split_N = draw_splits(raw.y, options.split, raw.split, None if duplicates.by_chance else duplicates.near_N)
     if not (split_N == TRAIN).any():
         given = ", ".join(SPLITS[number] for number in np.unique(split_N))
-        raise ImportRefusedError("split-no-train", f"all samples are of {given}; nothing can be learned without train")
+        why = f"all samples are of {given}; nothing can be learned without train"
+        raise refusal or ImportRefusedError("split-no-train", why)
     if raw.impute is not None:
         raw.notes += raw.impute(raw.x, split_N)
     dataset = DatasetView(raw, split_N, describe(raw, split_N), duplicates)

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import ImportRefusedError
@@ -15,7 +16,7 @@ from service.reports.dataset import SPLITS
 from service.reports.finding import Finding
 from worker.importing.findings import SHOWN, finding
 from worker.importing.names import printable
-from worker.importing.split_names import SHORT_WORDS, tokens
+from worker.importing.split_names import SHORT_WORDS, split_of, tokens
 from worker.importing.splits import SPLIT_NAMES, TEST, TRAIN, VAL
 
 Array = NDArray[Any]
@@ -42,6 +43,8 @@ class Parts:
 
     pairs: list[tuple[str, str]]
     splits: list[int] | None
+    split_N: NDArray[np.uint8] | None = None
+    """The split of each sample, where an array tells it."""
     said: list[str] = field(default_factory=list)
     is_doubtful: bool = False
     """Whether something was left out that may have been meant."""
@@ -83,8 +86,30 @@ def find_parts(arrays: Mapping[str, Array], known: Collection[str] = ()) -> Part
         parts = Parts([(samples[split], labels[split]) for split in splits], splits)
     else:
         parts = Parts([(samples[None], labels[None])], None)
+        for name in names:
+            split_N = read_splits(name, arrays[name])
+            if split_N is not None and arrays[name].shape == arrays[samples[None]].shape[:1]:
+                parts.split_N = split_N
+                parts.said.append(f"`{printable(name)}` tells the split of each sample")
+                names.remove(name)
+                break
     _tell_others(parts, names)
     return parts
+
+
+def read_splits(name: str, array: Array) -> NDArray[np.uint8] | None:
+    """The split of each sample by an array called `split` of texts; None for any other, and for unknown texts."""
+    if (
+        tokens(name) not in (["split"], ["splits"], ["subset"], ["partition"], ["usage"])
+        or array.dtype.kind not in "US"
+    ):
+        return None
+    texts, places = np.unique(array, return_inverse=True)
+    splits = [split_of(text.decode(errors="replace") if isinstance(text, bytes) else text) for text in texts.tolist()]
+    known = [split for split in splits if split is not None]
+    if len(known) < len(splits) or TRAIN not in known:
+        return None
+    return np.array(known, np.uint8)[places]
 
 
 def _by_split(names: Collection[str], *, is_label: bool) -> dict[int | None, str]:
@@ -142,7 +167,7 @@ def _unnamed(arrays: Mapping[str, Array]) -> Parts:
     splits = {1: None, 2: [TRAIN, TEST], 3: [TRAIN, VAL, TEST]}[len(pairs)]
     titles = ["all"] if splits is None else [SPLITS[split] for split in splits]
     said = [f"`{x}` and `{y}`: samples and labels of {title}" for (x, y), title in zip(pairs, titles, strict=True)]
-    return Parts(pairs, splits, said, is_doubtful=splits is not None)
+    return Parts(pairs, splits, None, said, is_doubtful=splits is not None)
 
 
 def _tell_others(parts: Parts, names: Collection[str]) -> None:
@@ -161,4 +186,4 @@ def _tell_others(parts: Parts, names: Collection[str]) -> None:
             parts.is_doubtful = True
         else:
             parts.said.append(f"`{printable(name)}` was left out")
-            parts.is_doubtful |= any(word in SPLIT_NAMES for word in words) or role is not None
+            parts.is_doubtful |= any(word in SPLIT_NAMES or "split" in word for word in words) or role is not None

@@ -71,7 +71,7 @@ def load_npz(file: Input) -> RawData:
     xs, ys = ([arrays[pair[place]] for pair in parts.pairs] for place in (0, 1))
     for x, y in zip(xs, ys, strict=True):
         _check_lengths(x, y)
-    split_N = None
+    split_N = parts.split_N
     if parts.splits is not None:
         split_N = np.repeat(np.array(parts.splits, np.uint8), [len(y) for y in ys])
     if len({x.shape[1:] for x in xs}) > 1:

@@ -93,3 +93,17 @@ def test_columns_of_labels_may_stand_in_one_split_only(tmp_path: Path) -> None:
     arrays = named(train="X_train y_train", test="X_test y_test")
     arrays["y_train"] = arrays["y_train"][:, None]
     assert imported(tmp_path, **arrays).profile.meta.counts["test"] == 18
+
+
+def test_an_array_of_splits_is_followed(tmp_path: Path) -> None:
+    split = np.array(["Training", "valid", "test"])[np.repeat([0, 1, 2], [30, 12, 18])]
+    assert imported(tmp_path, X=FEATURES, y=LABELS, split=split).profile.meta.counts == SIZES
+
+
+@pytest.mark.parametrize(
+    "more", [{"split": LABELS}, {"train_idx": np.arange(40)}, {"split": np.array(["a", "b", "c"])}]
+)
+def test_splits_that_cannot_be_followed_are_told(tmp_path: Path, more: dict[str, Any]) -> None:
+    finding = imported(tmp_path, X=FEATURES, y=LABELS, **more).finding("layout")
+    assert finding is not None
+    assert finding.severity == "warning"
