@@ -33,7 +33,9 @@ def undisturbed(home: Home) -> Outcomes:
         assert work.submit(kind, SUBMIT_SECONDS), f"{kind} was not accepted"
     work.wait(END_SECONDS)
     outcomes = {kind: read_outcome(home.store, job_id) for kind, job_id in work.job_ids.items()}
-    assert all(outcome.state == JobState.SUCCEEDED for outcome in outcomes.values()), home.logs()
+    assert all(outcome.state == JobState.SUCCEEDED for outcome in outcomes.values()), (
+        f"{ {kind: outcome.state for kind, outcome in outcomes.items()} }\n{home.logs()}"
+    )
     work.delete()
     return outcomes
 

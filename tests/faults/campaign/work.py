@@ -32,7 +32,7 @@ SPECS: dict[str, dict[str, Any]] = {
     "batch-size": {"kind": "batch-size", **PART, "candidates": [64], "search_up": False},
     "lr-find": {"kind": "lr-find", **PART, "num_steps": 60},
 }
-STALL_SECONDS = 6.0
+STALL_SECONDS = 20.0
 """A training process that is silent for so long is killed."""
 """Fixed seeds: each of these comes out the same whenever nothing disturbs it."""
 IMPORT = "import"
