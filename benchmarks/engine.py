@@ -40,7 +40,7 @@ def _bare_step(threads: int) -> Callable[[], None]:
     the engine's memory format and with its fused optimizer, so that this is the limit.
     """
     torch.manual_seed(0)
-    model = models.build(_spec("none").model, SHAPE, CLASSES).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = models.build(_spec("none").network, SHAPE, CLASSES).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
     images_BCHW, labels_B = torch.randn(BATCH, 1, 28, 28), torch.randint(CLASSES, (BATCH,))
@@ -109,7 +109,7 @@ def _against_peers(folder: Path, data: peers.Arrays, augment: str, threads: int)
 
 def _peer_epoch(train: Callable[..., None], data: peers.Arrays, augment: str, workers: int) -> float:
     def epochs(n: int) -> float:
-        model = models.build(_spec("none").model, SHAPE, CLASSES)
+        model = models.build(_spec("none").network, SHAPE, CLASSES)
         start = time.perf_counter()
         train(model, data, batch_size=BATCH, epochs=n, augment=augment != "none", workers=workers)
         return time.perf_counter() - start

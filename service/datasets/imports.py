@@ -6,7 +6,9 @@ from sqlalchemy.orm import Session
 from service.errors import InUseError
 from service.ids import new_id
 from service.reports.dataset import DatasetContent, Profile
+from service.resolution.defaults import filled
 from service.resolution.warnings import advise_on_data
+from service.specs import STORED_SPEC
 from service.specs.dataset import DatasetSource, ImportSpec, UploadFields, UploadSource
 from service.states import DatasetState, JobState
 from service.store import datasets, events, files, jobs
@@ -35,12 +37,17 @@ def check_name(store: Store, name: str) -> None:
 
 
 def fill(session: Session, dataset_id: str, content: DatasetContent) -> None:
-    """Makes an importing dataset ready; queued jobs on it log what is wrong with the data before they start."""
+    """Makes an importing dataset ready.
+
+    Jobs that wait for it get the defaults that follow the data, and log what is wrong with it.
+    """
     row = datasets.get(session, dataset_id)
     row.state, row.hash, row.profile = DatasetState.READY, content.hash, content.profile.model_dump(mode="json")
     session.flush()
     advice = advise_on_data(content.profile.findings)
-    for job_id in datasets.jobs_on(session, row.id, [JobState.QUEUED]):
+    for job_id in datasets.jobs_on(session, row.id, [JobState.QUEUED, JobState.PAUSED]):
+        job = jobs.get(session, job_id)
+        job.spec = filled(STORED_SPEC.validate_python(job.spec), content.profile.meta).model_dump(mode="json")
         events.append_warnings(session, job_id, advice)
 
 

@@ -92,7 +92,7 @@ def _augmented(record: RunRecord) -> Patch:
 
 def normalising_layers(record: RunRecord) -> Patch:
     """ReLU, He weights and batch norm, where the architecture leaves the choice."""
-    model = record.spec.model
+    model = record.spec.network
     if isinstance(model, TorchvisionSpec):
         return {}
     layers = {"model.batch_norm": True, "model.activation": "relu", "model.init": "he"}
@@ -147,7 +147,7 @@ def capacity(record: RunRecord) -> Patch:
 
 def dropout(record: RunRecord) -> float:
     """The highest dropout rate of the model."""
-    rate = record.spec.model.dropout
+    rate = record.spec.network.dropout
     return max(rate, default=0.0) if isinstance(rate, list) else rate
 
 

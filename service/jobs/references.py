@@ -40,8 +40,9 @@ GIVERS: dict[str, tuple[str, ...]] = {
 }
 
 
-def find_dataset(session: Session, spec: AnyJobSpec) -> DatasetRow | None:
-    """The spec's dataset; None for a built-in one that is not imported yet.
+def find_dataset(session: Session, spec: AnyJobSpec, *, lock: bool = False) -> DatasetRow | None:
+    """The spec's dataset; None for a built-in one that is not imported yet. With `lock`, an import does not end before
+    this transaction does.
 
     Raises SpecError when it is not there (with the nearest known name), or its import failed.
     """
@@ -55,6 +56,9 @@ def find_dataset(session: Session, spec: AnyJobSpec) -> DatasetRow | None:
         near = difflib.get_close_matches(name, [*datasets.names(session), *BUILTINS], n=1, cutoff=0.5)
         detail = f"there is no dataset `{name}`; " + (f"did you mean `{near[0]}`?" if near else IMPORT_HINT)
         raise SpecError(detail, [FieldError(pointer=f"{prefix}/dataset", detail=detail)]) from None
+    if lock and row.state == DatasetState.IMPORTING:
+        dependency_rows.lock(session, [row.job_id])
+        session.refresh(row)
     if row.state == DatasetState.FAILED:
         detail = f"the import of `{name}` failed; GET /v1/datasets/{row.id} says why"
         raise SpecError(detail, [FieldError(pointer=f"{prefix}/dataset", detail=detail)])

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 from service.diagnosis.record import FIRST_POINTS, LAST_POINTS, Epoch, RunRecord, Series, is_judged
 from service.reports.names import ReportName
 from service.reports.result import CheckupReport
+from service.resolution.defaults import filled
 from service.specs.train import TrainSpec
 from service.states import JobState, StopReason, is_terminal
 from service.store import datasets, metrics, reports
@@ -24,12 +25,13 @@ def run_record(session: Session, job: JobRow) -> RunRecord | None:
     checkup = reports.get(session, job.id, ReportName.CHECKUP)
     names = [name for name in metrics.names(session, job.id) if is_judged(name)]
     series = metrics.read(session, job.id, names) if names else {}
+    profile = datasets.profile(dataset) if dataset else None
     return RunRecord(
-        spec=TrainSpec.model_validate(job.spec),
+        spec=filled(TrainSpec.model_validate(job.spec), profile.meta if profile else None),
         epochs=tuple(_epoch(row) for row in metrics.epochs(session, job.id)),
         series={name: _series(points) for name, points in series.items()},
         checkup=CheckupReport.model_validate(checkup) if checkup else None,
-        profile=datasets.profile(dataset) if dataset else None,
+        profile=profile,
         stop_reason=StopReason(job.stop_reason) if job.stop_reason else None,
         ended=is_terminal(JobState(job.state)),
     )

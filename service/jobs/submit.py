@@ -62,7 +62,7 @@ def _store(
 ) -> Submission:
     """Checks again what may have changed since the spec was judged, and stores the job."""
     queue.refuse_when_full(session, settings)
-    dataset = references.find_dataset(session, spec)
+    dataset = references.find_dataset(session, spec, lock=True)
     if _state(dataset) != _state(judged):
         raise ConflictError("the dataset has changed while the spec was checked; send it again")
     references.check_jobs(session, spec, lock=True)

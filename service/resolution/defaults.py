@@ -1,11 +1,12 @@
 """What the open fields of a spec become: defaults that depend on other fields, and what is usual for a network."""
 
+from collections.abc import Iterable
 from typing import Literal, TypeVar
 
 from service.catalog import architectures, pretraining
 from service.catalog.hyperparameters import OPTIMIZERS, TRANSFORMER_SHARE
 from service.reports.dataset import DatasetMeta
-from service.specs.model import ModelSpec, TorchvisionSpec
+from service.specs.model import CnnSpec, MlpSpec, ModelSpec, TorchvisionSpec
 from service.specs.optimizer import OptimizerSpec
 from service.specs.part import FromJob
 from service.specs.sanity import SanitySpec
@@ -14,14 +15,31 @@ from service.specs.training import JobCommon, TrainingPart
 from service.specs.tune import SearchFields
 
 Spec = TypeVar("Spec", bound=JobCommon)
+OF_ANY_FAMILY = frozenset({"family", "dropout", "batch_norm", "activation", "init"})
+"""Fields of a model that fit pictures and tables alike."""
 
 
-def filled(spec: Spec) -> Spec:
-    """The spec with every default that depends on other fields."""
-    return spec.model_copy(update=_filled_fields(spec))
+def filled(spec: Spec, data: DatasetMeta | None = None) -> Spec:
+    """The spec with every default that depends on other fields, or on the data; these stay open while it is None."""
+    return spec.model_copy(update=_filled_fields(spec, data))
 
 
-def filled_optimizer(optimizer: OptimizerSpec, model: ModelSpec) -> OptimizerSpec:
+def default_model(data: DatasetMeta | None, searched: Iterable[str] = ()) -> ModelSpec | None:
+    """The network where a spec names none: of the family whose fields a search names, else what suits the data.
+
+    None while the data are not known and nothing else decides.
+    """
+    names = {path.split(".")[1] for path in searched if path.startswith("model.")}
+    if names - OF_ANY_FAMILY:
+        for model in (MlpSpec(), CnnSpec(), TorchvisionSpec(family="torchvision")):
+            if names <= type(model).model_fields.keys():
+                return model
+    if data is None:
+        return None
+    return CnnSpec() if data.modality == "image" else MlpSpec()
+
+
+def filled_optimizer(optimizer: OptimizerSpec, model: ModelSpec | None) -> OptimizerSpec:
     """The optimizer with what is usual for it on this network."""
     lr = usual_lr(optimizer, model) if optimizer.lr is None else optimizer.lr
     backbone_lr, decay = optimizer.backbone_lr, optimizer.layer_decay
@@ -39,12 +57,12 @@ def filled_optimizer(optimizer: OptimizerSpec, model: ModelSpec) -> OptimizerSpe
     return optimizer.model_copy(update=changes)
 
 
-def usual_lr(optimizer: OptimizerSpec, model: ModelSpec) -> float:
+def usual_lr(optimizer: OptimizerSpec, model: ModelSpec | None) -> float:
     """The usual learning rate of an optimizer on a network; of a pretrained one, its head's."""
     return OPTIMIZERS[optimizer.name].lr * _lr_share(model)
 
 
-def usual_lr_range(optimizer: OptimizerSpec, model: ModelSpec) -> tuple[float, float]:
+def usual_lr_range(optimizer: OptimizerSpec, model: ModelSpec | None) -> tuple[float, float]:
     """From where to where a learning rate draws no warning."""
     low, high = OPTIMIZERS[optimizer.name].lr_range
     return low * _lr_share(model), high * _lr_share(model)
@@ -71,12 +89,13 @@ def normalisation(meta: DatasetMeta, normalize: str) -> tuple[tuple[float, ...],
     return tuple(meta.mean), tuple(std if std > 1e-8 else 1.0 for std in meta.std)
 
 
-def _filled_fields(spec: JobCommon) -> dict[str, object]:
+def _filled_fields(spec: JobCommon, data: DatasetMeta | None) -> dict[str, object]:
     fields: dict[str, object] = {}
     if isinstance(spec, SearchFields):
-        fields["train"] = _filled_base(spec)
+        fields["train"] = _filled_base(spec, data)
     if isinstance(spec, TrainingPart):
-        fields["optimizer"] = filled_optimizer(spec.optimizer, spec.model)
+        fields["model"] = model = spec.model or default_model(data)
+        fields["optimizer"] = filled_optimizer(spec.optimizer, model)
     if isinstance(spec, TrainFields) and (stopping := spec.early_stopping) is not None:
         fields["early_stopping"] = stopping.model_copy(update={"mode": better(stopping)})
     if isinstance(spec, SanitySpec):
@@ -84,13 +103,14 @@ def _filled_fields(spec: JobCommon) -> dict[str, object]:
     return fields
 
 
-def _filled_base(spec: SearchFields) -> TrainFields:
+def _filled_base(spec: SearchFields, data: DatasetMeta | None) -> TrainFields:
     """The base of a search. What depends on a searched value stays open: each trial fills it for itself."""
-    base = filled(spec.train)
+    model = spec.train.model or default_model(data, spec.search_space)
+    base = filled(spec.train.model_copy(update={"model": model}), data)
     roots = {path.split(".")[0] for path in spec.search_space}
     return base.model_copy(update={"optimizer": spec.train.optimizer}) if roots & {"optimizer", "model"} else base
 
 
-def _lr_share(model: ModelSpec) -> float:
+def _lr_share(model: ModelSpec | None) -> float:
     known = architectures.architecture(model.arch) if isinstance(model, TorchvisionSpec) else None
     return TRANSFORMER_SHARE if known and known.is_transformer else 1.0

@@ -42,8 +42,8 @@ class Cost:
 
 def estimate(spec: AnyJobSpec, part: TrainingPart, data: DatasetMeta) -> Estimates:
     """The costs of a resolved spec on a known dataset."""
-    sizes = parameters(part.model, data.shape, len(data.classes))
-    cost = sample_cost(part.model, data.shape, len(data.classes))
+    sizes = parameters(part.network, data.shape, len(data.classes))
+    cost = sample_cost(part.network, data.shape, len(data.classes))
     batch, steps = _batch(part), _steps(spec, part, data.counts.get("train", 0))
     states = (2 + OPTIMIZERS[part.optimizer.name].states) * sizes.trainable + sizes.total
     sample_bytes = prod(data.shape) * (1 if data.modality == "image" else FLOAT_BYTES)
@@ -51,7 +51,7 @@ def estimate(spec: AnyJobSpec, part: TrainingPart, data: DatasetMeta) -> Estimat
     memory = PROCESS_BYTES + FLOAT_BYTES * (states + 2 * batch * cost.activations) + resident
     checkpoints = 3 if isinstance(part, TrainFields) else 0
     disk = FLOAT_BYTES * (checkpoints * (states - sizes.trainable) + sizes.total) + steps * 400
-    work = steps * batch * cost.macs * _backward_factor(part.model)
+    work = steps * batch * cost.macs * _backward_factor(part.network)
     return Estimates(
         parameters=sizes,
         steps=steps,

@@ -89,7 +89,7 @@ def _put(place: Any, annotation: Any, path: str, value: object) -> Any:
     if not path:
         return copy.deepcopy(value)
     if place is None:
-        annotation = _part_that_knows(annotation, path)
+        annotation = _part_that_knows(annotation, path, value)
         place = _defaults(annotation)
     if isinstance(place, list):
         name, _, rest = path.partition(".")
@@ -128,12 +128,12 @@ def _kept(place: dict[str, Any], annotation: Any, name: str, value: object) -> d
     return _defaults(new) | {field: given for field, given in asked.items() if field in new.model_fields}
 
 
-def _part_that_knows(annotation: Any, path: str) -> type[Part]:
-    """Of the parts that may stand where nothing is, the one with the path's field."""
-    for part in _parts(annotation):
-        if path.partition(".")[0] in part.model_fields:
-            return part
-    raise KeyError(path)
+def _part_that_knows(annotation: Any, path: str, value: object) -> type[Part]:
+    """Of the parts that may stand where nothing is, the one that the value names, or that has the path's field."""
+    parts = [part for part in _parts(annotation) if path.partition(".")[0] in part.model_fields]
+    if not parts:
+        raise KeyError(path)
+    return next((part for part in parts if _tags(part).get(path, value) == value), parts[0])
 
 
 def _defaults(part: type[Part]) -> dict[str, Any]:

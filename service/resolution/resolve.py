@@ -29,7 +29,7 @@ def resolve(spec: AnyJobSpec, limits: Limits, data: DatasetMeta | None = None, *
     `data` is what is known of the dataset (None while it is imported); `gpu` says that a worker has one.
     Raises SpecError with a pointer to each field that cannot work.
     """
-    spec = filled(spec)
+    spec = filled(spec, data)
     training, prefix = training_of(spec)
     if errors := refuse(spec, training, prefix, limits, data):
         raise SpecError(summary(errors), errors)

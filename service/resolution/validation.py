@@ -60,7 +60,8 @@ def _model(part: TrainingPart) -> Iterator[FieldError]:
 
 def _batch(part: TrainingPart) -> Iterator[FieldError]:
     """Layers with batch norm on single numbers cannot train on one sample; convolutions mostly can."""
-    has_norm = isinstance(part.model, MlpSpec | CnnSpec) and part.model.batch_norm and part.model.hidden
+    model = part.model or MlpSpec()
+    has_norm = isinstance(model, MlpSpec | CnnSpec) and model.batch_norm and model.hidden
     if has_norm and getattr(part, "batch_size", None) == 1:
         yield FieldError(
             pointer="/batch_size", detail="batch norm needs at least 2 samples: use more, or `batch_norm: false`"
@@ -104,7 +105,7 @@ def _epochs(part: TrainingPart, limits: Limits) -> Iterator[FieldError]:
 
 
 def _size(part: TrainingPart, limits: Limits, data: DatasetMeta) -> Iterator[FieldError]:
-    total = parameters(part.model, data.shape, len(data.classes)).total
+    total = parameters(part.network, data.shape, len(data.classes)).total
     if total > limits.max_parameters:
         yield FieldError(
             pointer="/model", detail=f"{total:,} parameters; this server allows at most {limits.max_parameters:,}"
@@ -112,10 +113,10 @@ def _size(part: TrainingPart, limits: Limits, data: DatasetMeta) -> Iterator[Fie
 
 
 def _data(part: TrainingPart, data: DatasetMeta) -> Iterator[FieldError]:
-    if data.modality == "features" and not isinstance(part.model, MlpSpec):
+    if data.modality == "features" and not isinstance(part.network, MlpSpec):
         yield FieldError(
             pointer="/model/family",
-            detail=f"`{part.model.family}` needs images, and this dataset has features: use `mlp`, or "
+            detail=f"`{part.network.family}` needs images, and this dataset has features: use `mlp`, or "
             "import the pictures themselves (files, or an npz whose `X` has the shape N x H x W)",
         )
     weights = part.loss.class_weights

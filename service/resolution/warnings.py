@@ -104,6 +104,8 @@ def _reproducibility(part: TrainingPart, _: DatasetMeta | None) -> Iterator[Advi
 
 def _dropout(part: TrainingPart, _: DatasetMeta | None) -> Iterator[Advice]:
     low, high = DROPOUT_RANGE
+    if part.model is None:
+        return
     rates = part.model.dropout if isinstance(part.model.dropout, list) else [part.model.dropout]
     if max(rates, default=0) > 0.6:
         yield Advice(

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from service.specs.augmentation import AugmentSpec
-from service.specs.model import MlpSpec, ModelSpec
+from service.specs.model import ModelSpec
 from service.specs.optimizer import OptimizerSpec
 from service.specs.part import Name, Part, Reference, at_most, or_null
 
@@ -97,7 +97,10 @@ class TrainingPart(JobCommon):
 
     dataset: Reference
     """Id or name of a dataset."""
-    model: ModelSpec = MlpSpec()
+    model: ModelSpec | None = None
+    """The network; null: a `cnn` for pictures and an `mlp` for tables, chosen when the dataset is ready. A search whose
+    paths name fields of one family has that family.
+    """
     optimizer: OptimizerSpec = OptimizerSpec()
     loss: Annotated[LossSpec, or_null(LossSpec, LossSpec())] = LossSpec()
     preprocess: Annotated[PreprocessSpec, or_null(PreprocessSpec, RAW)] = PreprocessSpec()
@@ -108,6 +111,13 @@ class TrainingPart(JobCommon):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """`auto` is bf16 on a CUDA device that has it, else fp32."""
+
+    @property
+    def network(self) -> ModelSpec:
+        """The model of a spec that is resolved for its data."""
+        if self.model is None:
+            raise ValueError("the model is chosen once the dataset is known")
+        return self.model
 
 
 class AugmentedPart(TrainingPart):

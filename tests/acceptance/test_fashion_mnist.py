@@ -67,7 +67,7 @@ def _predictions(spec: TrainSpec, model_file: Path) -> tuple[NDArray[np.uint8], 
     """What the model file says about the test images, read and normalised here, with none of the engine's data code."""
     with safe_open(model_file, "pt") as file:
         about = {key: json.loads(value) for key, value in file.metadata().items()}
-    model = models.build(spec.model, about["shape"], len(about["classes"]))
+    model = models.build(spec.network, about["shape"], len(about["classes"]))
     model.load_state_dict(load_file(model_file))
     model.eval()
     images_NHW = _read("t10k-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28)

@@ -9,6 +9,7 @@ from typing import assert_never
 
 from service.errors import DataError
 from service.events import Event, Reported
+from service.reports.dataset import DatasetMeta
 from service.reports.names import ReportName
 from service.resolution.defaults import filled
 from service.specs import AnyEngineSpec
@@ -26,17 +27,23 @@ TOO_FEW_SAMPLES = "Expected more than 1 value per channel"
 def run(spec: AnyEngineSpec, context: RunContext) -> Iterator[Event]:
     """Runs one job and yields what happens; the last event is `Stopped` unless a RunError is raised.
 
-    What the spec leaves open is filled as at submission, from the values that stand there now (a learning rate may have
-    come from another job).
+    What the spec leaves open is filled as at submission, from the data and from the values that stand there now (a
+    learning rate may have come from another job).
     """
     try:
         yield _environment(context)
-        yield from _run(filled(spec), context)
+        yield from _run(filled(spec, _meta(context)), context)
     except ValueError as error:
         if TOO_FEW_SAMPLES not in str(error):
             raise
         detail = "batch norm needs at least 2 samples a step: use a larger batch_size, or a model without batch norm"
         raise DataError(detail) from error
+
+
+def _meta(context: RunContext) -> DatasetMeta | None:
+    if context.dataset is None:
+        return None
+    return DatasetMeta.model_validate_json((context.dataset / "meta.json").read_bytes())
 
 
 def _environment(context: RunContext) -> Event:

@@ -12,6 +12,7 @@ from service.specs.train import TrainSpec
 
 MakeRecord = Callable[..., RunRecord]
 
+MLP_ON_DIGITS: dict[str, Any] = {"kind": "train", "dataset": "digits", "model": {"family": "mlp"}}
 HEALTHY_TRAIN = [1.20, 0.70, 0.50, 0.40, 0.34, 0.30, 0.27, 0.25, 0.23, 0.22]
 HEALTHY_VAL = [1.25, 0.78, 0.60, 0.52, 0.47, 0.44, 0.42, 0.41, 0.40, 0.40]
 HEALTHY_TRAIN_ACCURACY = [0.60, 0.75, 0.82, 0.86, 0.88, 0.90, 0.91, 0.92, 0.93, 0.93]
@@ -78,7 +79,7 @@ def make_record() -> MakeRecord:
             "grad/0.bias/norm": [0.0] * 20,
         } | dict(series or {})
         return RunRecord(
-            spec=TrainSpec.model_validate({"kind": "train", "dataset": "digits"} | dict(spec or {})),
+            spec=TrainSpec.model_validate(MLP_ON_DIGITS | dict(spec or {})),
             epochs=epochs,
             series={name: every_step(values) for name, values in steps.items()},
             checkup=CheckupReport(

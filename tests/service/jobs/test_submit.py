@@ -9,7 +9,7 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from service.errors import BusyError, ConflictError, SpecError
-from service.jobs import completion
+from service.jobs import completion, transitions
 from service.jobs.idempotency import Answer, answer_once
 from service.jobs.submit import Submission, dry_run, prepare, submit
 from service.resolution.resolve import Resolution, resolve
@@ -52,6 +52,21 @@ def test_ready_dataset_makes_the_job_startable_and_its_spec_resolved(harness: Ha
     report, startable = submitted(harness, epochs=3)
     assert startable == [report.id]
     assert (report.dataset, report.spec["epochs"], report.spec["optimizer"]["lr"]) == (dataset.id, 3, 1e-3)
+
+
+def test_an_open_model_is_chosen_when_the_import_has_ended(harness: Harness, worker: SimulatedWorker) -> None:
+    report, (import_id, _) = submitted(harness)
+    space = {"batch_size": {"type": "int", "low": 16, "high": 64}}
+    search = JOB_SPEC.validate_python({"kind": "tune", "train": {"dataset": "digits"}, "search_space": space})
+    with harness.store.begin() as session:
+        tune = submit(session, harness.store.settings, search).report
+        paused = submit(session, harness.store.settings, job_spec("lr-find")).report
+        transitions.request_pause(session, paused.id)
+    assert report.spec["model"] is tune.spec["train"]["model"] is None
+    worker.import_dataset(report.dataset or "", import_id)
+    specs = [harness.job(job_id).spec for job_id in (report.id, tune.id, paused.id)]
+    assert [spec.get("train", spec)["model"]["family"] for spec in specs] == ["cnn"] * 3
+    assert submitted(harness)[0].spec == specs[0]
 
 
 def test_dataset_that_is_not_there_or_failed_is_refused_with_what_to_do(

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from service.catalog.hyperparameters import OPTIMIZERS, OptimizerName
-from service.resolution.defaults import filled, lowered_lr, normalisation, usual_lr, usual_lr_range
+from service.reports.dataset import DatasetMeta
+from service.resolution.defaults import default_model, filled, lowered_lr, normalisation, usual_lr, usual_lr_range
 from service.resolution.resolve import training_of
 from service.specs import JOB_SPEC
 from service.specs.lr_find import LrFindSpec
@@ -72,6 +73,33 @@ def test_what_a_search_varies_stays_open() -> None:
     fixed = tune | {"search_space": {"batch_size": {"type": "int", "low": 16, "high": 64}}}
     assert filled(TuneSpec.model_validate(searched)).train.optimizer.lr is None
     assert filled(TuneSpec.model_validate(fixed)).train.optimizer.lr == 1e-3
+
+
+TABLE = meta(modality="features", shape=[4], mean=[0.0] * 4, std=[1.0] * 4)
+
+
+@pytest.mark.parametrize(("data", "family"), [(meta(), "cnn"), (TABLE, "mlp"), (None, None)])
+def test_an_open_model_follows_the_data(data: DatasetMeta | None, family: str | None) -> None:
+    model = training_of(resolved(data).spec)[0].model
+    assert (model.family if model else None) == family
+
+
+@pytest.mark.parametrize(
+    ("paths", "family"),
+    [
+        (["optimizer.lr"], "cnn"),
+        (["model.dropout", "model.activation"], "cnn"),
+        (["model.family"], "cnn"),
+        (["model.hidden", "model.dropout"], "mlp"),
+        (["model.channels"], "cnn"),
+        (["model.channels", "model.hidden"], "cnn"),
+        (["model.arch", "model.dropout"], "torchvision"),
+    ],
+)
+def test_a_search_has_the_family_whose_fields_it_names(paths: list[str], family: str) -> None:
+    model = default_model(meta(), paths)
+    assert model is not None
+    assert model.family == family
 
 
 def test_a_sanity_job_has_one_size() -> None:

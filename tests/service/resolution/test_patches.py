@@ -6,6 +6,7 @@ import pytest
 
 from service.errors import SpecError
 from service.resolution.patches import get_path, patched_spec
+from service.specs.model import CnnSpec
 from service.specs.train import TrainSpec
 from service.specs.tune import TuneSpec
 
@@ -32,14 +33,14 @@ def refused(patch: dict[str, Any], spec: TrainSpec | TuneSpec = SPEC) -> list[tu
 def test_a_patch_reaches_nested_fields_and_leaves_the_rest() -> None:
     patched = patched_spec(SPEC, {"optimizer.lr": 1e-4, "model.dropout": 0.5, "clip_norm": 1.0})
     assert patched.optimizer.lr == 1e-4
-    assert patched.model.dropout == 0.5
+    assert patched.network.dropout == 0.5
     assert patched.epochs == SPEC.epochs
 
 
 def test_a_patch_and_the_spec_are_left_as_they_were() -> None:
     patch = {"model": {"family": "mlp", "hidden": [64]}, "model.hidden.0": 1}
     patched = patched_spec(SPEC, patch)
-    assert patched.model.model_dump()["hidden"] == [1]
+    assert patched.network.model_dump()["hidden"] == [1]
     assert patch["model"] == {"family": "mlp", "hidden": [64]}
     assert train_spec() == SPEC
 
@@ -91,7 +92,11 @@ def test_names_that_the_client_chose_may_have_dots_and_be_new() -> None:
 )
 def test_another_part_keeps_what_was_asked_for_and_it_knows(patch: dict[str, Any], model: dict[str, Any]) -> None:
     spec = train_spec(model={"family": "mlp", "hidden": [8], "dropout": 0.0, "batch_norm": False})
-    assert model.items() <= patched_spec(spec, patch).model.model_dump().items()
+    assert model.items() <= patched_spec(spec, patch).network.model_dump().items()
+
+
+def test_a_family_is_chosen_for_an_open_model() -> None:
+    assert patched_spec(train_spec(), {"model.family": "cnn"}).model == CnnSpec()
 
 
 def test_another_schedule_has_its_own_defaults() -> None:

@@ -32,7 +32,7 @@ RESULT = TrainResult(
 
 
 def submit(store: Store, **fields: object) -> str:
-    spec = JOB_SPEC.validate_python({"kind": "train", "dataset": "digits"} | fields)
+    spec = JOB_SPEC.validate_python({"kind": "train", "dataset": "digits", "model": {"family": "mlp"}} | fields)
     with store.begin() as session:
         return jobs.create(session, spec).id
 

@@ -57,8 +57,8 @@ def choose_batch_size(spec: TrainSpec, context: RunContext) -> Generator[Event, 
 def training_spec(part: AugmentedPart) -> TrainSpec:
     """The training that a `batch-size` spec asks about, without a feature cache, which takes the most memory."""
     shared = {name: getattr(part, name) for name in AugmentedPart.model_fields}
-    if getattr(part.model, "cache_frozen", False):
-        shared["model"] = part.model.model_copy(update={"cache_frozen": False})
+    if getattr(part.network, "cache_frozen", False):
+        shared["model"] = part.network.model_copy(update={"cache_frozen": False})
     return TrainSpec(kind="train", **shared)
 
 

@@ -89,7 +89,7 @@ class Extractor:
 
     def _key(self, images: Batches, count: int) -> tuple[object, ...]:
         spec = self.run.spec
-        model = spec.model.model_dump_json(exclude={"dropout", "head_epochs", "views", "cache_frozen"})
+        model = spec.network.model_dump_json(exclude={"dropout", "head_epochs", "views", "cache_frozen"})
         random = (
             (spec.model_dump_json(include={"augment", "seed", "batch_size", "shuffle"}),) if images.augmenter else ()
         )

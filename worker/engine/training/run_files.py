@@ -46,7 +46,7 @@ def save_state(run: TrainingState) -> Iterator[Event]:
 def about(run: TrainingState) -> dict[str, object]:
     """What it takes to use a model file: its spec, classes, input shape and normalisation."""
     return {
-        "model": run.spec.model.model_dump(mode="json"),
+        "model": run.spec.network.model_dump(mode="json"),
         "classes": run.meta.classes,
         "shape": run.meta.shape,
         "modality": run.meta.modality,

@@ -111,7 +111,7 @@ def plain_batches(
     spec: TrainingPart, dataset: PackedDataset, device: torch.device, split: str, batch_size: int
 ) -> Batches:
     """Batches for evaluation: in order, nothing random, the same normalisation."""
-    small = models.input_elements(spec.model, dataset.meta.shape) <= SMALL_SAMPLE
+    small = models.input_elements(spec.network, dataset.meta.shape) <= SMALL_SAMPLE
     size = max(batch_size, EVALUATION_BATCH) if small else batch_size
     batches = Batches(dataset, split, size, device, normalize=spec.preprocess.normalize)
     return batches if split == "test" else _not_empty(batches, split)
@@ -138,7 +138,7 @@ def build_model(
     """
     if over := over_limits(spec, context.limits, dataset.meta):
         raise DataError(f"{over[0].pointer}: {over[0].detail}")
-    model = models.build(spec.model, dataset.meta.shape, len(dataset.meta.classes), context.weights)
+    model = models.build(spec.network, dataset.meta.shape, len(dataset.meta.classes), context.weights)
     model.to(precision.device)
     if channels_last is not False:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

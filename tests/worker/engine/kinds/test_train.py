@@ -14,6 +14,8 @@ from safetensors.torch import load_file
 from service.errors import DataError, DivergedError
 from service.events import EpochRecord, Event, FileSaved, Log, Phase, Progress, StepRecord
 from service.reports.result import CheckupReport, TrainResult
+from service.resolution.estimates import parameters
+from service.specs.model import CnnSpec
 from service.specs.train import TrainSpec
 from service.states import StopReason
 from tests.worker.engine.conftest import pack
@@ -47,6 +49,7 @@ def default_run(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> list[
 def test_default_spec_reaches_the_promised_accuracy_on_digits(default_run: list[Event]) -> None:
     result: TrainResult = reports_of(default_run)["result"]
     assert result.test["accuracy"] >= 0.96
+    assert result.parameters == parameters(CnnSpec(), [8, 8, 1], 10)
     assert ended_by(default_run) is StopReason.COMPLETED
 
 
@@ -116,7 +119,7 @@ def test_model_file_alone_gives_the_reported_numbers(digits: Path, tmp_path: Pat
     file = next(event for event in only(events, FileSaved) if event.role == "model")
     with safe_open(file.path, "pt") as opened:
         assert {"model", "classes", "shape", "modality", "mean", "std"} <= set(opened.metadata())
-    model = models.build(spec.model, [8, 8, 1], 10)
+    model = models.build(spec.network, [8, 8, 1], 10)
     model.load_state_dict(load_file(file.path))
     dataset = open_dataset(RunContext(scratch=tmp_path, dataset=digits))
     test = plain_batches(spec, dataset, torch.device("cpu"), "test", 64)
