@@ -38,6 +38,8 @@ class Facts(NamedTuple):
     """Whether EXIF data asked for a turn."""
     span: tuple[float, float] | None = None
     """Smallest and largest number of a picture of 16 or 32 bits, once its pixels were read."""
+    is_halved: bool = False
+    """Whether it has 16 bits a channel of colour, of which Pillow reads the upper 8."""
 
 
 class Shape(NamedTuple):

@@ -61,7 +61,12 @@ def _facts(image: Image.Image) -> Facts:
     with suppress(Exception):  # a damaged second page does not take the first away
         frames = getattr(image, "n_frames", 1) if image.format in SEVERAL_FRAMES else 1
     kind = str(image.format)
-    return Facts(image.size, image.mode, SAME_FORMATS.get(kind, kind), frames, turned=False)
+    is_halved = not image.mode.startswith(("I", "F")) and any(
+        ";16" in str(tile[3]) for tile in getattr(image, "tile", ())
+    )
+    return Facts(
+        image.size, image.mode, SAME_FORMATS.get(kind, kind), frames, turned=False, span=None, is_halved=is_halved
+    )
 
 
 def _upright(facts: Facts, turned: int) -> Facts:

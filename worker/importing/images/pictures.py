@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Generator, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.errors import ImportRefusedError
 from service.events import DatasetProfiled, Event, Log, Phase, Progress
@@ -191,24 +192,31 @@ def _notes(names: Sequence[str], decoded: Sequence[Decoded]) -> list[Finding | N
 
 def _check_deep(decoded: Sequence[Decoded], path: Path) -> list[Finding | None]:
     """P2 and P33: by what scale pictures of more than 8 bits were brought to 8, and whether that left few levels."""
-    numbers = numbers_of(decoded)
-    if numbers is None:
-        return []
-    rows, seen = open_rows(path), np.zeros(256, bool)
-    for index in (index for index, picture in enumerate(decoded) if picture.span is not None):
+    numbers, notes = numbers_of(decoded), list[Finding | None]()
+    if numbers is not None:
+        notes.append(check_range(numbers))
+        if numbers.dtype == "float32" or numbers.scale()[0] < 1:
+            spanned = [index for index, picture in enumerate(decoded) if picture.span is not None]
+            why = f"their numbers run from {numbers.low:g} to {numbers.high:g}, and most use little of that range"
+            notes.append(_check_levels(open_rows(path), spanned, why))
+    halved = [index for index, picture in enumerate(decoded) if picture.is_halved]
+    why = "of 16 bits a channel in colour the upper 8 are read; spread the numbers over all bits, or save 8"
+    return [*notes, _check_levels(open_rows(path), halved, why)]
+
+
+def _check_levels(rows: NDArray[np.uint8], deep: Sequence[int], why: str) -> Finding | None:
+    """P33 where pictures of more than 8 bits keep few grey levels."""
+    seen = np.zeros(256, bool)
+    for index in deep:
         seen[rows[index]] = True
-    levels, is_rounded = int(seen.sum()), numbers.dtype == "float32" or numbers.scale()[0] < 1
-    if levels >= FEW_LEVELS or not is_rounded:
-        return [check_range(numbers)]
-    return [
-        check_range(numbers),
-        finding(
-            "P33", "warning",
-            f"{levels} grey levels are left of pictures whose numbers run from {numbers.low:g} to {numbers.high:g}: "
-            "one scale is used for all of them, and most use little of that range.",
-            "Look for single pictures with far larger numbers than the others.", levels=levels,
-        ),
-    ]  # fmt: skip
+    levels = int(seen.sum())
+    if not deep or levels >= FEW_LEVELS:
+        return None
+    return finding(
+        "P33", "warning", f"{levels} grey levels are left of {len(deep):,} pictures of more than 8 bits: {why}.",
+        "Look for single pictures with far larger numbers than the others, and use the whole range of the file's bits.",
+        levels=levels, samples_concerned=len(deep),
+    )  # fmt: skip
 
 
 def _is_misnamed(name: str, facts: Decoded) -> bool:
@@ -222,7 +230,7 @@ NOTES: tuple[tuple[str, Callable[[str, Decoded], bool], str], ...] = (
     ("P20", lambda _, facts: facts.mode in TRANSPARENT, "transparent pictures were laid on a white ground"),
     (
         "P21",
-        lambda _, facts: facts.mode.startswith(("I", "F")),
+        lambda _, facts: facts.mode.startswith(("I", "F")) or facts.is_halved,
         "pictures of 16 or more bits a channel were brought to 8",
     ),
     ("P22", lambda _, facts: facts.turned, "pictures were turned the right way up, as their EXIF data say"),

@@ -58,6 +58,8 @@ class Decoded(BaseModel):
     """Whether EXIF data asked for a turn."""
     span: tuple[float, float] | None = None
     """Smallest and largest number of a picture of more than 8 bits."""
+    is_halved: bool = False
+    """Whether only the upper 8 of its 16 bits could be read."""
     file: str = ""
     """SHA-256 of the picture's bytes."""
     row: str = ""

@@ -1,12 +1,14 @@
 """Pictures of more than 8 bits: one scale for all of a dataset, by the range of their numbers."""
 
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.service.pictures.drawings import encoded, picture
+from service.pictures.png_rows import HEADER
+from tests.service.pictures.drawings import encoded, picture, png
 from tests.worker.importing.imports import Imported, import_path, write_folder
 
 RNG = np.random.default_rng(0)
@@ -53,3 +55,16 @@ def test_pictures_of_eight_bits_beside_deep_ones_stay_as_they_are(tmp_path: Path
     plain = picture(1, (20, 20), "L")
     result = deep(tmp_path, 0, 4095, "PNG", plain)
     assert np.array_equal(np.asarray(result.dataset.x[8][..., 0]), np.asarray(plain))
+
+
+@pytest.mark.parametrize(("top", "is_told"), [(4095, True), (65535, False)])
+def test_colours_of_sixteen_bits_of_which_the_upper_are_empty_are_told(tmp_path: Path, top: int, is_told: bool) -> None:
+    def colours() -> bytes:
+        rows = RNG.integers(0, top, (20, 60)).astype(">u2")
+        return png(HEADER.pack(20, 20, 16, 2, 0, 0, 0), zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows)))
+
+    result = import_path(write_folder(tmp_path / "tree", {f"{'ab'[n % 2]}/{n:02d}.png": colours() for n in range(12)}))
+    finding = result.finding("grey_levels")
+    assert (finding is not None) == is_told
+    assert finding is None or finding.evidence["levels"] == 16
+    assert result.finding("deep") is not None
