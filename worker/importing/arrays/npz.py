@@ -4,6 +4,7 @@ Headers are judged before data are read; arrays pass through files in the scratc
 """
 
 import math
+import sys
 import tokenize
 import warnings
 import zipfile
@@ -157,6 +158,11 @@ def _array(file: IO[bytes], member: zipfile.ZipInfo, target: Path) -> Array:
             out.write(piece)
     if left:
         raise ImportRefusedError("npz-malformed", f"`{name}` ends early")
+    if (
+        dtype.kind == "U"
+        and np.memmap(target, np.dtype("u4").newbyteorder(dtype.byteorder), "r").max() > sys.maxunicode
+    ):
+        raise ImportRefusedError("npz-malformed", f"`{name}` holds texts that are no Unicode")
     if not shape:
         return np.fromfile(target, dtype).reshape(shape)
     return np.memmap(target, dtype, "r", shape=shape, order="F" if is_fortran else "C")

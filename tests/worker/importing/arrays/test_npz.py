@@ -72,6 +72,14 @@ def test_arrays_that_are_no_dataset_are_refused(tmp_path: Path, code: str, array
     assert refusal(tmp_path, **arrays) == code
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_texts_that_are_no_unicode_are_refused(tmp_path: Path, order: str) -> None:
+    labels = np.full((60, 2), 2**24, f"{order}u4").view(f"{order}U2")
+    assert refusal(tmp_path, X=FEATURES, y=labels) == "npz-malformed"
+    texts = np.array(["a", "b", "ä"], f"{order}U1")[LABELS]
+    assert imported(tmp_path, X=FEATURES, y=texts).profile.meta.classes == ["a", "b", "ä"]
+
+
 def test_headers_that_lie_are_refused_before_anything_is_read(tmp_path: Path) -> None:
     for shape in ("(60000000000, 5)", "(-1, 5)"):
         head = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".ljust(117).encode() + b"\n"
