@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
-from service.catalog import pretraining
+from service.catalog import architectures, pretraining
 from service.catalog.hyperparameters import BATCH_SIZE, DROPOUT_RANGE, LARGEST_BATCH_SHARE, OPTIMIZERS
 from service.reports.dataset import DatasetMeta
 from service.reports.finding import Finding
 from service.reports.resolution import Advice
 from service.resolution.defaults import usual_lr_range
-from service.resolution.presets import operations
+from service.resolution.presets import LEAST_CROP, kept_side, operations
+from service.specs.augmentation import Crop, Erasing, ResizedCrop
 from service.specs.model import CnnSpec, MlpSpec, TorchvisionSpec
 from service.specs.train import TrainFields
 from service.specs.training import AugmentedPart, TrainingPart
@@ -137,7 +138,7 @@ def _batch(part: TrainingPart, data: DatasetMeta | None) -> Iterator[Advice]:
     if not isinstance(size, int) or not isinstance(part, AugmentedPart):
         return
     samples = data.counts.get("train", 0) if data else None
-    if samples and size > LARGEST_BATCH_SHARE * samples:
+    if samples and size > max(BATCH_SIZE, LARGEST_BATCH_SHARE * samples):
         yield Advice(
             code="batch-large",
             pointer="/batch_size",
@@ -185,6 +186,42 @@ def _augmentation(part: TrainingPart, data: DatasetMeta | None) -> Iterator[Advi
         )
 
 
+def _destructive(part: TrainingPart, data: DatasetMeta | None) -> Iterator[Advice]:
+    """Operations that can remove what tells classes apart, as far as sizes alone show it."""
+    if data is None or not isinstance(part, AugmentedPart) or data.modality != "image":
+        return
+    side = min(data.shape[:2])
+    for op in operations(part.augment, data.shape):
+        match op:
+            case Crop(padding=padding) if padding > side / 4:
+                detail = f"shifts by up to {padding} of {side} pixels; {max(1, side // 8)} is usual"
+            case ResizedCrop(scale=(least, _)) if least < 1 and kept_side(op, side) < LEAST_CROP:
+                detail = f"crops leave {kept_side(op, side)} of {side} pixels; {LEAST_CROP} or more are usual"
+            case Erasing(scale=(_, most)) if most > 0.5:
+                detail = f"up to {most:.0%} of a picture is erased; a third or less is usual"
+            case _:
+                continue
+        words = "this can remove what tells classes apart"
+        yield Advice(code="augment-destructive", pointer="/augment", detail=f"{op.op}: {detail}; {words}")
+
+
+def _small_input(part: TrainingPart, data: DatasetMeta | None) -> Iterator[Advice]:
+    model = part.model
+    if data is None or data.modality != "image" or not isinstance(model, TorchvisionSpec):
+        return
+    known = architectures.architecture(model.arch)
+    if known is None or not isinstance(model.weights, str):
+        return
+    side = min(known.input_size(model.image_size, *data.shape[:2]))
+    if 2 * side < known.size:
+        yield Advice(
+            code="input-small",
+            pointer="/model/image_size",
+            detail=f"images of {side} pixels meet weights made for {known.size}; `image_size: {known.size}` fits them, "
+            "and costs more time",
+        )
+
+
 def _transfer(part: TrainingPart, data: DatasetMeta | None) -> Iterator[Advice]:
     if data is None or not isinstance(part.model, TorchvisionSpec) or part.model.weights is None:
         return
@@ -211,5 +248,7 @@ RULES: tuple[Callable[[TrainingPart, DatasetMeta | None], Iterator[Advice]], ...
     _batch,
     _splits,
     _augmentation,
+    _destructive,
+    _small_input,
     _transfer,
 )

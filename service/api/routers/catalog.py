@@ -50,7 +50,7 @@ def list_known_datasets() -> Page[KnownDatasetReport]:
 
 @router.get("/augmentations")
 def list_augmentations() -> Page[AugmentationReport]:
-    """The presets of `augment`, with the operations behind each."""
+    """The presets of `augment`, with the operations behind each; pictures under 32 pixels get smaller ones."""
     return Page(
         data=[
             AugmentationReport(name=name, operations=[op.model_dump(mode="json") for op in ops])

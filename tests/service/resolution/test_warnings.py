@@ -21,6 +21,19 @@ def test_a_default_spec_draws_no_advice() -> None:
     assert codes(resolved(meta())) == set()
 
 
+def test_the_default_batch_size_draws_no_advice_on_few_samples() -> None:
+    few = meta(counts={"train": 96, "val": 12, "test": 12})
+    assert codes(resolved(few)) == set()
+    assert "batch-large" in codes(resolved(few, batch_size=96))
+
+
+@pytest.mark.parametrize("side", [8, 20, 28, 32, 224])
+@pytest.mark.parametrize("preset", ["light", "standard", "strong"])
+def test_presets_fit_pictures_of_every_size(preset: str, side: int) -> None:
+    pictures = meta(shape=[side, side, 3], classes=["cat", "dog"])
+    assert codes(resolved(pictures, augment=preset)) == set()
+
+
 @pytest.mark.parametrize(
     ("spec", "code"),
     [
@@ -31,6 +44,10 @@ def test_a_default_spec_draws_no_advice() -> None:
         ({"batch_size": 512}, "batch-large"),
         ({"model": {"family": "mlp", "activation": "sigmoid"}}, "init-activation"),
         ({"augment": "light"}, "augment-flips-digits"),
+        ({"augment": [{"op": "crop", "padding": 4}]}, "augment-destructive"),
+        ({"augment": [{"op": "resized_crop"}]}, "augment-destructive"),
+        ({"augment": [{"op": "erasing", "scale": [0.1, 0.6]}]}, "augment-destructive"),
+        ({"model": {"family": "torchvision", "weights": "IMAGENET1K_V1"}}, "input-small"),
         ({"precision": "fp16"}, "precision-on-cpu"),
         ({"model": {"family": "torchvision", "weights": "IMAGENET1K_V1"}}, "transfer-mode"),
     ],

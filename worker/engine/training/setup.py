@@ -102,7 +102,7 @@ def train_batches(
         training=True,
         drop_last=drop_last,
         normalize=spec.preprocess.normalize,
-        augment=operations(spec.augment),
+        augment=operations(spec.augment, dataset.meta.shape),
     )
     return _not_empty(batches, "train")
 
