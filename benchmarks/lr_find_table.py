@@ -125,8 +125,8 @@ def peers(case: Case) -> Iterator[lr_peers.Peer]:
 
 def likeness(curve: LrCurve, peer: lr_peers.Peer) -> float:
     """Correlation of two curves over log lr, as far as both fall (up to the lower of the two minima)."""
-    lrs = np.array([point.lr for point in curve.points])
-    losses = np.array([point.smoothed if point.smoothed is not None else point.loss for point in curve.points])
+    points = [point for point in curve.points if point.smoothed is not None]
+    lrs, losses = np.array([point.lr for point in points]), np.array([point.smoothed for point in points])
     end = max(int(np.argmin(losses)), 10)
     theirs = np.interp(np.log(lrs[:end]), np.log(peer.lrs), peer.losses)
     return float(np.corrcoef(losses[:end], theirs)[0, 1])

@@ -34,7 +34,8 @@ def lr_curve_picture(report: LrCurve, image_format: ImageFormat) -> bytes:
     """The learning-rate range test: raw and smoothed loss over log lr, with the suggestion marked."""
     figure, (axis,) = _figure(1, width=7.2)
     rates = [point.lr for point in report.points]
-    axis.plot(rates, [point.loss for point in report.points], color=FAINT, lw=1.5, label="loss")
+    measured = {point.lr: point.loss for point in report.points if point.loss is not None}
+    axis.plot(list(measured), list(measured.values()), color=FAINT, lw=1.5, marker="o", ms=3, label="loss, measured")
     smoothed = [point.smoothed if point.smoothed is not None else float("nan") for point in report.points]
     axis.plot(rates, smoothed, color=TRAIN, lw=2, label="smoothed")
     axis.set_xscale("log")

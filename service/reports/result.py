@@ -57,8 +57,10 @@ class LrPoint(ReportPart):
     """One step of the sweep."""
 
     lr: float
-    loss: float
+    loss: float | None
+    """Null where the loss was not measured: it is looked at every few steps."""
     smoothed: float | None
+    """The curve that is read; null from where the loss has risen on."""
 
 
 class LrCurve(ReportPart):
@@ -67,6 +69,7 @@ class LrCurve(ReportPart):
     points: list[LrPoint]
     suggested: float
     steepest: float | None
+    """Where the smoothed curve falls fastest over log lr."""
     minimum_over_ten: float | None
     quality: Literal["good", "weak", "none"]
     reason: str

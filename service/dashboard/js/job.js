@@ -106,7 +106,7 @@ async function lrChart(place, path) {
   const curve = await maybe(`${path}/lr-curve`);
   if (!curve) return;
   const series = [
-    { name: "loss", color: "var(--faint)", points: curve.points.map((p) => [p.lr, p.loss ?? NaN]), width: 1.2 },
+    { name: "loss", color: "var(--faint)", points: curve.points.filter((p) => p.loss !== null).map((p) => [p.lr, p.loss]), width: 1.2 },
     { name: "smoothed", color: TRAIN, points: curve.points.map((p) => [p.lr, p.smoothed ?? NaN]), width: 2 }];
   const ceiling = Math.max(...series[1].points.map(([, y]) => y).filter(Number.isFinite)) * 1.2;
   series[0].points = series[0].points.filter(([, y]) => y < ceiling);

@@ -29,6 +29,13 @@ class Sweep:
     lrs: Floats
     losses: Floats
     ended: str | None = None
+    measured: frozenset[int] | None = None
+    """Steps whose loss was measured, the others' lies between their neighbours'; None: all."""
+
+    @property
+    def is_measured(self) -> list[bool]:
+        """For each step."""
+        return [self.measured is None or step in self.measured for step in range(len(self.lrs))]
 
 
 def read_probe_curve(sweep: Sweep, fallback: float) -> LrCurve:
@@ -52,9 +59,11 @@ def read_probe_curve(sweep: Sweep, fallback: float) -> LrCurve:
     if quality == "none":
         return _curve(sweep, smoothed, fallback, "none", reason)
     slopes = np.gradient(np.log(np.maximum(smoothed, CONVERGED)), np.log10(lrs))
-    steepest = FIRST_STEEP + int(np.argmin(slopes[FIRST_STEEP : lowest + 1]))
-    suggested = min(lrs[steepest], lrs[lowest] / BELOW_MINIMUM)
-    return _curve(sweep, smoothed, float(suggested), quality, reason, float(lrs[steepest]), float(lrs[lowest] / 10))
+    fastest = FIRST_STEEP + int(np.argmin(slopes[FIRST_STEEP : lowest + 1]))
+    suggested = float(min(lrs[fastest], lrs[lowest] / BELOW_MINIMUM))
+    steepest = float(lrs[int(np.argmin(np.gradient(smoothed[:end], np.log10(lrs[:end]))))])
+    reason = f"{reason}; {_place(suggested, float(lrs[fastest]), steepest)}"
+    return _curve(sweep, smoothed[:end], suggested, quality, reason, steepest, float(lrs[lowest] / 10))
 
 
 def read_raw_curve(sweep: Sweep, fallback: float) -> LrCurve:
@@ -66,8 +75,21 @@ def read_raw_curve(sweep: Sweep, fallback: float) -> LrCurve:
         )
     steepest = float(lrs[int(np.argmin(np.gradient(losses)))])
     lowest = float(lrs[int(np.argmin(losses))] / 10)
-    reason = "the steepest fall between two steps of the raw training loss, which is noisy"
+    reason = "the steepest fall between two steps of the raw training loss, which is noisy, and no rate below it"
     return _curve(sweep, None, steepest, "weak", reason, steepest, lowest, rule="chapter")
+
+
+def _place(suggested: float, fastest: float, steepest: float) -> str:
+    """Where the suggestion lies, and why it is not below the steepest fall if so."""
+    if suggested < fastest:
+        rule = (
+            f"a third of the lr of the lowest loss is suggested: the largest share falls close to it, at {fastest:.1e}"
+        )
+    else:
+        rule = "the lr where the loss falls by the largest share is suggested"
+    if suggested <= steepest:
+        return rule
+    return f"{rule}; the steepest fall, at {steepest:.1e}, comes too early"
 
 
 def _finite_part(sweep: Sweep) -> tuple[Floats, Floats]:
@@ -123,8 +145,8 @@ def _curve(
         shown[: len(smoothed)] = smoothed.tolist()
     return LrCurve(
         points=[
-            LrPoint(lr=float(lr), loss=float(loss), smoothed=smooth)
-            for lr, loss, smooth in zip(sweep.lrs, sweep.losses, shown, strict=True)
+            LrPoint(lr=float(lr), loss=float(loss) if measured else None, smoothed=smooth)
+            for lr, loss, measured, smooth in zip(sweep.lrs, sweep.losses, sweep.is_measured, shown, strict=True)
             if math.isfinite(loss)
         ],
         suggested=suggested,

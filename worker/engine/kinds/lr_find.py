@@ -132,7 +132,7 @@ class Sweeper:
     def read(self) -> LrCurve:
         """The suggestion and how far to trust it."""
         steps, losses = list(self.measured), list(self.measured.values())
-        sweep = Sweep(np.array(self.lrs), np.interp(range(len(self.lrs)), steps, losses), self.ended)
+        sweep = Sweep(np.array(self.lrs), np.interp(range(len(self.lrs)), steps, losses), self.ended, frozenset(steps))
         fallback = base_lr(self.spec.optimizer)
         if self.spec.rule == "chapter":
             return read_raw_curve(sweep, fallback)

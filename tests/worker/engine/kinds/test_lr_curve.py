@@ -1,5 +1,7 @@
 """Reading a learning rate off a curve: literal curves, each with one thing to see."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -29,7 +31,7 @@ def test_suggests_the_steepest_relative_fall_over_log_lr() -> None:
         curve = read_probe_curve(Sweep(LRS, falling(centre)), 1e-3)
         assert curve.quality == "good"
         expected = steepest(falling(centre, explodes=1))
-        assert curve.suggested == curve.steepest == pytest.approx(expected, rel=0.2)
+        assert curve.suggested == pytest.approx(expected, rel=0.2)
         assert 10**centre < expected < 10 ** (centre + 0.4)
 
 
@@ -48,6 +50,24 @@ def test_stays_a_factor_of_three_below_the_minimum() -> None:
     assert curve.suggested == pytest.approx(curve.minimum_over_ten * 10 / 3)
     assert curve.steepest is not None
     assert curve.suggested < curve.steepest
+    assert "a third of the lr of the lowest loss is suggested" in curve.reason
+
+
+@pytest.mark.parametrize("explodes", [-1.5, -0.7, 1.0])
+def test_the_steepest_point_is_that_of_the_curve_as_shown(explodes: float) -> None:
+    curve = read_probe_curve(Sweep(LRS, falling(explodes=explodes)), 1e-3)
+    shown = [(point.lr, point.smoothed) for point in curve.points if point.smoothed is not None]
+    lrs, smoothed = np.array(shown).T
+    assert curve.steepest == pytest.approx(lrs[np.argmin(np.gradient(smoothed, np.log10(lrs)))])
+    assert curve.steepest == pytest.approx(1e-3, rel=0.2)
+    assert curve.suggested > (curve.steepest or math.inf)
+    assert "the steepest fall, at 1.1e-03, comes too early" in curve.reason
+
+
+def test_a_loss_that_was_not_measured_is_null() -> None:
+    measured = frozenset(range(0, 100, 4))
+    curve = read_probe_curve(Sweep(LRS, falling(), measured=measured), 1e-3)
+    assert {step for step, point in enumerate(curve.points) if point.loss is not None} == measured
 
 
 def test_noise_at_tiny_rates_is_no_minimum() -> None:
