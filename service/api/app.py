@@ -86,6 +86,7 @@ def create_app(settings: Settings, *, notify: Callable[[Iterable[str]], bool] | 
         title="Trainwright",
         summary="Training as a service",
         version=version("trainwright"),
+        license_info={"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=openapi.operation_id,

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from service.api.http.examples import DATASET_EXAMPLES
-from service.specs import KINDS
+from service.specs import INTERNAL_KINDS, KINDS
 
 SNAPSHOT = Path(__file__).parent / "openapi.txt"
 
@@ -33,7 +33,7 @@ def wordless(node: Any) -> Any:
 
 
 def is_word(value: Any) -> bool:
-    return isinstance(value, str) or (
+    return isinstance(value, str | list) or (
         isinstance(value, dict) and all("summary" in example for example in value.values())
     )
 
@@ -88,6 +88,29 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
                 check(value)
 
     check(document)
+
+
+def test_every_field_has_an_example_and_every_operation_says_what_a_fault_looks_like(document: dict[str, Any]) -> None:
+    for name, schema in document["components"]["schemas"].items():
+        for field, described in schema.get("properties", {}).items():
+            assert described["examples"], f"{name}.{field}"
+    for name, op in operations(document):
+        assert "application/problem+json" in op["responses"]["4XX"]["content"], name
+        assert "security" in op, name
+    assert document["servers"]
+
+
+@pytest.mark.parametrize("name", ["JobReport", "SubmittedJob"])
+def test_a_jobs_result_is_typed_by_its_kind(document: dict[str, Any], name: str) -> None:
+    schemas = document["components"]["schemas"]
+    by_kind = schemas[name]["discriminator"]["mapping"]
+    assert by_kind.keys() == {*KINDS, *INTERNAL_KINDS}
+    curve = schemas[by_kind["lr-find"].rpartition("/")[2]]["properties"]
+    assert curve["kind"]["const"] == "lr-find"
+    result = schemas[curve["result"]["anyOf"][0]["$ref"].rpartition("/")[2]]
+    assert "suggested" in result["required"]
+    assert "points" not in result["required"], "lists of jobs leave them out"
+    assert "points" in schemas["LrCurve"]["required"]
 
 
 def test_the_docs_page_gets_openapi_3_0(client: httpx.Client) -> None:
