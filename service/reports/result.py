@@ -84,6 +84,8 @@ class SanityReport(ReportPart):
     accuracy: float
     """In train mode, after the last step."""
     eval_accuracy: float
+    batch_size: int | None = None
+    """Samples of the batch that was used."""
     initial_loss: float
     final_loss: float
     steps: int
@@ -92,6 +94,7 @@ class SanityReport(ReportPart):
     accuracy_per_step: list[float]
     causes: list[str] = []
     """Likely causes of a failure, the likeliest first."""
+    notes: list[str] = []
     attempts: list[dict[str, float]] = []
     """lr and accuracy of each learning rate that was tried."""
 

@@ -28,6 +28,8 @@ from worker.engine.training.state import TrainingState
 from worker.engine.training.train_step import take_step
 
 CONTEXT: ForkServerContext = multiprocessing.get_context("forkserver")
+WARM_STEPS = 3
+"""Steps before the clock starts: the first ones of a process allocate, choose kernels and fill caches."""
 LEAST_STEPS, MOST_STEPS, LEAST_SECONDS = 3, 30, 0.3
 """Timed steps: at least three full ones, more while they are short, or their time would be noise."""
 POLL_SECONDS = 0.05
@@ -122,12 +124,14 @@ def _limit(device: torch.device, limit_bytes: int | None) -> None:
 
 
 def _steps(spec: TrainSpec, context: RunContext, size: int) -> Measurement:
-    """Set-up, one step that allocates everything (Adam's state appears in it), timed steps, one evaluation batch."""
+    """Set-up, warm steps (the first allocates everything, Adam's state too), timed steps, one evaluation batch."""
     resident = status_bytes("VmRSS")
     run = build_run(spec, context)
     run.model.train()
     groups = _groups(run.splits.train, spec.accumulate)
-    take_step(run, next(groups))
+    for _ in range(WARM_STEPS):
+        take_step(run, next(groups))
+    _finish(run.precision.device)
     steps, samples, started = 0, 0, time.perf_counter()
     while steps < LEAST_STEPS or (steps < MOST_STEPS and time.perf_counter() - started < LEAST_SECONDS):
         samples += take_step(run, next(groups)).seen.samples

@@ -11,7 +11,8 @@ from service.events import Event, Log, Progress
 from service.specs.train import MAX_BATCH_SIZE, TrainSpec
 from service.states import StopReason
 from worker.engine.context import RunContext
-from worker.engine.kinds.batch_probe import Measurement, available, measure
+from worker.engine.kinds.batch_probe import LEAST_STEPS as LEAST_TIMED
+from worker.engine.kinds.batch_probe import WARM_STEPS, Measurement, available, measure
 from worker.engine.runtime.precision import Precision
 
 BUDGET = 0.90
@@ -120,13 +121,33 @@ class Finder:
 
     def _is_slow(self, size: int) -> bool:
         speed = self.fitting[-1].samples_per_second or math.inf
-        return 4 * size * self.spec.accumulate / speed > SLOW_SECONDS
+        return (WARM_STEPS + LEAST_TIMED) * size * self.spec.accumulate / speed > SLOW_SECONDS
 
     def recommended(self) -> Measurement:
         """The smallest size within 5 % of the best throughput that leaves at least 20 steps an epoch."""
-        sensible = [row for row in self.fitting if is_sensible(row.batch_size, self.samples)] or self.fitting[:1]
+        sensible = self._sensible or self.fitting[:1]
         best = max(row.samples_per_second or 0.0 for row in sensible)
         return next(row for row in sensible if (row.samples_per_second or 0.0) >= NEAR_BEST * best)
+
+    def why(self, chosen: Measurement) -> str:
+        """The rule that decided for the recommended size."""
+        sensible, bounds = self._sensible, f"{LEAST_STEPS} steps an epoch, at most a fifth of the samples"
+        if not sensible:
+            return f"the smallest that trained: none keeps to the bounds ({bounds})"
+        fastest = max(sensible, key=lambda row: row.samples_per_second or 0.0)
+        speed = f"{fastest.samples_per_second or 0:,.0f} samples/s"
+        if len(sensible) == 1:
+            rule = f"the only one that trained within the bounds ({bounds})"
+        elif fastest is chosen:
+            rule = f"the fastest ({speed}), and no smaller one is within 5 % of it"
+        else:
+            rule = f"the smallest within 5 % of the best throughput ({speed} with {fastest.batch_size})"
+        is_bounded = self.largest > sensible[-1].batch_size and len(sensible) > 1
+        return f"{rule}; sizes above {sensible[-1].batch_size} are out of bounds ({bounds})" if is_bounded else rule
+
+    @property
+    def _sensible(self) -> list[Measurement]:
+        return [row for row in self.fitting if is_sensible(row.batch_size, self.samples)]
 
 
 def usable(candidates: Sequence[int], samples: int, *, sensible: bool = False) -> list[int]:

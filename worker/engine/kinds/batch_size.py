@@ -92,7 +92,7 @@ def _report(spec: BatchSizeSpec, finder: Finder) -> BatchSizeReport:
         lr=lr,
         lr_rule="linear" if rule == "linear" else "square-root",
         reason=(
-            f"{chosen.batch_size} is the smallest size within 5 % of the best throughput that leaves "
+            f"{chosen.batch_size} is {finder.why(chosen)}; it leaves "
             f"{math.ceil(finder.samples / chosen.batch_size)} steps an epoch; the lr {base_lr(spec.optimizer):.3g} of "
             f"batch size {spec.batch_size} is scaled to it ({rule}), with 5 % of the steps as warmup; the largest size "
             f"that trained is {finder.largest}{finder.note}"

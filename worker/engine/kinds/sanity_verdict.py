@@ -50,6 +50,8 @@ def judge(spec: SanitySpec, attempts: list[Attempt], checkup: CheckupReport, bat
         initial_loss=judged.losses[0],
         final_loss=judged.losses[-1],
         steps=len(judged.losses),
+        batch_size=len(batch.labels_B),
+        notes=_notes(spec, len(batch.labels_B)),
         lr=judged.lr,
         loss_per_step=[loss if math.isfinite(loss) else None for loss in judged.losses],
         accuracy_per_step=judged.accuracies,
@@ -59,6 +61,11 @@ def judge(spec: SanitySpec, attempts: list[Attempt], checkup: CheckupReport, bat
             for attempt in attempts
         ],
     )
+
+
+def _notes(spec: SanitySpec, used: int) -> list[str]:
+    asked = spec.batch_size or spec.samples
+    return [f"the batch has {used} samples, not {asked}: the train split has no more"] if used < asked else []
 
 
 def _causes(spec: SanitySpec, attempts: list[Attempt], checkup: CheckupReport, batch: Batch) -> list[str]:

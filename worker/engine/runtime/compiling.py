@@ -27,8 +27,15 @@ def missing_toolchain(device: torch.device) -> str | None:
     return None if shutil.which(compiler) else f"the C++ compiler {compiler}"
 
 
-def notes(spec: TrainSpec, device: torch.device) -> list[str]:
-    """Says so when `compile` was asked for and could not be done: the results are the same, it only takes longer."""
-    if not spec.compile or (missing := missing_toolchain(device)) is None:
+def notes(spec: TrainSpec, device: torch.device, left_out: int) -> list[str]:
+    """What else `compile` means: samples that an epoch leaves out, and where it could not be done, that the results are
+    the same and only take longer.
+    """
+    if not spec.compile:
         return []
-    return [f"`compile` needs {missing}, which this worker does not have: the network ran as it is"]
+    whole = (
+        f"`compile` takes whole batches: each epoch leaves out {left_out} training samples, drawn anew with `shuffle`"
+    )
+    missing = missing_toolchain(device)
+    plain = f"`compile` needs {missing}, which this worker does not have: the network ran as it is"
+    return [*([whole] if left_out else []), *([plain] if missing else [])]

@@ -77,7 +77,11 @@ def build_run(spec: TrainSpec, context: RunContext, dataset: PackedDataset | Non
         ),
         schedule=Schedule(spec.schedule, steps_per_epoch * spec.epochs, steps_per_epoch),
         stopping=EarlyStopping(spec.early_stopping),
-        notes=[*precision.notes(spec), *compiling.notes(spec, device), *models.notes(model)],
+        notes=[
+            *precision.notes(spec),
+            *compiling.notes(spec, device, max(0, len(train.labels_N) - len(train) * batch_size)),
+            *models.notes(model),
+        ],
     )
 
 

@@ -184,6 +184,26 @@ class TestSearch:
         assert finder.recommended().batch_size == 64
         assert finder.largest == 512
 
+    @pytest.mark.parametrize(
+        ("speeds", "samples", "rule"),
+        [
+            (
+                [(32, 500), (64, 980), (128, 1000)],
+                5000,
+                "the smallest within 5 % of the best throughput (1,000 samples/s",
+            ),
+            ([(32, 500), (64, 1000)], 5000, "the fastest (1,000 samples/s), and no smaller one"),
+            ([(16, 900), (32, 1000), (256, 5000)], 800, "sizes above 32 are out of bounds"),
+            ([(32, 500), (256, 5000)], 800, "the only one that trained within the bounds"),
+            ([(32, 500), (256, 5000)], 50, "the smallest that trained: none keeps to the bounds"),
+        ],
+    )
+    def test_the_reason_names_the_rule_that_decided(
+        self, speeds: list[tuple[int, float]], samples: int, rule: str
+    ) -> None:
+        finder = self.finder(speeds, samples=samples)
+        assert rule in finder.why(finder.recommended())
+
     def test_leaves_enough_steps_an_epoch(self) -> None:
         finder = self.finder([(8, 100), (32, 500), (256, 5000)], samples=1000)
         assert finder.recommended().batch_size == 32

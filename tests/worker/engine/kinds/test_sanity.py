@@ -63,6 +63,14 @@ def test_a_healthy_network_passes(model: dict[str, Any], optimizer: str, digits:
     assert ended_by(events) is StopReason.COMPLETED
 
 
+def test_a_batch_that_is_smaller_than_asked_for_is_told(tmp_path: Path) -> None:
+    x, y = np.random.default_rng(0).random((20, 4)).astype(np.float32), np.arange(20) % 2
+    dataset = pack(tmp_path / "few", x, y, np.zeros(20, np.uint8))
+    found = result_of(events_of(dataset, tmp_path, samples=30, model={"family": "mlp", "hidden": [32]}, max_steps=5))
+    assert found.batch_size == 20
+    assert found.notes == ["the batch has 20 samples, not 30: the train split has no more"]
+
+
 def test_accuracy_per_step_is_that_of_the_steps_events(digits: Path, tmp_path: Path) -> None:
     events = events_of(digits, tmp_path)
     assert [e.values["train/accuracy"] for e in only(events, StepRecord)] == result_of(events).accuracy_per_step

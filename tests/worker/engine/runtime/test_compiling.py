@@ -30,7 +30,8 @@ def test_without_a_compiler_the_run_says_so_and_goes_on(
     monkeypatch.setenv("PATH", str(tmp_path))
     events = train(few_digits, tmp_path, spec_of(**TINY, compile=True))
     assert ended_by(events) is StopReason.COMPLETED
-    (note,) = reports_of(events)["result"].notes
+    whole, note = reports_of(events)["result"].notes
+    assert "each epoch leaves out" in whole
     assert "`compile` needs the C++ compiler g++" in note
     assert note in [event.message for event in only(events, Log)]
 
