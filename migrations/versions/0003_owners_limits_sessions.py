@@ -1,4 +1,4 @@
-"""Owners of jobs and datasets, limits set by a resume, holds, browser sessions, throttles, versions of workers."""
+"""Owners, limits set by a resume, holds, browser sessions, throttles, start weights, versions of workers."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -58,10 +58,19 @@ def upgrade() -> None:
         sa.Column("failures", sa.Integer(), nullable=False),
         sa.Column("until", UtcTime(), nullable=False),
     )
+    op.create_table(
+        "weights",
+        sa.Column("id", sa.String(length=36), primary_key=True),
+        sa.Column("name", sa.String(length=100), nullable=False, unique=True),
+        sa.Column("profile", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("created_at", UtcTime(), nullable=False),
+        sa.Column("owner", sa.String(length=200), nullable=True),
+    )
 
 
 def downgrade() -> None:
     """What was new is lost."""
+    op.drop_table("weights")
     op.drop_table("throttles")
     op.drop_table("sessions")
     op.drop_index("keys_by_name", "api_keys")

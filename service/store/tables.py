@@ -201,7 +201,7 @@ class FileRow(Base):
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     owner_id: Mapped[str] = mapped_column(String(36))
-    """Id of the job or dataset."""
+    """Id of the job, dataset or weights."""
     name: Mapped[str] = mapped_column(String(200))
     role: Mapped[str] = mapped_column(String(10))
     artifact: Mapped[str] = mapped_column(String(300))
@@ -232,6 +232,19 @@ class DatasetRow(Base):
     """Name of the key that imported it; None is the administrator's."""
     parent_id: Mapped[str | None] = mapped_column(String(36))
     """The dataset that it was made from."""
+
+
+class WeightsRow(Base):
+    """Start weights that were uploaded; their file is a `FileRow` of this id."""
+
+    __tablename__ = "weights"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    name: Mapped[str] = mapped_column(String(100), unique=True)
+    profile: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+    owner: Mapped[str | None] = mapped_column(String(200))
+    """Name of the key that uploaded them; None is the administrator's."""
 
 
 class FindingRow(Base):
