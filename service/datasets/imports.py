@@ -7,8 +7,9 @@ from service.errors import InUseError
 from service.ids import new_id
 from service.reports.dataset import DatasetContent, Profile
 from service.resolution.defaults import filled
+from service.resolution.resolve import training_of
 from service.resolution.warnings import advise_on_data
-from service.specs import STORED_SPEC
+from service.specs import STORED_SPEC, AnyJobSpec
 from service.specs.dataset import DatasetSource, ImportSpec, UploadFields, UploadSource
 from service.states import DatasetState, JobState
 from service.store import datasets, events, files, jobs
@@ -44,10 +45,12 @@ def fill(session: Session, dataset_id: str, content: DatasetContent) -> None:
     row = datasets.get(session, dataset_id)
     row.state, row.hash, row.profile = DatasetState.READY, content.hash, content.profile.model_dump(mode="json")
     session.flush()
-    advice = advise_on_data(content.profile.findings)
     for job_id in datasets.jobs_on(session, row.id, [JobState.QUEUED, JobState.PAUSED]):
         job = jobs.get(session, job_id)
-        job.spec = filled(STORED_SPEC.validate_python(job.spec), content.profile.meta).model_dump(mode="json")
+        spec = filled(STORED_SPEC.validate_python(job.spec), content.profile.meta)
+        job.spec = spec.model_dump(mode="json")
+        part = training_of(spec)[0] if isinstance(spec, AnyJobSpec) else None
+        advice = advise_on_data(content.profile.findings, part)
         events.append_warnings(session, job_id, advice)
 
 

@@ -109,5 +109,5 @@ def _resolve(session: Session, settings: Settings, spec: AnyJobSpec) -> tuple[Re
     profile = datasets.profile(dataset) if dataset else None
     limits = Limits(settings.max_epochs, settings.max_parameters)
     resolution = resolve(spec, limits, profile.meta if profile else None, gpu=queue.has_gpu(session))
-    about_data = advise_on_data(profile.findings, training_of(spec)[1]) if profile else []
+    about_data = advise_on_data(profile.findings, *training_of(spec)) if profile else []
     return replace(resolution, warnings=[*about_data, *resolution.warnings]), dataset

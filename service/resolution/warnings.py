@@ -3,7 +3,15 @@
 from collections.abc import Callable, Iterable, Iterator
 
 from service.catalog import architectures, pretraining
-from service.catalog.hyperparameters import BATCH_SIZE, DROPOUT_RANGE, LARGEST_BATCH_SHARE, OPTIMIZERS
+from service.catalog.hyperparameters import (
+    BATCH_SIZE,
+    DROPOUT_RANGE,
+    LARGE_BATCH,
+    LARGEST_BATCH_SHARE,
+    LONG_TRAINING,
+    OPTIMIZERS,
+    SMALL_BATCH,
+)
 from service.reports.dataset import DatasetMeta
 from service.reports.finding import Finding
 from service.reports.resolution import Advice
@@ -34,12 +42,16 @@ def advise(part: TrainingPart, prefix: str, data: DatasetMeta | None, *, gpu: bo
     return [advice.model_copy(update={"pointer": prefix + advice.pointer}) for advice in warnings]
 
 
-def advise_on_data(findings: Iterable[Finding], prefix: str = "") -> list[Advice]:
-    """What the profile of a dataset says and nobody should start to train without having heard."""
+def advise_on_data(findings: Iterable[Finding], part: TrainingPart | None = None, prefix: str = "") -> list[Advice]:
+    """What the profile of a dataset says and nobody should start to train without having heard.
+
+    What the training part mends by itself is left out.
+    """
+    mended = {"not_normalised"} if part and part.preprocess.normalize != "none" else set()
     return [
         Advice(code=f"data-{finding.name.replace('_', '-')}", pointer=f"{prefix}/dataset", detail=finding.explanation)
         for finding in findings
-        if finding.severity != "info"
+        if finding.severity != "info" and finding.name not in mended
     ]
 
 
@@ -63,6 +75,12 @@ def _weight_decay(part: TrainingPart, _: DatasetMeta | None) -> Iterator[Advice]
             code="weight-decay-unusual",
             pointer="/optimizer/weight_decay",
             detail=f"{decay:g} is outside of what is usual for {part.optimizer.name}: {low:g} to {high:g}",
+        )
+    if decay == 0 and isinstance(part, TrainFields):
+        yield Advice(
+            code="no-weight-decay",
+            pointer="/optimizer/weight_decay",
+            detail=f"nothing keeps the weights small, which favours overfitting; {low:g} to {high:g} is usual",
         )
 
 
@@ -108,7 +126,7 @@ def _dropout(part: TrainingPart, _: DatasetMeta | None) -> Iterator[Advice]:
     if part.model is None:
         return
     rates = part.model.dropout if isinstance(part.model.dropout, list) else [part.model.dropout]
-    if max(rates, default=0) > 0.6:
+    if max(rates, default=0) > high:
         yield Advice(
             code="dropout-high",
             pointer="/model/dropout",
@@ -145,11 +163,35 @@ def _batch(part: TrainingPart, data: DatasetMeta | None) -> Iterator[Advice]:
             detail=f"{size} of {samples} training samples a step leave few steps an epoch; {BATCH_SIZE // 2} or "
             f"{BATCH_SIZE} is a good start",
         )
+    elif size >= LARGE_BATCH:
+        yield Advice(
+            code="batch-large",
+            pointer="/batch_size",
+            detail=f"large batches tend to generalise worse and want a higher learning rate; {BATCH_SIZE // 2} or "
+            f"{BATCH_SIZE} is a good start, and a batch-size job measures what {size} gains",
+        )
+    if size * getattr(part, "accumulate", 1) < SMALL_BATCH and (samples is None or samples > SMALL_BATCH * SMALL_BATCH):
+        yield Advice(
+            code="batch-small",
+            pointer="/batch_size",
+            detail=f"gradients of {size} samples are noisy, epochs slow; {BATCH_SIZE // 2} or {BATCH_SIZE} is good "
+            "(or `accumulate` where memory is short)",
+        )
     if size < 4 and getattr(part.model, "batch_norm", True):
         yield Advice(
             code="batch-tiny",
             pointer="/batch_size",
             detail=f"batch norm estimates badly from {size} samples; use 16 or more",
+        )
+
+
+def _length(part: TrainingPart, _: DatasetMeta | None) -> Iterator[Advice]:
+    if isinstance(part, TrainFields) and part.early_stopping is None and part.epochs >= LONG_TRAINING:
+        yield Advice(
+            code="long-without-early-stopping",
+            pointer="/early_stopping",
+            detail=f"{part.epochs} epochs with nothing to stop them are likely to overfit; the default stops after 10 "
+            "epochs without progress and keeps the best weights",
         )
 
 
@@ -246,6 +288,7 @@ RULES: tuple[Callable[[TrainingPart, DatasetMeta | None], Iterator[Advice]], ...
     _dropout,
     _vanishing,
     _batch,
+    _length,
     _splits,
     _augmentation,
     _destructive,

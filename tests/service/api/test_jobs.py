@@ -65,7 +65,7 @@ def test_a_dry_run_stores_nothing(client: httpx.Client, worker: SimulatedWorker)
     response = client.post("/v1/jobs?dry_run=true", json=LEAST | {"shuffle": False, "epochs": 3})
     assert response.status_code == 200
     answer = response.json()
-    assert [advice["code"] for advice in answer["warnings"]] == ["no-shuffle", "batch-large"]
+    assert [advice["code"] for advice in answer["warnings"]] == ["no-shuffle"]
     assert answer["estimates"]["parameters"]["total"] > 0
     assert client.get("/v1/jobs").json() == {"data": [], "next_cursor": None}
 

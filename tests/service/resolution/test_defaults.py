@@ -49,7 +49,7 @@ def test_transformers_get_a_tenth_of_what_is_usual() -> None:
     assert spec.optimizer.lr == pytest.approx(1e-4) == usual_lr(spec.optimizer, spec.model)
     assert spec.optimizer.backbone_lr == pytest.approx(1e-5)
     assert spec.optimizer.layer_decay == 0.75
-    assert usual_lr_range(spec.optimizer, spec.model) == pytest.approx((1e-7, 2e-3))
+    assert usual_lr_range(spec.optimizer, spec.model) == pytest.approx((1e-6, 2e-3))
     assert lowered_lr(spec, 30.0, 10) == 1e-4
 
 

@@ -39,6 +39,13 @@ def test_presets_fit_pictures_of_every_size(preset: str, side: int) -> None:
     [
         ({"optimizer": {"name": "adamw", "weight_decay": 0.5}}, "weight-decay-unusual"),
         ({"optimizer": {"lr": 1.5}}, "lr-unusual"),
+        ({"optimizer": {"name": "adam", "lr": 1e-6}}, "lr-unusual"),
+        ({"optimizer": {"name": "sgd", "lr": 0.1}}, "lr-unusual"),
+        ({"optimizer": {"weight_decay": 0}}, "no-weight-decay"),
+        ({"model": {"family": "mlp", "dropout": 0.6}}, "dropout-high"),
+        ({"batch_size": 8}, "batch-small"),
+        ({"batch_size": 256}, "batch-large"),
+        ({"epochs": 500, "early_stopping": None}, "long-without-early-stopping"),
         ({"shuffle": False}, "no-shuffle"),
         ({"preprocess": {"normalize": "none"}}, "not-normalised"),
         ({"batch_size": 512}, "batch-large"),
@@ -56,10 +63,24 @@ def test_unusual_specs_draw_advice(spec: dict[str, Any], code: str) -> None:
     assert code in codes(resolved(meta(), **spec))
 
 
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"optimizer": {"name": "sgd", "lr": 0.01}},
+        {"batch_size": 8, "accumulate": 8},
+        {"epochs": 500},
+        {"epochs": 30, "early_stopping": None},
+        {"model": {"family": "mlp", "dropout": 0.5}},
+    ],
+)
+def test_usual_specs_draw_none(spec: dict[str, Any]) -> None:
+    assert codes(resolved(meta(), **spec)) == set()
+
+
 def test_a_rate_that_is_usual_elsewhere_is_high_for_a_transformer() -> None:
     optimizer = {"name": "adamw", "lr": 5e-3}
     assert "lr-unusual" not in codes(resolved(optimizer=optimizer))
     warnings = resolved(optimizer=optimizer, model={"family": "torchvision", "arch": "vit_b_16"}).warnings
     assert [warning.detail for warning in warnings if warning.code == "lr-unusual"] == [
-        "0.005 is high: the loss may jump or become NaN. Usual for adamw here: 1e-07 to 0.002; an lr-find job tells"
+        "0.005 is high: the loss may jump or become NaN. Usual for adamw here: 1e-06 to 0.002; an lr-find job tells"
     ]
