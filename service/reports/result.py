@@ -146,6 +146,8 @@ class TuneReport(ReportPart):
     metric: str
     data: list[Trial]
     best: Trial | None
+    best_result: TrainResult | None = None
+    """Of the best trial, once the search is over: its epochs, check-up and reports are the job's own then."""
     importances: dict[str, float]
     notes: list[str] = []
 

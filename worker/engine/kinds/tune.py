@@ -47,7 +47,7 @@ def run_tune(spec: TuneSpec, context: RunContext) -> Iterator[Event]:
             yield from best_trial.publish(runner, best)
             if runner.stopped is None:
                 yield from best_trial.confirm(runner, best, report.notes)
-        yield report.result(val_samples)
+        yield report.result(val_samples, runner.best_result)
         yield Stopped(runner.stopped or StopReason.COMPLETED)
 
 

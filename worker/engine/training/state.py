@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from service.events import Progress
+from service.events import EpochRecord, Progress
 from service.reports.dataset import DatasetMeta
 from service.reports.result import Parameters
 from service.resolution.defaults import lowered_lr
@@ -117,6 +117,8 @@ class TrainingState:
     stop_reason: StopReason | None = None
     resume_exact: bool = True
     notes: list[str] = field(default_factory=list)
+    records: list[EpochRecord] = field(default_factory=list)
+    """The epochs of a search's trial, which are published when it has won."""
 
     @property
     def steps_per_epoch(self) -> int:

@@ -6,12 +6,15 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from service.errors import DivergedError
-from service.events import Event, Log, Phase, Reported
+from service.events import EpochRecord, Event, Log, Phase, Reported
 from service.reports.names import ReportName
+from service.reports.result import TrainResult
 from service.states import StopReason
 from worker.engine.context import RunContext
 from worker.engine.training import checkpoints, loop
+from worker.engine.training.checkup import check_up_run
 from worker.engine.training.final_reports import CONCLUSIVE, conclude
+from worker.engine.training.setup import build_run
 from worker.engine.training.state import TrainingState
 from worker.engine.tune.noise import seed_spread
 from worker.engine.tune.runner import Runner
@@ -19,17 +22,20 @@ from worker.engine.tune.trial import start_run, trial_spec
 
 
 def publish(runner: Runner, best: FrozenTrial) -> Iterator[Event]:
-    """The best trial's model file and reports, its result by the name `best`; `runner.stopped` says when it was
-    interrupted.
+    """The best trial's epochs, check-up, model file and reports, its result by the name `best`; `runner.stopped` says
+    when it was interrupted.
     """
     if runner.best_number != best.number:
         yield from _restore(runner, best)
     run = runner.best_run
     if run is None or runner.stopped is not None:
         return
+    yield from run.records
+    yield from check_up_run(build_run(run.spec, runner.context, runner.dataset))
     for event in conclude(run):
         match event:
-            case Reported(name=ReportName.RESULT, report=result):
+            case Reported(name=ReportName.RESULT, report=TrainResult() as result):
+                runner.best_result = result
                 yield Reported(ReportName.BEST, result)
             case _:
                 yield event
@@ -43,6 +49,7 @@ def _restore(runner: Runner, best: FrozenTrial) -> Iterator[Event]:
     run = yield from start_run(spec, runner.context, runner.dataset)
     if (state := _saved_state(runner.context, best.number)) is not None:
         run.restore(state)
+        run.records = [EpochRecord(**record) for record in state.get("records", [])]
         run.stop_reason = StopReason.COMPLETED
     else:
         yield Log(f"trial {best.number} was trained elsewhere; it is trained again here for its model and reports")
@@ -64,6 +71,8 @@ def _saved_state(context: RunContext, number: int) -> dict[str, Any] | None:
 def _train(runner: Runner, run: TrainingState) -> Iterator[Event]:
     """Trains a run to its end without recording it; `runner.stopped` says when it was interrupted."""
     for event in loop.train_epochs(run) if run.stop_reason is None else ():
+        if isinstance(event, EpochRecord):
+            run.records.append(event)
         if isinstance(event, Log):
             yield event
     if run.stop_reason not in CONCLUSIVE:

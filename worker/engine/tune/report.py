@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from service.events import Event, Log, Reported, StepRecord
 from service.reports.names import ReportName
-from service.reports.result import Importances, Trial, TuneReport
+from service.reports.result import Importances, TrainResult, Trial, TuneReport
 from worker.engine.tune.noise import narrow_lead
 from worker.engine.tune.study import Study
 from worker.engine.tune.trial import curve_point
@@ -82,7 +82,7 @@ class Report:
         if trial.state.is_finished():
             yield Log(sentence(trial, self.study.spec.metric))
 
-    def result(self, val_samples: int) -> Reported:
+    def result(self, val_samples: int, best_result: TrainResult | None = None) -> Reported:
         """Everything that is known of the search."""
         study = self.study
         study.refresh()
@@ -92,6 +92,7 @@ class Report:
             metric=study.spec.metric,
             data=[row(trial) for trial in study.visible()],
             best=row(best) if best else None,
+            best_result=best_result,
             importances=importances(study),
             notes=[*self.notes, *noise],
         )

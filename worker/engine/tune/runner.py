@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import asdict
 
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial, TrialState
 
 from service.events import Event, FileSaved
+from service.reports.result import TrainResult
 from service.states import StopReason
 from worker.engine.context import MAIN, RunContext, trial_file
 from worker.engine.training import checkpoints, run_files
@@ -25,6 +27,7 @@ class Runner:
         self.best_number: int | None = None
         self.best_run: TrainingState | None = None
         """The run of the best trial, if this process has it: it holds the best weights."""
+        self.best_result: TrainResult | None = None
         self.stopped: StopReason | None = None
 
     def run_trials(self) -> Iterator[Event]:
@@ -67,6 +70,7 @@ class Runner:
         reports.
         """
         self.best_number, self.best_run = number, run
-        path = checkpoints.save(self.context.scratch / trial_file(number), run.snapshot() | {"trial": number})
+        state = run.snapshot() | {"trial": number, "records": [asdict(record) for record in run.records]}
+        path = checkpoints.save(self.context.scratch / trial_file(number), state)
         yield FileSaved("last", path.name, path, number + 1, run.best.epoch, run.best.metrics)
         yield run_files.save_best(run)

@@ -128,6 +128,7 @@ def _train(study: Study, trial: Trial, run: TrainingState) -> Generator[Event, N
     for event in loop.train_epochs(run) if run.stop_reason is None else ():
         recording.add(event)
         if isinstance(event, EpochRecord):
+            run.records.append(event)
             value = event.val[name]
             yield curve_point(trial.number, event.epoch, metric, value)
             study.report(trial, value, event.epoch)

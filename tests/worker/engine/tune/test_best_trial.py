@@ -19,6 +19,11 @@ def test_best_trial_is_what_a_train_job_of_its_spec_gives(few_digits: Path, tmp_
     assert max(epoch[3]["accuracy"] for epoch in epochs_of(alone)) >= (best.value or 0.0)
     assert reports_of(alone)["result"].best["accuracy"] == best.value
     assert reports_of(alone)["report:test"] == reports_of(events)["report:test"]
+    assert [epoch[:5] for epoch in epochs_of(events)] == [epoch[:5] for epoch in epochs_of(alone)]
+    assert reports_of(events)["checkup"] == reports_of(alone)["checkup"]
+    found = result_of(events).best_result
+    assert found is not None
+    assert found.test == reports_of(alone)["result"].test
 
 
 def test_best_trial_that_was_trained_elsewhere_is_trained_again(few_digits: Path, tmp_path: Path) -> None:
@@ -48,6 +53,7 @@ def test_best_trial_of_another_runner_becomes_the_jobs_own(few_digits: Path, tmp
     assert best.runner == "runner-2"
     assert not any("is trained again here" in event.message for event in only(events, Log))
     assert reports_of(events)["best"].best["accuracy"] == best.value
+    assert [epoch[3]["accuracy"] for epoch in epochs_of(events) if epoch[5]][-1] == best.value
     assert [event.name for event in only(events, FileSaved)] == [
         f"trial-{best.number:05d}.pt",
         "best.safetensors",
