@@ -14,6 +14,7 @@ from service.cli.backups import backup, restore
 from service.cli.datasets import datasets
 from service.cli.jobs import jobs_command, submit, watch_command
 from service.cli.keys import keys
+from service.cli.reproduce import reproduce
 from service.embedded.watchdog import end_with_parent
 from service.errors import SchemaError
 from service.settings import Settings, load_settings
@@ -117,7 +118,7 @@ def demo(home: Path | None) -> None:
     run_demo(home)
 
 
-for command in (backup, restore, submit, watch_command, jobs_command, datasets, keys):
+for command in (backup, restore, submit, watch_command, jobs_command, reproduce, datasets, keys):
     main.add_command(command)
 
 if __name__ == "__main__":

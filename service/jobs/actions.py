@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from service.errors import StateError
+from service.errors import InUseError, StateError
 from service.jobs import completion, transitions
 from service.jobs.reports import job_report
 from service.jobs.submit import Create, prepare, submitted_spec
@@ -17,7 +17,7 @@ from service.settings import Settings
 from service.specs.requests import JobChanges
 from service.specs.training import LimitsSpec
 from service.states import TERMINAL, JobState, Relation, is_terminal
-from service.store import events, files, jobs, studies
+from service.store import dependencies, events, files, jobs, studies
 from service.store.events import NewEvent
 from service.store.jobs import Parent
 from service.store.session import Store
@@ -63,9 +63,16 @@ def relabel(session: Session, job_id: str, changes: JobChanges) -> JobReport:
     return job_report(session, job_id)
 
 
-def delete(store: Store, job_id: str) -> None:
-    """Deletes a job that has ended or waits, with its files; a search with its runners and its study."""
+def delete(store: Store, job_id: str, *, force: bool = True) -> None:
+    """Deletes a job that has ended or waits, with its files; a search with its runners and its study.
+
+    Raises InUseError where others took values from it, unless `force` says that they may lose where those came from.
+    """
     with store.begin() as session:
+        takers = [] if force else dependencies.took_values_from(session, job_id)
+        if takers:
+            told = ", ".join(takers[:10])
+            raise InUseError(f"these jobs took values from it, and could not be reproduced: {told}; `force` deletes it")
         is_search = jobs.get(session, job_id).kind == "tune"
         deleted = jobs.remove(session, job_id)
         for deleted_id in deleted:

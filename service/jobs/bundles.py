@@ -6,10 +6,13 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from service.errors import UnfitSpecError
 from service.jobs.reports import checkpoint_report, files_deleted, job_report
 from service.jobs.results import curves
+from service.jobs.values import fill_references
 from service.reports.names import ReportName
 from service.reports.record import Bundle, ComparedJob, Comparison
+from service.specs import STORED_SPEC
 from service.store import files, findings, jobs, reports
 from service.store.tables import DatasetRow, JobRow
 
@@ -23,7 +26,7 @@ def bundle(session: Session, job_id: str) -> Bundle:
         job=row.id,
         kind=row.kind,
         created_at=row.created_at,
-        spec=row.spec,
+        spec=_with_values(session, row),
         dataset=_dataset(session, row),
         seeds={path: value for path, value in _leaves(row.spec).items() if path.rpartition(".")[2] == "seed"},
         versions={"trainwright": version("trainwright"), **environment["versions"]},
@@ -46,6 +49,14 @@ def compare(session: Session, job_ids: Sequence[str]) -> Comparison:
         for job_id in job_ids
     ]
     return Comparison(data=data, differences=_differences([compared.job.spec for compared in data]))
+
+
+def _with_values(session: Session, row: JobRow) -> dict[str, Any]:
+    """The spec with the values that it took from other jobs; as it is stored while there are none yet."""
+    try:
+        return fill_references(session, STORED_SPEC.validate_python(row.spec)).model_dump(mode="json")
+    except UnfitSpecError:
+        return row.spec
 
 
 def _dataset(session: Session, row: JobRow) -> dict[str, Any]:

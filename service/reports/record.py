@@ -15,7 +15,7 @@ class Bundle(ReportPart):
     kind: str
     created_at: datetime
     spec: dict[str, Any]
-    """Resolved: every default filled in."""
+    """Resolved: every default filled in, and values of other jobs in the place of `from_job`."""
     dataset: dict[str, Any]
     """Id, name, hash over content and split, source."""
     seeds: dict[str, int]

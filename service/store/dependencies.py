@@ -37,6 +37,12 @@ def needed(session: Session, job_id: str) -> list[JobRow]:
     return list(session.execute(query.where(DependencyRow.job_id == job_id)).scalars())
 
 
+def took_values_from(session: Session, job_id: str) -> list[str]:
+    """Ids of the jobs whose spec has a value of this one's result, ended ones too."""
+    query = select(DependencyRow.job_id).where(DependencyRow.needs_job_id == job_id, DependencyRow.role == "from_job")
+    return list(session.execute(query.order_by(DependencyRow.job_id)).scalars())
+
+
 def unmet(session: Session, job_ids: Iterable[str]) -> dict[str, list[JobRow]]:
     """Each of these jobs that waits for others -> the jobs that it still waits for."""
     query = (

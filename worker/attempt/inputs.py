@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from service.errors import DataError, WeightsError
+from service.jobs.values import fill_references
 from service.resolution.validation import Limits
 from service.specs import AnyStoredSpec
 from service.specs.dataset import UploadSource
@@ -22,7 +23,6 @@ from service.store.artifacts.interface import sha256_of
 from service.store.attempts import Claim, Fence
 from service.store.session import Store
 from service.store.tables import FileRow
-from worker.attempt.references import fill_references
 from worker.attempt.shared_study import share_study
 from worker.engine.context import RunContext, refusal
 

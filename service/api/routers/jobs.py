@@ -117,11 +117,12 @@ def delete_job(
     services: ServicesDep,
     caller: CallerDep,
     files_only: Annotated[bool, Query(description="Delete the files of an ended job and keep its record.")] = False,
+    force: Annotated[bool, Query(description="Also when other jobs took values from it.")] = False,
 ) -> None:
-    """Deletes a job that has ended or waits, with its files; one that an open job needs is kept (409)."""
+    """Deletes an ended or waiting job, with its files; one that others need or took values from is kept (409)."""
     if files_only:
         actions.delete_files(
             services.store, job_id, actor=caller.name or Actor.ANYONE, reason="they were asked to be deleted"
         )
     else:
-        actions.delete(services.store, job_id)
+        actions.delete(services.store, job_id, force=force)

@@ -1,10 +1,14 @@
 """Runs as a whole: what reproduces one, and where several differ."""
 
-from service.jobs import diagnose
+import pytest
+
+from service.errors import InUseError
+from service.jobs import actions, diagnose
 from service.jobs.bundles import bundle, compare
 from service.jobs.submit import submit
 from service.specs import JOB_SPEC
 from service.specs.dataset import BuiltinSource
+from service.store import reports
 from tests.service.conftest import Harness
 from tests.service.simulated_worker import SimulatedWorker
 
@@ -31,6 +35,24 @@ def test_bundle_holds_what_reproduces_a_run(harness: Harness, worker: SimulatedW
     assert report.machine is not None
     assert report.machine.threads == 2
     assert [file.name for file in report.files] == ["model.safetensors"]
+
+
+def test_a_bundle_holds_the_values_that_its_job_took_from_others(harness: Harness, worker: SimulatedWorker) -> None:
+    worker.dataset()
+    finder = harness.submit("lr-find")
+    job_id = submitted(harness, optimizer={"lr": {"from_job": finder}})
+    with harness.store.read() as session:
+        assert bundle(session, job_id).spec["optimizer"]["lr"] == {"from_job": finder}
+    fence = harness.claim(finder)
+    with harness.store.begin() as session:
+        reports.put(session, finder, fence.attempt, "result", {"suggested": 0.0125})
+    harness.end(fence)
+    with harness.store.read() as session:
+        assert bundle(session, job_id).spec["optimizer"]["lr"] == 0.0125
+    harness.end(harness.claim(job_id))
+    with pytest.raises(InUseError, match=job_id):
+        actions.delete(harness.store, finder, force=False)
+    actions.delete(harness.store, finder, force=True)
 
 
 def test_bundle_of_a_job_that_has_not_run_holds_what_is_known(harness: Harness) -> None:
