@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from service.jobs import queue
 from service.reports.job import CheckpointReport, EventReport, FilesDeleted, JobReport
-from service.reports.operations import WorkerReport
+from service.reports.operations import DeviceReport, WorkerReport
 from service.store import attempts, events, files, jobs, reports, workers
 from service.store.session import now
 from service.store.tables import EventRow, FileRow, JobRow, WorkerRow
@@ -48,18 +48,32 @@ def checkpoint_report(row: FileRow) -> CheckpointReport:
 def worker_report(session: Session, row: WorkerRow, lease_seconds: float) -> WorkerReport:
     """One worker; it is lost when it has been silent for longer than a lease."""
     silent_seconds = (now(session) - row.heartbeat_at).total_seconds()
-    devices = [str(device.get("name") or device["device"]) for device in row.devices]
+    devices = [_device_report(device) for device in row.devices]
     return WorkerReport(
         id=row.id,
         name=f"{row.host}:{row.pid}",
         state="lost" if silent_seconds > lease_seconds else "draining" if row.draining else "alive",
-        device=", ".join(devices) or "cpu",
+        device=", ".join(device.name for device in devices) or "cpu",
+        devices=devices,
         slots=row.slots,
         jobs=workers.jobs_of(session, row.id),
         started_at=row.started_at,
         seen_at=row.heartbeat_at,
         version=row.version,
         skewed=workers.is_skewed(row),
+    )
+
+
+def _device_report(device: dict[str, Any]) -> DeviceReport:
+    """A device as its worker registered it: `cpu`, or `cuda:<index>`."""
+    address = str(device.get("device", "cpu"))
+    kind, _, index = address.partition(":")
+    return DeviceReport(
+        type="cuda" if kind == "cuda" else "cpu",
+        index=int(index or 0),
+        name=str(device.get("name") or address),
+        memory_bytes=device.get("memory_bytes"),
+        threads=device.get("threads"),
     )
 
 

@@ -7,6 +7,19 @@ from service.reports.part import ReportPart
 from service.specs.requests import KeyScope
 
 
+class DeviceReport(ReportPart):
+    """One device that a worker computes on."""
+
+    type: Literal["cpu", "cuda"]
+    index: int
+    """Which of its type."""
+    name: str
+    memory_bytes: int | None
+    """Of its own; null for the processor, which has the machine's."""
+    threads: int | None
+    """That a job's process computes with."""
+
+
 class WorkerReport(ReportPart):
     """One worker process, as of its last heartbeat."""
 
@@ -14,6 +27,8 @@ class WorkerReport(ReportPart):
     name: str
     state: Literal["alive", "draining", "lost"]
     device: str
+    """Names of its devices, to read."""
+    devices: list[DeviceReport]
     slots: int
     jobs: list[str]
     """Ids of what it runs."""

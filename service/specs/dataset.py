@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import unicodedata
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
@@ -13,15 +14,19 @@ from service.specs.training import JobCommon
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 MAX_FILENAME = 255
-DATASET_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+DATASET_NAME = r"^[^\W_][\w.-]{0,99}$"
+"""Letters and digits of any script."""
 LIKE_AN_ID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 
 
 def _is_no_id(name: str) -> str:
-    """A dataset is asked for by its id or by its name: a name that reads like an id would hide another dataset."""
+    """A dataset is asked for by its id or by its name: a name that reads like an id would hide another dataset.
+
+    Returns the name in the one form that is stored (NFC), however a keyboard or a file system composes its letters.
+    """
     if re.match(LIKE_AN_ID, name):
         raise ValueError("a name may not look like an id")
-    return name
+    return unicodedata.normalize("NFC", name)
 
 
 DatasetName = Annotated[

@@ -1,5 +1,6 @@
 """Datasets: named, filled by their import job, immutable from then on."""
 
+import unicodedata
 from collections.abc import Iterable
 
 from sqlalchemy import select
@@ -48,7 +49,8 @@ def get(session: Session, key: str) -> DatasetRow:
     """The dataset with this id, else the one of this name; NotFoundError when there is none."""
     row = session.get(DatasetRow, key)
     if row is None:
-        row = session.execute(select(DatasetRow).where(DatasetRow.name == key)).scalar_one_or_none()
+        name = unicodedata.normalize("NFC", key)  # as names are stored
+        row = session.execute(select(DatasetRow).where(DatasetRow.name == name)).scalar_one_or_none()
     if row is None:
         raise NotFoundError(f"no dataset has the id or name `{key}`")
     return row

@@ -64,4 +64,9 @@ def _rows(points_by_name: Mapping[str, "Points"]) -> Iterator[Sequence[object]]:
     yield "name", "step", "epoch", "value", "time"
     for name, points in points_by_name.items():
         for step, epoch, value, time in points.tolist():
-            yield name, step, epoch, repr(value), datetime.fromtimestamp(time, UTC).isoformat()
+            yield name, step, epoch, repr(value), _as_in_json(time)
+
+
+def _as_in_json(time: float) -> str:
+    """A time in seconds as RFC 3339 with `Z`."""
+    return datetime.fromtimestamp(time, UTC).isoformat().replace("+00:00", "Z")

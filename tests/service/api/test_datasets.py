@@ -4,7 +4,9 @@ import io
 import signal
 import subprocess
 import sys
+import unicodedata
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import numpy as np
@@ -266,3 +268,19 @@ def test_a_failed_dataset_cannot_be_trained_on(client: httpx.Client) -> None:
     refused = client.post("/v1/jobs", json={"kind": "train", "dataset": "x"})
     assert refused.json()["errors"][0]["pointer"] == "/dataset"
     assert "import of `x` failed" in refused.json()["detail"]
+
+
+@pytest.mark.parametrize("name", ["花-2", "Blätter", "цветы.v1"])
+def test_names_are_of_any_script_and_found_however_their_letters_are_composed(client: httpx.Client, name: str) -> None:
+    composed, apart = (unicodedata.normalize(form, name) for form in ("NFC", "NFD"))
+    created = client.post("/v1/datasets", json=DIGITS | {"name": apart})
+    assert (created.status_code, created.json()["name"]) == (202, composed), created.text
+    assert client.get(f"/v1/datasets/{quote(apart)}").json()["id"] == created.json()["id"]
+    assert client.post("/v1/datasets", json=DIGITS | {"name": composed}).status_code == 409
+    job = client.post("/v1/jobs", json={"kind": "train", "dataset": apart, "name": f"{name} 🌱"})
+    assert (job.status_code, job.json()["name"]) == (202, f"{name} 🌱"), job.text
+
+
+@pytest.mark.parametrize("name", ["_a", ".a", "a/b", "a\u2028b", "a\u200bb", "🌱", "é" * 101])
+def test_names_that_are_no_words_are_refused(client: httpx.Client, name: str) -> None:
+    assert client.post("/v1/datasets", json=DIGITS | {"name": name}).status_code == 422

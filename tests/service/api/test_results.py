@@ -54,6 +54,8 @@ def test_metrics_as_csv(client: httpx.Client, trained: str) -> None:
     response = client.get(f"{trained}/metrics?names=train/loss&format=csv")
     assert response.headers["content-type"] == "text/csv; charset=utf-8"
     rows = list(csv.DictReader(io.StringIO(response.text)))
+    [in_json] = client.get(f"{trained}/metrics?names=train/loss").json()["series"]
+    assert [row["time"] for row in rows] == [point["time"] for point in in_json["points"]]
     assert len(rows) == 30
     assert (rows[0]["name"], float(rows[1]["value"])) == ("train/loss", 1.0)
 

@@ -62,7 +62,10 @@ def test_level_of_a_log_line_is_among_its_data(harness: Harness, worker: Simulat
 
 
 def test_worker_is_alive_drains_or_is_lost(harness: Harness) -> None:
-    devices: list[dict[str, Any]] = [{"device": "cuda:0", "name": "NVIDIA H200"}, {"device": "cpu", "threads": 2}]
+    devices: list[dict[str, Any]] = [
+        {"device": "cuda:1", "name": "NVIDIA H200", "memory_bytes": 2**37},
+        {"device": "cpu", "threads": 2},
+    ]
     with harness.store.begin() as session:
         workers.register(session, "w1", host="box", pid=7, slots=2, devices=devices)
     fence = harness.claim(harness.submit(), "w1")
@@ -73,6 +76,10 @@ def test_worker_is_alive_drains_or_is_lost(harness: Harness) -> None:
         row.heartbeat_at = now(session) - timedelta(seconds=61)
         states.append(worker_report(session, row, 60).state)
     assert (report.name, report.device, report.slots, report.jobs) == ("box:7", "NVIDIA H200, cpu", 2, [fence.job_id])
+    assert [device.model_dump() for device in report.devices] == [
+        {"type": "cuda", "index": 1, "name": "NVIDIA H200", "memory_bytes": 2**37, "threads": None},
+        {"type": "cpu", "index": 0, "name": "cpu", "memory_bytes": None, "threads": 2},
+    ]
     assert states == ["alive", "draining", "lost"]
     with harness.store.begin() as session, pytest.raises(NotFoundError, match="no worker"):
         workers.drain(session, "none")
