@@ -149,8 +149,8 @@ def test_resume_takes_other_limits_and_the_job_shows_them(client: httpx.Client, 
     client.post(f"{path}/pause")
     assert client.post(f"{path}/resume", json={"limits": {"seconds": 0}}).status_code == 422
     resumed = client.post(f"{path}/resume", json={"limits": {"stall_seconds": 30}}).json()
-    assert resumed["limits"] == {"seconds": 60, "stall_seconds": 30}
-    assert resumed["spec"]["limits"] == {"seconds": 60, "stall_seconds": None}
+    assert resumed["limits"] == {"seconds": 60, "stall_seconds": 30, "trial_seconds": None}
+    assert resumed["spec"]["limits"] == {"seconds": 60, "stall_seconds": None, "trial_seconds": None}
     assert (resumed["running_seconds"], resumed["stop_reason"]) == (0, None)
 
 
