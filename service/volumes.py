@@ -62,3 +62,14 @@ def _says_full(error: BaseException) -> bool:
     # The text of these repeats what users sent; of the database's errors, the driver's own follows in the chain.
     repeats_input = isinstance(error, TrainwrightError) or hasattr(error, "statement")
     return not repeats_input and MESSAGES.search(str(error)) is not None
+
+
+def root_refusal(path: Path, data_roots: tuple[Path, ...]) -> str | None:
+    """Why a path may not be read; None when it lies under a data root. The sentence names all roots, so that a mistyped
+    setting shows.
+    """
+    resolved = path.resolve()
+    if any(resolved.is_relative_to(root.resolve()) for root in data_roots):
+        return None
+    roots = (str(root) if root.is_dir() else f"{root} (no folder)" for root in data_roots)
+    return f"{path} is not under a data root (TRAINWRIGHT_DATA_ROOTS: {', '.join(roots) or 'none'})"

@@ -38,6 +38,7 @@ from service.api.routers import (
     results,
     sessions,
     uploads,
+    weights,
 )
 from service.notify import broker_answers, make_celery, notify_workers
 from service.settings import Settings
@@ -56,6 +57,7 @@ ROUTERS = (
     bundles.router,
     datasets.router,
     uploads.router,
+    weights.router,
     catalog.router,
     operations.v1,
     keys.router,

@@ -30,7 +30,7 @@ class ReceivedFile:
 async def _receive(request: Request, services: ServicesDep) -> AsyncIterator[DatasetRequest | ReceivedFile]:
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != "multipart/form-data":
-        yield _validate(DatasetRequest, await receive_json(request))
+        yield validate_body(DatasetRequest, await receive_json(request))
         return
     with Uploads(services.store).receiving() as part:
         fields = _fields_of(await receive_form(request, part))
@@ -43,7 +43,7 @@ async def _receive_raw(dataset: str, request: Request, services: ServicesDep) ->
         detail = f"say the file's name, as in PUT /v1/datasets/{dataset}?filename=data.csv"
         raise InvalidRequestError(detail, [FieldError(pointer="/filename", detail=detail)])
     given = {"name": dataset, "filename": query["filename"], "options": _options(query.get("options"))}
-    fields = _validate(UploadFields, given)
+    fields = validate_body(UploadFields, given)
     with Uploads(services.store).receiving() as part:
         await receive_file(request, part)
         yield ReceivedFile(fields, part.path)
@@ -60,7 +60,7 @@ def _fields_of(form: Form) -> UploadFields:
     fields: dict[str, Any] = {**form.fields, "filename": Path(form.filename).name}
     if "options" in fields:
         fields["options"] = _options(fields["options"])
-    return _validate(UploadFields, fields)
+    return validate_body(UploadFields, fields)
 
 
 def _options(text: str | None) -> Any:
@@ -70,7 +70,8 @@ def _options(text: str | None) -> Any:
         raise InvalidRequestError(f"`options` is not JSON: {error}") from error
 
 
-def _validate(model: type[Body], body: Any) -> Body:
+def validate_body(model: type[Body], body: Any) -> Body:
+    """The body as this model; a fault is told like every other validation error."""
     try:
         return model.model_validate(body)
     except ValidationError as error:

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from service.datasets import imports
 from service.errors import ConflictError, InvalidRequestError
-from service.jobs import completion, queue, references
+from service.jobs import completion, queue, references, start_weights
 from service.jobs.reports import job_report
 from service.reports.job import SubmittedJob
 from service.reports.resolution import DryRunReport
@@ -66,6 +66,7 @@ def _store(
     if _state(dataset) != _state(judged):
         raise ConflictError("the dataset has changed while the spec was checked; send it again")
     references.check_jobs(session, spec, lock=True)
+    start_weights.check(session, settings, spec, lock=True)
     startable = []
     if dataset is None:
         dataset = imports.create(session, training_of(spec)[0].dataset, BuiltinSource(kind="builtin"))
@@ -106,6 +107,7 @@ def _resolve(session: Session, settings: Settings, spec: AnyJobSpec) -> tuple[Re
     """The resolved spec and its dataset; None for a built-in dataset that is not imported yet."""
     dataset = references.find_dataset(session, spec)
     references.check_jobs(session, spec)
+    start_weights.check(session, settings, spec)
     profile = datasets.profile(dataset) if dataset else None
     limits = Limits(settings.max_epochs, settings.max_parameters)
     resolution = resolve(spec, limits, profile.meta if profile else None, gpu=queue.has_gpu(session))

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from service.specs.part import FilePath, FromJob, Name, Part
+from service.specs.part import FilePath, FromJob, Name, Part, Reference
 
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"]
 Initialisation = Literal["he", "xavier", "default"]
@@ -54,14 +54,21 @@ class WeightsFile(Part):
     """Path of the file on the worker; it must lie under one of the operator's data roots."""
 
 
+class WeightsUpload(Part):
+    """Weights that were uploaded with `POST /v1/weights`."""
+
+    upload: Reference
+    """Name of the weights, or their id."""
+
+
 class TorchvisionSpec(Part):
     """A classification architecture of torchvision with a new head: Dropout, then Linear(features, classes)."""
 
     family: Literal["torchvision"]
     arch: Name = "resnet18"
     """Name of the architecture, as in `GET /v1/architectures`."""
-    weights: Name | WeightsFile | FromJob | None = None
-    """Start weights: null (random), an official name such as `IMAGENET1K_V1`, a weights file, or a job's model."""
+    weights: Name | WeightsUpload | WeightsFile | FromJob | None = None
+    """Start weights: null (random), an official name such as `IMAGENET1K_V1`, an upload, a file, or a job's model."""
     mode: Literal["feature_extraction", "partial", "full"] = "full"
     """What trains: the new head alone, the last stage and the head, or everything. Needs `weights` unless `full`."""
     dropout: Rate = 0.3

@@ -5,12 +5,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
+from service.specs.dataset import DatasetName
 from service.specs.part import Name, Part, at_most
 from service.specs.training import JobMetadata, LimitsSpec
 from service.states import Actor
 
 KeyScope = Literal["read", "train", "admin"]
 """What a key allows: each scope what the ones before it do, and more."""
+
+
+class WeightsFields(Part):
+    """The fields of the form of `POST /v1/weights`, beside the file."""
+
+    name: DatasetName
+    """What specs call the weights."""
 
 
 class JobChanges(JobMetadata):

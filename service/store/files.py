@@ -13,7 +13,7 @@ from service.states import TERMINAL, JobState, Relation
 from service.store import events
 from service.store.artifacts.interface import StoredFile
 from service.store.session import now
-from service.store.tables import DependencyRow, FileRow, JobRow
+from service.store.tables import DependencyRow, FileRow, JobRow, WeightsRow
 
 KEEP_LAST = 2
 """Resume checkpoints that are kept."""
@@ -83,12 +83,13 @@ def sizes_by_role(session: Session) -> dict[str, int]:
 
 
 def uses() -> CompoundSelect[str, str]:
-    """Who needs whose files: (`owner_id` of a job or dataset, `job_id` of an open job), every pair that there is.
+    """Who needs whose files: (`owner_id` of a job, dataset or weights, `job_id` of an open job), every such pair.
 
-    An open job needs its own files and its dataset's, those of the jobs that its spec names, of the job that it is made
-    from or belongs to, and of the parts of its work.
+    An open job needs its own files, its dataset's and its start weights', those of the jobs that its spec names, of the
+    job that it is made from or belongs to, and of the parts of its work.
     """
     is_open, part = JobRow.state.in_(OPEN), aliased(JobRow)
+    uploads = [JobRow.spec[*path, "model", "weights", "upload"].as_string() for path in ((), ("train",))]
     return union_all(
         select(JobRow.id.label("owner_id"), JobRow.id.label("job_id")).where(is_open),
         select(JobRow.dataset_id, JobRow.id).where(is_open, JobRow.dataset_id.is_not(None)),
@@ -97,11 +98,17 @@ def uses() -> CompoundSelect[str, str]:
         select(part.id, JobRow.id)
         .join(JobRow, JobRow.id == part.parent_id)
         .where(is_open, part.relation == Relation.CHILD),
+        *(
+            select(WeightsRow.id, JobRow.id)
+            .join(WeightsRow, upload.in_([WeightsRow.id, WeightsRow.name]))
+            .where(is_open)
+            for upload in uploads
+        ),
     )
 
 
 def users(session: Session, owner_ids: Iterable[str]) -> dict[str, list[str]]:
-    """Each of these jobs or datasets that is needed -> ids of the open jobs that need it."""
+    """Each of these jobs, datasets or weights that is needed -> ids of the open jobs that need it."""
     pairs = uses().subquery()
     query = select(pairs.c.owner_id, pairs.c.job_id).where(pairs.c.owner_id.in_(list(owner_ids))).distinct()
     users_of: dict[str, list[str]] = {}
@@ -113,7 +120,7 @@ def users(session: Session, owner_ids: Iterable[str]) -> dict[str, list[str]]:
 def needed(session: Session, keys: Sequence[str]) -> set[str]:
     """Those of some hundred artifact keys that are needed: a row names the file, or an open job needs its owner's.
 
-    Keys are `jobs/<job id>/...`, `datasets/<dataset id>/...` and `uploads/<id>`.
+    Keys are `jobs/<job id>/...`, `datasets/<dataset id>/...`, `weights/<id>/...` and `uploads/<id>`.
     """
     owner_of = {key: key.split("/")[1] for key in keys}
     needed_owners = users(session, owner_of.values())

@@ -22,6 +22,7 @@ def collect(store: Store, young_seconds: float = YOUNG_SECONDS) -> int:
     keys = [
         *artifacts.keys("jobs", young_seconds),
         *artifacts.keys("datasets", young_seconds),
+        *artifacts.keys("weights", young_seconds),
         *artifacts.keys("uploads", ABANDONED_SECONDS),
     ]
     collected = sum(_collect(store, keys[start : start + BATCH]) for start in range(0, len(keys), BATCH))

@@ -9,22 +9,23 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from service.errors import DataError, WeightsError
+from service.errors import DataError, NotFoundError, WeightsError
 from service.jobs.values import fill_references
 from service.resolution.validation import Limits
 from service.specs import AnyStoredSpec
 from service.specs.dataset import UploadSource
-from service.specs.model import TorchvisionSpec, WeightsFile
+from service.specs.model import TorchvisionSpec, WeightsFile, WeightsUpload
 from service.specs.part import FromJob
 from service.specs.tune import SearchFields
 from service.states import JobState, is_terminal
-from service.store import files, jobs
+from service.store import files, jobs, weights
 from service.store.artifacts.interface import sha256_of
 from service.store.attempts import Claim, Fence
 from service.store.session import Store
 from service.store.tables import FileRow
+from service.volumes import root_refusal
 from worker.attempt.shared_study import share_study
-from worker.engine.context import RunContext, refusal
+from worker.engine.context import RunContext
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,15 @@ def _training(spec: AnyStoredSpec) -> object:
 
 def _weights_row(session: Session, spec: AnyStoredSpec) -> FileRow | None:
     model = getattr(_training(spec), "model", None)
-    if not isinstance(model, TorchvisionSpec) or not isinstance(model.weights, FromJob):
+    if not isinstance(model, TorchvisionSpec):
+        return None
+    if isinstance(model.weights, WeightsUpload):
+        try:
+            uploaded = weights.get(session, model.weights.upload)
+        except NotFoundError as error:
+            raise WeightsError(error.detail) from error
+        return files.of(session, uploaded.id, "weights")[0]
+    if not isinstance(model.weights, FromJob):
         return None
     job = jobs.get(session, model.weights.from_job)
     rows = files.of(session, job.id, "model")
@@ -109,7 +118,7 @@ def _weights_path(store: Store, spec: AnyStoredSpec) -> Path | None:
     if not isinstance(model, TorchvisionSpec) or not isinstance(model.weights, WeightsFile):
         return None
     path = Path(model.weights.path).resolve()
-    if (why := refusal(Path(model.weights.path), store.settings.data_roots)) is not None:
+    if (why := root_refusal(Path(model.weights.path), store.settings.data_roots)) is not None:
         raise WeightsError(why)
     if not path.is_file():
         raise WeightsError(f"{model.weights.path} does not exist on this worker")

@@ -54,14 +54,3 @@ class RunContext:
     """The state that another runner saved of the trial of this number, fetched to this host."""
     stop: Callable[[], StopReason | None] = field(default=_never)
     """Called after every step; a reason makes the run save a last checkpoint and end."""
-
-
-def refusal(path: Path, data_roots: tuple[Path, ...]) -> str | None:
-    """Why a path may not be read; None when it lies under a data root. The sentence names all roots, so that a mistyped
-    setting shows.
-    """
-    resolved = path.resolve()
-    if any(resolved.is_relative_to(root.resolve()) for root in data_roots):
-        return None
-    roots = (str(root) if root.is_dir() else f"{root} (no folder)" for root in data_roots)
-    return f"{path} is not under a data root (this worker's TRAINWRIGHT_DATA_ROOTS: {', '.join(roots) or 'none'})"

@@ -10,7 +10,8 @@ from typing import assert_never
 
 from service.errors import ImportRefusedError
 from service.specs.dataset import BuiltinSource, DatasetSource, PathSource, TorchvisionSource, UploadSource
-from worker.engine.context import RunContext, refusal
+from service.volumes import root_refusal
+from worker.engine.context import RunContext
 from worker.importing.archives.folder import list_folder
 from worker.importing.archives.listing import Listing
 from worker.importing.archives.tar_archive import is_tar, list_tar
@@ -77,7 +78,7 @@ def allowed(path: Path, context: RunContext) -> Path:
     if "\0" in str(path):
         raise ImportRefusedError("path-not-allowed", "a path has no NUL")
     try:
-        resolved, why = path.resolve(), refusal(path, context.data_roots)
+        resolved, why = path.resolve(), root_refusal(path, context.data_roots)
     except (OSError, RuntimeError) as error:
         raise ImportRefusedError("path-not-allowed", f"{path} cannot be followed") from error
     if why is not None:

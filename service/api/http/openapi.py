@@ -42,6 +42,7 @@ TAGS: list[dict[str, str]] = [
     {"name": "results", "description": "What a job measured and concluded."},
     {"name": "findings", "description": "What is wrong, on what evidence, and what to submit next."},
     {"name": "datasets", "description": "Import, look at, delete."},
+    {"name": "weights", "description": "Upload start weights, look at what they fit, delete."},
     {"name": "catalog", "description": "What can be used, who works, who waits."},
     {"name": "operations", "description": "For operators."},
 ]

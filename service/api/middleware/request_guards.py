@@ -70,7 +70,7 @@ class RequestGuards:
     def _limit(self, scope: Scope) -> int:
         is_form = _content_type(Headers(scope=scope)) == "multipart/form-data"  # all else is read as JSON, whole
         has_file = scope["method"] == "PUT" or (scope["method"] == "POST" and is_form)
-        is_upload = scope["path"].startswith("/v1/datasets") and has_file
+        is_upload = scope["path"].startswith(("/v1/datasets", "/v1/weights")) and has_file
         is_piece = scope["path"].startswith("/v1/uploads/") and scope["method"] == "PATCH"
         return self.max_upload_bytes if is_upload or is_piece else self.max_body_bytes
 

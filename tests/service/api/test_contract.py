@@ -19,6 +19,7 @@ from schemathesis.specs.openapi.checks import (
 
 from tests.service.api import contract
 from tests.service.api.server import Server
+from tests.service.models.weight_files import safetensors
 from tests.service.simulated_worker import SimulatedWorker
 
 CHECKS = [
@@ -55,8 +56,10 @@ def test_real_answers_fit_their_schemas(server: Server, worker: SimulatedWorker)
     with httpx.Client(base_url=server.url) as client:
         job_id = client.post("/v1/jobs", json={"kind": "train", "dataset": "digits"}).json()["id"]
         upload_id = client.post("/v1/uploads", json={"name": "a", "filename": "a.zip", "size": 9}).json()["id"]
+        form = {"data": {"name": "mine"}, "files": {"file": safetensors({"a": [1]})}}
+        weights_id = client.post("/v1/weights", **form).json()["id"]  # type: ignore[arg-type]
     worker.train(job_id)
-    known = {"job_id": job_id, "dataset": dataset.id, "upload_id": upload_id}
+    known = {"job_id": job_id, "dataset": dataset.id, "upload_id": upload_id, "weights": weights_id}
     known |= {"number": 0, "name": "model.safetensors", "image_format": "svg"}
     checked = 0
     for operation in operations(server):

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from service.models import weights
 from service.settings import Settings
 from service.specs.part import FromJob
 from service.specs.tune import SearchFields
 from service.states import JobState
 from service.store import attempts, files, jobs
 from service.store.session import Store
+from tests.service.models.weight_files import safetensors
 from tests.worker.attempt.attempts import Attempt
 from tests.worker.attempt.searches import search
 from tests.worker.attempt.store_client import StoreClient
@@ -115,3 +117,13 @@ def test_the_limits_of_a_resumed_search_reach_its_trials(client: StoreClient) ->
     spec = inputs(client, job_id).spec
     assert isinstance(spec, SearchFields)
     assert spec.limits.trial_seconds == 7
+
+
+def test_uploaded_weights_are_fetched(client: StoreClient, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(safetensors({"a": [1]}))
+    weights.create(client.store, "mine", file, None)
+    model = {"family": "torchvision", "arch": "resnet18", "weights": {"upload": "mine"}}
+    path = inputs(client, client.submit(model=model)).context.weights
+    assert path is not None
+    assert path.read_bytes() == safetensors({"a": [1]})

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from service.catalog import architectures
+from service.catalog.fingerprints import AUXILIARY, POSITIONS, UNIMPORTANT
 from service.errors import WeightsError
 from service.specs.model import TorchvisionSpec
 from worker.engine.models import torchvision_models, torchvision_stages
@@ -19,9 +20,6 @@ from worker.engine.models.weight_files import StartWeights, read_file, read_offi
 from worker.engine.runtime.torchvision_shim import torchvision
 
 _interpolate = torchvision.models.vision_transformer.interpolate_embeddings
-POSITIONS = "encoder.pos_embedding"
-UNIMPORTANT: tuple[str, ...] = ("num_batches_tracked", "relative_position_index", "relative_coords_table")
-AUXILIARY: tuple[str, ...] = ("aux1.", "aux2.", "AuxLogits.")
 LISTED = 8
 """Names that a message lists."""
 SURE = 0.9

@@ -5,7 +5,6 @@ A file is safetensors, or a state dict that `torch.load(weights_only=True)` acce
 
 import json
 import pickle
-import re
 import struct
 import warnings
 from collections.abc import Mapping
@@ -16,13 +15,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from service.catalog.fingerprints import modern
 from service.errors import WeightsError
 from worker.engine.runtime.torchvision_shim import download_timeout, torchvision
 
 NESTED: tuple[str, ...] = ("state_dict", "model", "model_state_dict", "weights", "net")
 """Where training scripts put the state dict inside what they save."""
-WRAPPERS: tuple[str, ...] = ("module.", "_orig_mod.", "model.", "backbone.")
-"""Prefixes that DataParallel, torch.compile and training scripts put before every name."""
 # What damaged and hostile files make torch.load raise.
 UNREADABLE = (
     pickle.UnpicklingError,
@@ -38,8 +36,6 @@ UNREADABLE = (
     TypeError,
     ValueError,
 )
-# Official DenseNet files are older than the dots' removal from its layer names (torchvision.models.densenet).
-OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)$")
 
 
 @dataclass(frozen=True)
@@ -77,7 +73,7 @@ def read_official(arch: str, name: str) -> StartWeights:
             f"the official weights {arch} {member.name} could not be loaded from {member.url} ({_brief(error)}), and "
             f"{what}. Put the file at {cached} on the worker, or give its path as `weights: {{path: ...}}`"
         ) from error
-    return StartWeights(f"{arch} {member.name}", _modern(tensors))
+    return StartWeights(f"{arch} {member.name}", modern(tensors))
 
 
 def _safetensors(path: Path) -> StartWeights:
@@ -87,7 +83,7 @@ def _safetensors(path: Path) -> StartWeights:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (it is no mapping)
     except SafetensorError as error:
         raise WeightsError(f"{path.name} is not a safetensors file that can be read: {_brief(error)}") from error
-    return StartWeights(path.name, _modern(_unwrapped(tensors)), _architecture(header))
+    return StartWeights(path.name, modern(tensors), _architecture(header))
 
 
 def _architecture(header: Mapping[str, str]) -> str | None:
@@ -119,18 +115,7 @@ def _state_dict(path: Path) -> StartWeights:
     tensors = {str(k): v for k, v in loaded.items() if isinstance(v, Tensor)} if isinstance(loaded, dict) else {}
     if not tensors:
         raise WeightsError(f"{path.name} holds no state dict: names with a tensor each")
-    return StartWeights(path.name, _modern(_unwrapped(tensors)))
-
-
-def _unwrapped(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    for prefix in WRAPPERS:
-        if tensors and all(name.startswith(prefix) for name in tensors):
-            return _unwrapped({name.removeprefix(prefix): tensor for name, tensor in tensors.items()})
-    return tensors
-
-
-def _modern(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    return {OLD_DENSENET.sub(r"\1\2", name): tensor for name, tensor in tensors.items()}
+    return StartWeights(path.name, modern(tensors))
 
 
 def _brief(error: Exception) -> str:
