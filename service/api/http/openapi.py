@@ -24,6 +24,7 @@ submit next.
 * Lists are `{data, next_cursor}`; pass `cursor` to go on. Times are UTC. Ids sort by time.
 * Every fault is `application/problem+json` with `errors[] {pointer, detail}`.
 * `Idempotency-Key` on a POST makes it safe to repeat. Bodies may be JSON or YAML (`application/yaml`).
+* Answers have an `ETag`: `If-None-Match` gets 304 while nothing has changed. 406 and 415 name the types that fit.
 * `GET /v1/jobs/{id}/events` with `Accept: text/event-stream` streams events; `Last-Event-ID` resumes.
 """
 # Models that no endpoint's signature mentions.
