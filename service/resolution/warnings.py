@@ -18,7 +18,8 @@ from service.reports.resolution import Advice
 from service.resolution.defaults import usual_lr_range
 from service.resolution.presets import LEAST_CROP, kept_side, operations
 from service.specs.augmentation import Crop, Erasing, ResizedCrop
-from service.specs.model import CnnSpec, MlpSpec, TorchvisionSpec
+from service.specs.model import CnnSpec, MlpSpec, ModelSpec, TorchvisionSpec
+from service.specs.part import FromJob
 from service.specs.train import TrainFields
 from service.specs.training import AugmentedPart, TrainingPart
 
@@ -103,13 +104,17 @@ def _normalisation(part: TrainingPart, _: DatasetMeta | None) -> Iterator[Advice
 
 
 def _pretrained_normalisation(part: TrainingPart, _: DatasetMeta | None) -> Iterator[Advice]:
-    is_official = isinstance(part.model, TorchvisionSpec) and isinstance(part.model.weights, str)
-    if is_official and part.preprocess.normalize == "dataset":
+    if _is_pretrained_elsewhere(part.model) and part.preprocess.normalize == "dataset":
         yield Advice(
             code="normalisation-differs",
             pointer="/preprocess/normalize",
-            detail="the official weights saw images with ImageNet's mean and deviation: `imagenet` fits them",
+            detail="pretrained weights mostly saw images with ImageNet's mean and deviation: `imagenet` fits them",
         )
+
+
+def _is_pretrained_elsewhere(model: ModelSpec | None) -> bool:
+    """Whether it starts from weights that are not a job's: that may well have seen images like these."""
+    return isinstance(model, TorchvisionSpec) and not isinstance(model.weights, FromJob | None)
 
 
 def _reproducibility(part: TrainingPart, _: DatasetMeta | None) -> Iterator[Advice]:
@@ -252,7 +257,7 @@ def _small_input(part: TrainingPart, data: DatasetMeta | None) -> Iterator[Advic
     if data is None or data.modality != "image" or not isinstance(model, TorchvisionSpec):
         return
     known = architectures.architecture(model.arch)
-    if known is None or not isinstance(model.weights, str):
+    if known is None or not _is_pretrained_elsewhere(model):
         return
     side = min(known.input_size(model.image_size, *data.shape[:2]))
     if 2 * side < known.size:
@@ -278,6 +283,27 @@ def _transfer(part: TrainingPart, data: DatasetMeta | None) -> Iterator[Advice]:
         )
 
 
+def _frozen_cache(part: TrainingPart, _: DatasetMeta | None) -> Iterator[Advice]:
+    model = part.model
+    if not isinstance(part, TrainFields) or not isinstance(model, TorchvisionSpec):
+        return
+    is_cached = model.mode != "full" and model.cache_frozen
+    if is_cached and model.views == 1 and operations(part.augment):
+        yield Advice(
+            code="cache-off",
+            pointer="/model/views",
+            detail="`views: 1` with augmentation turns the cache off: the frozen layers run in every epoch; 4 to 8 "
+            "views are cached",
+        )
+    if model.head_epochs >= part.epochs:
+        yield Advice(
+            code="head-epochs",
+            pointer="/model/head_epochs",
+            detail=f"the head trains alone for {model.head_epochs} epochs, and the training has {part.epochs}: the "
+            "chosen layers never join",
+        )
+
+
 RULES: tuple[Callable[[TrainingPart, DatasetMeta | None], Iterator[Advice]], ...] = (
     _learning_rate,
     _weight_decay,
@@ -294,4 +320,5 @@ RULES: tuple[Callable[[TrainingPart, DatasetMeta | None], Iterator[Advice]], ...
     _destructive,
     _small_input,
     _transfer,
+    _frozen_cache,
 )

@@ -55,6 +55,22 @@ def test_presets_fit_pictures_of_every_size(preset: str, side: int) -> None:
         ({"augment": [{"op": "resized_crop"}]}, "augment-destructive"),
         ({"augment": [{"op": "erasing", "scale": [0.1, 0.6]}]}, "augment-destructive"),
         ({"model": {"family": "torchvision", "weights": "IMAGENET1K_V1"}}, "input-small"),
+        ({"model": {"family": "torchvision", "weights": {"upload": "mine"}}}, "input-small"),
+        (
+            {
+                "model": {"family": "torchvision", "weights": {"path": "/w"}},
+                "preprocess": {"normalize": "dataset"},
+            },
+            "normalisation-differs",
+        ),
+        (
+            {
+                "model": {"family": "torchvision", "weights": "IMAGENET1K_V1", "mode": "partial"},
+                "augment": [{"op": "rotation"}],
+            },
+            "cache-off",
+        ),
+        ({"epochs": 3, "model": {"family": "torchvision", "weights": "DEFAULT", "head_epochs": 3}}, "head-epochs"),
         ({"precision": "fp16"}, "precision-on-cpu"),
         ({"model": {"family": "torchvision", "weights": "IMAGENET1K_V1"}}, "transfer-mode"),
     ],
@@ -75,6 +91,13 @@ def test_unusual_specs_draw_advice(spec: dict[str, Any], code: str) -> None:
 )
 def test_usual_specs_draw_none(spec: dict[str, Any]) -> None:
     assert codes(resolved(meta(), **spec)) == set()
+
+
+def test_weights_of_a_job_and_cached_views_draw_none() -> None:
+    model = {"family": "torchvision", "weights": {"from_job": "x"}, "mode": "partial", "views": 4, "head_epochs": 1}
+    spec = {"model": model, "augment": [{"op": "rotation"}], "preprocess": {"normalize": "dataset"}}
+    drawn = codes(resolved(meta(), **spec))
+    assert drawn.isdisjoint({"input-small", "normalisation-differs", "cache-off", "head-epochs"})
 
 
 def test_a_rate_that_is_usual_elsewhere_is_high_for_a_transformer() -> None:
