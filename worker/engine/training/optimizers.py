@@ -30,8 +30,9 @@ def base_lr(spec: OptimizerSpec) -> float:
 def parameter_groups(model: nn.Module, spec: OptimizerSpec) -> list[dict[str, Any]]:
     """Trainable parameters in groups of one learning rate and one weight decay, in a fixed order.
 
-    A model may say `lr_groups() -> [(parameters, lr factor or None for the backbone's lr)]`; otherwise there is one
-    group. 1-D parameters (biases, norms) get no weight decay.
+    A model may say `lr_groups(lr, spec) -> [(lr, parameters)]`, the head first: these are named `head`, `backbone`
+    (which ends with the last stage) and, where each stage has a rate of its own, `backbone-1`, `backbone-2`, ... down
+    to the first. Otherwise there is one group. 1-D parameters (biases, norms) get no weight decay.
     """
     lr = base_lr(spec)
     decay = spec.weight_decay or 0.0
@@ -41,16 +42,21 @@ def parameter_groups(model: nn.Module, spec: OptimizerSpec) -> list[dict[str, An
         if named
         else [(lr, list(model.parameters()))]
     )
-    groups = []
-    for rate, parameters in rated:
+    groups: list[dict[str, Any]] = []
+    for number, (rate, parameters) in enumerate(rated):
+        name = {"name": _group_name(number)} if named else {}
         trainable = [parameter for parameter in parameters if parameter.requires_grad]
         for part, weight_decay in (
             ([p for p in trainable if p.ndim > 1], decay),
             ([p for p in trainable if p.ndim <= 1], 0.0),
         ):
             if part:
-                groups.append({"params": part, "lr": rate, "base_lr": rate, "weight_decay": weight_decay})
+                groups.append({"params": part, "lr": rate, "base_lr": rate, "weight_decay": weight_decay} | name)
     return groups
+
+
+def _group_name(number: int) -> str:
+    return ("head", "backbone")[number] if number < 2 else f"backbone-{number - 1}"
 
 
 def build_optimizer(model: nn.Module, spec: OptimizerSpec) -> torch.optim.Optimizer:

@@ -34,7 +34,9 @@ def take_step(run: TrainingState, batches: Sequence[Batch]) -> StepOutcome:
     seen = run.optimizer_step.backward(batches)
     number = run.step + 1
     values = {"train/loss": seen.loss, "train/accuracy": seen.accuracy, "grad_norm/total": seen.grad_norm}
-    values |= {f"lr/group{n}": group["lr"] for n, group in enumerate(run.optimizer_step.optimizer.param_groups)}
+    groups = run.optimizer_step.optimizer.param_groups
+    values |= {f"lr/group{n}": group["lr"] for n, group in enumerate(groups)}
+    values |= {f"lr/{group['name']}": group["lr"] for group in groups if "name" in group}
     record = StepRecord(number, run.epoch, values)
     if error := _divergence(run, seen):
         run.before_step.restore()

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from service.errors import DataError
-from service.events import EpochRecord, FileSaved
+from service.events import EpochRecord, FileSaved, StepRecord
 from service.reports.result import TrainResult
 from service.resolution.defaults import filled_optimizer
 from service.specs.model import TorchvisionSpec
@@ -207,6 +207,13 @@ def test_small_images_for_pretrained_weights_are_noted(few_digits: Path, weights
 def test_weights_of_a_job_may_come_from_images_as_small(weights: Path) -> None:
     spec = model_spec(weights={"from_job": "x"})
     assert [note for note in build_transfer(spec, [8, 8, 1], 3, weights).notes if "image_size" in note] == []
+
+
+def test_rates_of_head_and_backbone_are_recorded_by_name(few_digits: Path, weights: Path, tmp_path: Path) -> None:
+    spec = spec_of(epochs=1, optimizer={"lr": 1e-3}, schedule={"name": "constant"}, model=model_spec().model_dump())
+    record = only(train(few_digits, tmp_path, spec, weights=weights), StepRecord)[-1]
+    rates = {name: value for name, value in record.values.items() if name in ("lr/head", "lr/backbone")}
+    assert rates == pytest.approx({"lr/head": 1e-3, "lr/backbone": 1e-4})
 
 
 def test_epochs_are_recorded(few_digits: Path, weights: Path, tmp_path: Path) -> None:
