@@ -26,7 +26,7 @@ class Settings(BaseSettings):
     artifact_url: str | None = None
     """`file:FOLDER` (default `file:HOME/artifacts`), or `database:` for chunks in the database."""
     data_roots: Annotated[tuple[Path, ...], NoDecode] = ()
-    """Folders that imports and weights may be read from, separated by `:`."""
+    """Folders that imports and weights may be read from, separated by `:`; the same for the API and the workers."""
     allow_downloads: bool = False
     """Whether imports may download a known dataset (into `HOME/downloads`) when no data root has it."""
     auth: Literal["off", "keys"] = "off"
