@@ -16,8 +16,9 @@ from tests.service.simulated_worker import SimulatedWorker
 
 
 def spec(kind: str = "train", **fields: Any) -> AnyStoredSpec:
-    """A spec of that kind."""
-    return STORED_SPEC.validate_python({"kind": kind, "dataset": "digits", **fields})
+    """A spec of that kind; a training's is resolved as for a table."""
+    model = {"model": {"family": "mlp"}} if kind in ("train", "sanity", "lr-find", "batch-size") else {}
+    return STORED_SPEC.validate_python({"kind": kind, "dataset": "digits", **model, **fields})
 
 
 class Harness:
