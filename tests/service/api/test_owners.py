@@ -13,6 +13,7 @@ from service.store import jobs
 from tests.service.api.guarded import ADMIN_KEY, caller, guarded_server, make_key
 from tests.service.api.server import Server
 from tests.service.conftest import spec
+from tests.service.models.weight_files import safetensors
 
 LEAST = {"kind": "train", "dataset": "digits"}
 
@@ -125,3 +126,11 @@ def test_no_key_is_called_as_other_actors_are(callers: dict[str, httpx.Client]) 
     for name in Actor:
         refused = callers["admin"].post("/v1/keys", json={"name": name, "scope": "admin"})
         assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/name")
+
+
+def test_weights_belong_to_who_uploaded_them(callers: dict[str, httpx.Client]) -> None:
+    made = callers["alice"].post("/v1/weights", data={"name": "w"}, files={"file": safetensors({"a": [1]})})
+    assert (made.status_code, made.json()["owner"]) == (201, "alice")
+    assert callers["bob"].get("/v1/weights/w").json() == made.json()
+    assert callers["bob"].delete("/v1/weights/w").status_code == 403
+    assert callers["alice"].delete("/v1/weights/w").status_code == 204
