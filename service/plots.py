@@ -1,6 +1,7 @@
 """Pictures of results as SVG or PNG; matplotlib is imported when one is drawn, without pyplot's state."""
 
 import io
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -18,6 +19,8 @@ TRAIN, VAL, ACCENT, INK, GRID, FAINT = "#3b6fd4", "#e07b39", "#2a9d6f", "#2b3040
 PNG_DPI = 144
 # Cells of a confusion matrix are labelled with their counts up to this many classes.
 LABELLED_CLASSES = 25
+BLOCK_CLASSES = 40
+"""Of more classes than a matrix can show, those that are drawn."""
 
 
 def curves_picture(report: CurvesReport, image_format: ImageFormat) -> bytes:
@@ -51,10 +54,18 @@ def lr_curve_picture(report: LrCurve, image_format: ImageFormat) -> bytes:
 
 
 def confusion_picture(report: ConfusionReport, image_format: ImageFormat) -> bytes:
-    """The confusion matrix: colour is the share of the true class, numbers are samples."""
+    """The confusion matrix: colour is the share of the true class, numbers are samples.
+
+    Of many classes the picture shows those with the most errors.
+    """
+    title = f"Confusion on {report.split}"
+    if report.matrix is None:
+        classes, report = len(report.labels), _worst_block(report)
+        title += f": {len(report.labels)} of {classes:,} classes, those with the most errors"
     size = len(report.labels)
     side = min(16.0, 3.2 + 0.42 * size)
     figure, (axis,) = _figure(1, width=side, height=side)
+    assert report.normalized is not None
     image = axis.imshow(report.normalized, cmap="Blues", vmin=0, vmax=1)
     if size <= LABELLED_CLASSES:
         _cell_counts(axis, report)
@@ -62,7 +73,7 @@ def confusion_picture(report: ConfusionReport, image_format: ImageFormat) -> byt
     ticks = range(0, size, step)
     axis.set_xticks(ticks, [_short(report.labels[i]) for i in ticks], rotation=45, ha="right", fontsize=8)
     axis.set_yticks(ticks, [_short(report.labels[i]) for i in ticks], fontsize=8)
-    axis.set_title(f"Confusion on {report.split}", loc="left", fontsize=11, color=INK, fontweight="bold")
+    axis.set_title(title, loc="left", fontsize=11, color=INK, fontweight="bold")
     axis.set_xlabel("predicted", color=INK)
     axis.set_ylabel("true", color=INK)
     figure.colorbar(image, ax=axis, fraction=0.046, pad=0.03, label="share of the true class")
@@ -88,7 +99,28 @@ def _lr_panel(axis: "Axes", report: CurvesReport) -> None:
     axis.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
 
 
+def _worst_block(report: ConfusionReport) -> ConfusionReport:
+    """The matrix of the classes with the most errors; shares are of all samples of the true class."""
+    errors, support = Counter[int](), Counter[int]()
+    for true, predicted, count in report.cells or []:
+        support[true] += count
+        if true != predicted:
+            errors[true] += count
+            errors[predicted] += count
+    chosen = sorted(number for number, _ in errors.most_common(BLOCK_CLASSES)) or list(range(BLOCK_CLASSES))
+    place = {number: row for row, number in enumerate(chosen)}
+    matrix = [[0] * len(chosen) for _ in chosen]
+    for true, predicted, count in report.cells or []:
+        if true in place and predicted in place:
+            matrix[place[true]][place[predicted]] = count
+    shares = [[count / max(support[number], 1) for count in row] for number, row in zip(chosen, matrix, strict=True)]
+    labels = [report.labels[number] for number in chosen]
+    return report.model_copy(update={"labels": labels, "matrix": matrix, "normalized": shares})
+
+
 def _cell_counts(axis: "Axes", report: ConfusionReport) -> None:
+    assert report.matrix is not None
+    assert report.normalized is not None
     for row, counts in enumerate(report.matrix):
         for column, count in enumerate(counts):
             if count:

@@ -32,6 +32,8 @@ class ClassificationReport(ReportPart):
     macro: AverageRow
     weighted: AverageRow
     classes: list[ClassRow]
+    next_cursor: str | None = None
+    """Where the classes go on, when there are more than a page of them."""
 
 
 class WorstSample(ReportPart):
@@ -53,11 +55,22 @@ class ConfusedPair(ReportPart):
     worst: list[WorstSample] = []
 
 
+DENSE_CLASSES = 200
+"""Of more classes the confusion is told as cells: most of a matrix would be zeros."""
+
+
 class ConfusionReport(ReportPart):
     """Rows are true classes, columns predicted ones; `normalized` rows sum to 1 (or are 0 for an empty class)."""
 
     split: str
     labels: list[str]
-    matrix: list[list[int]]
-    normalized: list[list[float]]
+    matrix: list[list[int]] | None = None
+    """Null above 200 classes, and `normalized` too: `cells` tells the same."""
+    normalized: list[list[float]] | None = None
+    cells: list[list[int]] | None = None
+    """Above 200 classes: `[true, predicted, count]` of each cell that is not 0, as positions in `labels`, the largest
+    first.
+    """
     most_confused: list[ConfusedPair]
+    next_cursor: str | None = None
+    """Where the cells go on, when there are more than a page of them."""

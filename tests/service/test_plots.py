@@ -68,6 +68,15 @@ def test_pictures_are_valid_and_repeatable(name: str) -> None:
     assert min(image.size) > 300
 
 
+def test_of_many_classes_those_with_the_most_errors_are_drawn() -> None:
+    names = [f"class {number}" for number in range(300)]
+    cells = [[number, number, 9] for number in range(300)] + [[250, 260, 5], [7, 250, 4]]
+    report = ConfusionReport(split="val", labels=names, cells=cells, most_confused=[])
+    svg = plots.confusion_picture(report, "svg").decode()
+    assert "3 of 300 classes" in svg
+    assert [name for name in names if f"<!-- {name} -->" in svg] == ["class 7", "class 250", "class 260"]
+
+
 def test_a_run_without_epochs_still_has_a_picture() -> None:
     empty = CurvesReport(epochs=[], best_epoch=None)
     assert plots.curves_picture(empty, "svg").startswith(b"<?xml")

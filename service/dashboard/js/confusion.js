@@ -2,6 +2,12 @@
 import { h, table } from "./dom.js";
 
 export function confusionTable(report) {
+  const pairs = report.most_confused.slice(0, report.matrix ? 5 : 20).map((pair) =>
+    h("li", {}, `${pair.true} taken for ${pair.predicted}: ${pair.count} (${Math.round(100 * pair.share)} %)`));
+  const confused = pairs.length ? h("div", {}, h("h3", {}, "Most confused"), h("ul", {}, pairs)) : null;
+  if (!report.matrix) {
+    return h("div", {}, h("p", { class: "faint" }, `${report.labels.length} classes: the picture shows those with the most errors`), confused);
+  }
   const heads = ["", ...report.labels.map((name) => h("span", { class: "tilted" }, name))];
   const rows = report.matrix.map((counts, i) => h("tr", {}, h("th", {}, report.labels[i]), counts.map((count, j) => {
     const share = report.normalized[i][j];
@@ -9,12 +15,9 @@ export function confusionTable(report) {
     const kind = i === j ? "hit" : share > 0.25 ? "miss many" : "miss";
     return h("td", { title: words, style: `--share:${share.toFixed(3)}`, class: kind }, count || "");
   })));
-  const pairs = report.most_confused.slice(0, 5).map((pair) =>
-    h("li", {}, `${pair.true} taken for ${pair.predicted}: ${pair.count} (${Math.round(100 * pair.share)} %)`));
   const matrix = table(heads, rows, "no classes");
   matrix.classList.add("confusion");
-  return h("div", {}, h("p", { class: "faint" }, "rows: true class · columns: predicted"), matrix,
-    pairs.length ? h("div", {}, h("h3", {}, "Most confused"), h("ul", {}, pairs)) : null);
+  return h("div", {}, h("p", { class: "faint" }, "rows: true class · columns: predicted"), matrix, confused);
 }
 
 export function reportTable(report) {

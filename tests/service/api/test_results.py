@@ -7,8 +7,10 @@ import httpx
 import pytest
 from PIL import Image
 
+from service.reports.classification import ClassRow, ConfusionReport
+from service.reports.names import ReportName
 from service.reports.result import LrCurve, LrPoint, SanityReport
-from tests.service.simulated_worker import CLASSES, SimulatedWorker
+from tests.service.simulated_worker import CLASSES, SimulatedWorker, classification
 
 LEAST = {"kind": "train", "dataset": "digits"}
 
@@ -88,6 +90,31 @@ def test_confusion_and_report(client: httpx.Client, trained: str) -> None:
     rows = list(csv.reader(io.StringIO(client.get(f"{trained}/confusion.csv").text)))
     assert rows[0][1:] == CLASSES
     assert rows[4][9] == "1"
+
+
+def test_reports_of_ten_thousand_classes_come_in_small_pages(client: httpx.Client, worker: SimulatedWorker) -> None:
+    names = [f"species {number}" for number in range(10_000)]
+    cells = [[n, (n + step) % 10_000, 3 - step] for step in range(3) for n in range(10_000)]
+    rows = [ClassRow(name=name, precision=0.5, recall=0.75, f1=0.6, support=4) for name in names]
+    fence = worker.train(job_id := submit(client, worker))
+    confusion = ConfusionReport(split="val", labels=names, cells=cells, most_confused=[])
+    worker.report(fence, ReportName.CONFUSION.of("val"), confusion)
+    report = classification("val").model_copy(update={"classes": rows})
+    worker.report(fence, ReportName.REPORT.of("val"), report)
+    path = f"/v1/jobs/{job_id}"
+    for name, items, expected in (("confusion", "cells", cells), ("report", "classes", names)):
+        seen: list[object] = []
+        query: str | None = ""
+        while query is not None:
+            answer = client.get(f"{path}/{name}{query}")
+            assert len(answer.content) < 1_000_000
+            page = answer.json()
+            seen += page[items] if items == "cells" else [row["name"] for row in page[items]]
+            query = f"?cursor={page['next_cursor']}" if page["next_cursor"] else None
+        assert seen == expected
+    table = list(csv.reader(io.StringIO(client.get(f"{path}/confusion.csv").text)))
+    assert table[:2] == [["true", "predicted", "count"], ["species 0", "species 0", "3"]]
+    assert Image.open(io.BytesIO(client.get(f"{path}/confusion.png").content)).format == "PNG"
 
 
 def test_a_result_that_is_not_there_says_so(client: httpx.Client, worker: SimulatedWorker) -> None:

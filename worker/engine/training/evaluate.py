@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from service.reports.classification import (
+    DENSE_CLASSES,
     AverageRow,
     ClassificationReport,
     ClassRow,
@@ -91,22 +92,56 @@ def _outcomes(logits_BK: Tensor, labels_B: Tensor, top_k: Sequence[int]) -> tupl
     return losses_B, labels_B, predictions_B, confidences_B, hits_BT
 
 
-def confusion_matrix(labels_N: NDArray[np.int64], predictions_N: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
-    """Counts_KK: rows are true classes, columns predicted ones."""
-    return np.bincount(labels_N * classes + predictions_N, minlength=classes * classes).reshape(classes, classes)
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """The cells of a confusion matrix that are not 0: `flat_M` is true class * classes + predicted class."""
+
+    classes: int
+    flat_M: NDArray[np.int64]
+    counts_M: NDArray[np.int64]
+    support_K: NDArray[np.int64]
+    predicted_K: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, evaluation: Evaluation, classes: int) -> "Confusion":
+        """Counts what was predicted; a matrix of ten thousand classes would not fit into memory."""
+        labels_N, predictions_N = evaluation.labels_N, evaluation.predictions_N
+        flat_M, counts_M = np.unique(labels_N * classes + predictions_N, return_counts=True)
+        support_K, predicted_K = (np.bincount(numbers_N, minlength=classes) for numbers_N in (labels_N, predictions_N))
+        return cls(classes, flat_M, counts_M, support_K, predicted_K)
+
+    @property
+    def hits_K(self) -> NDArray[np.int64]:
+        """The diagonal."""
+        hits_K = np.zeros(self.classes, np.int64)
+        is_hit_M = self.flat_M % (self.classes + 1) == 0
+        hits_K[self.flat_M[is_hit_M] // self.classes] = self.counts_M[is_hit_M]
+        return hits_K
+
+    def matrix_KK(self) -> NDArray[np.int64]:
+        """Rows are true classes, columns predicted ones."""
+        counts_KK = np.zeros(self.classes**2, np.int64)
+        counts_KK[self.flat_M] = self.counts_M
+        return counts_KK.reshape(self.classes, self.classes)
+
+    def cells(self) -> list[list[int]]:
+        """True class, predicted class and count of each, the largest first."""
+        order = np.lexsort((self.flat_M, -self.counts_M))
+        true_M, predicted_M = np.divmod(self.flat_M[order], self.classes)
+        cells: list[list[int]] = np.stack([true_M, predicted_M, self.counts_M[order]], axis=1).tolist()
+        return cells
 
 
 def macro_f1(evaluation: Evaluation, classes: int) -> float:
     """The macro F1 of `classification_report`, alone."""
-    counts_KK = confusion_matrix(evaluation.labels_N, evaluation.predictions_N, classes)
-    return float(_ratio(2 * counts_KK.diagonal(), counts_KK.sum(0) + counts_KK.sum(1)).mean())
+    confusion = Confusion.of(evaluation, classes)
+    return float(_ratio(2 * confusion.hits_K, confusion.support_K + confusion.predicted_K).mean())
 
 
 def classification_report(evaluation: Evaluation, split: str, classes: Sequence[str]) -> ClassificationReport:
     """scikit-learn's `classification_report(zero_division=0)` over all classes, with loss and top-k."""
-    counts_KK = confusion_matrix(evaluation.labels_N, evaluation.predictions_N, len(classes))
-    hits_K = counts_KK.diagonal()
-    support_K, predicted_K = counts_KK.sum(1), counts_KK.sum(0)
+    confusion = Confusion.of(evaluation, len(classes))
+    hits_K, support_K, predicted_K = confusion.hits_K, confusion.support_K, confusion.predicted_K
     precision_K = _ratio(hits_K, predicted_K)
     recall_K = _ratio(hits_K, support_K)
     f1_K = _ratio(2 * hits_K, support_K + predicted_K)
@@ -127,7 +162,7 @@ def classification_report(evaluation: Evaluation, split: str, classes: Sequence[
 
 
 def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
-    return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
+    return np.divide(part, whole, out=np.zeros(part.shape), where=whole > 0)
 
 
 def _average(
@@ -140,36 +175,40 @@ def _average(
 def confusion_report(
     evaluation: Evaluation, split: str, classes: Sequence[str], indices_N: NDArray[np.int64]
 ) -> ConfusionReport:
-    """The matrix and its most confused pairs; `indices_N` are the samples' numbers in the dataset."""
-    counts_KK = confusion_matrix(evaluation.labels_N, evaluation.predictions_N, len(classes))
-    support_K1 = counts_KK.sum(1, keepdims=True)
-    normalized_KK = np.divide(counts_KK, support_K1, out=np.zeros(counts_KK.shape), where=support_K1 > 0)
+    """The matrix (of many classes: its cells) and the most confused pairs; `indices_N` are the samples' numbers in the
+    dataset.
+    """
+    confusion = Confusion.of(evaluation, len(classes))
+    is_dense = len(classes) <= DENSE_CLASSES
+    counts_KK = confusion.matrix_KK() if is_dense else None
     return ConfusionReport(
         split=split,
         labels=list(classes),
-        matrix=counts_KK.tolist(),
-        normalized=normalized_KK.tolist(),
-        most_confused=_most_confused(evaluation, counts_KK, classes, indices_N),
+        matrix=None if counts_KK is None else counts_KK.tolist(),
+        normalized=None if counts_KK is None else _ratio(counts_KK, confusion.support_K[:, None]).tolist(),
+        cells=None if is_dense else confusion.cells(),
+        most_confused=_most_confused(evaluation, confusion, classes, indices_N),
     )
 
 
 def _most_confused(
-    evaluation: Evaluation, counts_KK: NDArray[np.int64], classes: Sequence[str], indices_N: NDArray[np.int64]
+    evaluation: Evaluation, confusion: Confusion, classes: Sequence[str], indices_N: NDArray[np.int64]
 ) -> list[ConfusedPair]:
-    off_KK = counts_KK.copy()
-    np.fill_diagonal(off_KK, 0)
-    order = np.argsort(off_KK, axis=None, kind="stable")[::-1][:MOST_CONFUSED]
-    pairs = [divmod(int(flat), len(classes)) for flat in order]
+    is_miss_M = confusion.flat_M % (len(classes) + 1) != 0
+    flat_M, counts_M = confusion.flat_M[is_miss_M], confusion.counts_M[is_miss_M]
+    order = np.lexsort((flat_M, counts_M))[::-1][:MOST_CONFUSED]
     return [
         ConfusedPair(
             true=classes[true],
             predicted=classes[predicted],
-            count=int(off_KK[true, predicted]),
-            share=float(off_KK[true, predicted] / counts_KK[true].sum()),
+            count=count,
+            share=count / int(confusion.support_K[true]),
             worst=_worst(evaluation, true, predicted, indices_N),
         )
-        for true, predicted in pairs
-        if off_KK[true, predicted]
+        for (true, predicted), count in (
+            (divmod(flat, len(classes)), count)
+            for flat, count in zip(flat_M[order].tolist(), counts_M[order].tolist(), strict=True)
+        )
     ]
 
 

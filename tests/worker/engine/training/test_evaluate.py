@@ -6,7 +6,14 @@ import torch
 from numpy.typing import NDArray
 from sklearn import metrics
 
-from worker.engine.training.evaluate import Evaluation, _outcomes, classification_report, confusion_report
+from service.reports.classification import DENSE_CLASSES
+from worker.engine.training.evaluate import (
+    Evaluation,
+    _outcomes,
+    classification_report,
+    confusion_report,
+    macro_f1,
+)
 
 NAMES = ["zero", "one", "two", "three", "four", "five", "six"]
 K = len(NAMES)
@@ -107,3 +114,23 @@ def test_perfect_predictions_confuse_nothing() -> None:
     logits_NK = np.eye(K, dtype=np.float32)[labels_N] * 9
     report = confusion_report(evaluation_of(logits_NK, labels_N), "val", NAMES, np.arange(20))
     assert report.most_confused == []
+
+
+def test_many_classes_are_told_as_cells_that_equal_scikit_learns_matrix() -> None:
+    rng = np.random.default_rng(0)
+    names = [f"class {number}" for number in range(DENSE_CLASSES + 50)]
+    labels_N = rng.integers(0, len(names), 3000)
+    logits_NK = rng.normal(size=(3000, len(names))).astype(np.float32)
+    logits_NK[np.arange(3000), labels_N] += 3.0
+    evaluation = evaluation_of(logits_NK, labels_N)
+    report = confusion_report(evaluation, "val", names, np.arange(3000))
+    assert report.matrix is None
+    assert report.normalized is None
+    assert report.cells is not None
+    expected = metrics.confusion_matrix(labels_N, evaluation.predictions_N, labels=range(len(names)))
+    assert len(report.cells) == np.count_nonzero(expected)
+    assert all(expected[true, predicted] == count for true, predicted, count in report.cells)
+    counts = [count for _, _, count in report.cells]
+    assert counts == sorted(counts, reverse=True)
+    f1 = metrics.f1_score(labels_N, evaluation.predictions_N, average="macro", labels=range(len(names)))
+    assert macro_f1(evaluation, len(names)) == pytest.approx(f1)
