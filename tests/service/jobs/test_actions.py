@@ -171,7 +171,7 @@ def test_files_of_an_ended_job_are_deleted_without_its_record(harness: Harness, 
 
 def test_weights_that_were_deleted_are_refused(harness: Harness, worker: SimulatedWorker) -> None:
     worker.dataset()
-    pretrained = harness.submit()
+    pretrained = harness.submit(model={"family": "torchvision", "arch": "resnet18"})
     fence = harness.claim(pretrained)
     worker.save_bytes(pretrained, "model.safetensors", "model", b"weights")
     harness.end(fence)
@@ -188,11 +188,11 @@ def test_weights_that_were_deleted_are_refused(harness: Harness, worker: Simulat
 
 def test_files_stay_for_a_job_that_is_being_submitted(harness: Harness, worker: SimulatedWorker) -> None:
     worker.dataset()
-    pretrained = harness.submit()
+    pretrained = harness.submit(model={"family": "torchvision", "arch": "resnet18"})
     fence = harness.claim(pretrained)
     worker.save_bytes(pretrained, "model.safetensors", "model", b"weights")
     harness.end(fence)
-    spec = job_spec(model={"family": "torchvision", "weights": {"from_job": pretrained}})
+    spec = job_spec(model={"family": "torchvision", "arch": "resnet18", "weights": {"from_job": pretrained}})
     with ThreadPoolExecutor() as pool:
         with harness.store.begin() as session:
             submit(session, harness.store.settings, spec)

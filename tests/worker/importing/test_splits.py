@@ -52,7 +52,8 @@ def test_groups_of_any_size_and_class_change_the_shares_by_a_few_points(
     plain_N, split_N = (draw_splits(y_N, SplitSpec(seed=seed), groups_N=groups) for groups in (None, groups_N))
     for number in (0, 1, 2):
         assert abs(int((split_N == number).sum()) - int((plain_N == number).sum())) <= max(0.06 * len(y_N), 2 * classes)
-    assert len(set(split_N.tolist())) == len(set(plain_N.tolist()))
+    if len(y_N) >= 30:  # of fewer samples a split may be empty, which a finding tells
+        assert len(set(split_N.tolist())) == len(set(plain_N.tolist()))
 
 
 def test_one_group_of_everything_is_parted() -> None:
