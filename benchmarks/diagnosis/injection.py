@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from service.specs.train import TrainSpec
 from worker.engine.context import RunContext
 from worker.engine.data.batches import Batches
+from worker.engine.runtime.preserve import PassState
 from worker.engine.training import probes
-from worker.engine.training.preserve import PassState
 from worker.engine.training.setup import build_run
 from worker.engine.training.state import TrainingState
 

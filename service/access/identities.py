@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from service.access import throttles
+from service.access import keys, throttles
 from service.errors import ForbiddenError, ThrottledError, WrongKeyError
 from service.settings import Settings
 from service.specs.requests import KeyScope
 from service.states import Actor
-from service.store import keys
 from service.store.session import Store
 from service.store.tables import KeyRow
 

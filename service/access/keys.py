@@ -5,22 +5,16 @@ import hmac
 import secrets
 from typing import get_args
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import Session
 
 from service.errors import AuthError, ConflictError, NotFoundError, WrongKeyError
 from service.specs.requests import KeyScope
-from service.states import Actor
 from service.store.session import now
 from service.store.tables import KeyRow
 
 SCOPES: tuple[KeyScope, ...] = get_args(KeyScope)
-
-
-def owned_by(owner: InstrumentedAttribute[str | None], name: str) -> ColumnElement[bool]:
-    """Rows of this owner; those from before there were owners, and from a service without keys, are the admin's."""
-    return or_(owner == name, owner.is_(None)) if name == Actor.ADMIN else owner == name
 
 
 def digest(secret: str) -> str:

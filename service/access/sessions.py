@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
+from service.access import keys
 from service.access.identities import FIRST_ADMIN, Identity, identity_of
 from service.errors import AuthError
 from service.settings import Settings
-from service.store import keys
 from service.store.session import now
 from service.store.tables import KeyRow, SessionRow
 

@@ -8,8 +8,9 @@ from sqlalchemy.orm import Session
 
 from service.datasets import imports
 from service.errors import ConflictError, InvalidRequestError
-from service.jobs import completion, queue, references, start_weights
+from service.jobs import completion, queue, references
 from service.jobs.reports import job_report
+from service.models import start_weights
 from service.reports.job import SubmittedJob
 from service.reports.resolution import DryRunReport
 from service.resolution.resolve import Resolution, resolve, training_of

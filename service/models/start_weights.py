@@ -6,6 +6,7 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from service.errors import FieldError, NotFoundError, SpecError
+from service.models import weights
 from service.reports.weights import WeightsProfile
 from service.resolution.resolve import training_of
 from service.settings import Settings
@@ -15,7 +16,7 @@ from service.specs.part import FromJob
 from service.specs.train import TrainSpec
 from service.specs.tune import SearchFields, TuneSpec
 from service.states import TERMINAL
-from service.store import files, weights
+from service.store import files
 from service.store.tables import JobRow
 from service.volumes import root_refusal
 

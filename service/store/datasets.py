@@ -10,8 +10,7 @@ from sqlalchemy.orm import Session
 from service.errors import ConflictError, NotFoundError, NotReadyError
 from service.reports.dataset import Profile
 from service.states import DatasetState, JobState
-from service.store.keys import owned_by
-from service.store.session import actor_of, now
+from service.store.session import actor_of, now, owned_by
 from service.store.tables import DatasetRow, JobRow
 
 

@@ -12,8 +12,7 @@ from service.ids import new_id
 from service.specs import INTERNAL_KINDS, AnyStoredSpec
 from service.states import TERMINAL, JobState, Relation
 from service.store import dependencies, events, files
-from service.store.keys import owned_by
-from service.store.session import actor_of, now
+from service.store.session import actor_of, now, owned_by
 from service.store.tables import JobRow, LabelRow
 
 

@@ -10,13 +10,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import PydanticSerializationError, to_json
-from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, func, make_url, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    ExceptionContext,
+    create_engine,
+    event,
+    func,
+    make_url,
+    or_,
+    select,
+)
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DataError
-from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Session
 
 from service.errors import InvalidRequestError
 from service.settings import Settings
+from service.states import Actor
 from service.store.artifacts import open_artifacts
 from service.store.artifacts.interface import ArtifactStore
 
@@ -145,6 +157,11 @@ class Store:
     def close(self) -> None:
         """Closes every connection."""
         self.engine.dispose()
+
+
+def owned_by(owner: InstrumentedAttribute[str | None], name: str) -> ColumnElement[bool]:
+    """Rows of this owner; those from before there were owners, and from a service without keys, are the admin's."""
+    return or_(owner == name, owner.is_(None)) if name == Actor.ADMIN else owner == name
 
 
 def actor_of(session: Session) -> str | None:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from service.errors import DataError, NotFoundError, WeightsError
 from service.jobs.values import fill_references
+from service.models import weights
 from service.resolution.validation import Limits
 from service.specs import AnyStoredSpec
 from service.specs.dataset import UploadSource
@@ -18,7 +19,7 @@ from service.specs.model import TorchvisionSpec, WeightsFile, WeightsUpload
 from service.specs.part import FromJob
 from service.specs.tune import SearchFields
 from service.states import JobState, is_terminal
-from service.store import files, jobs, weights
+from service.store import files, jobs
 from service.store.artifacts.interface import sha256_of
 from service.store.attempts import Claim, Fence
 from service.store.session import Store

@@ -2,13 +2,13 @@
 
 from fastapi import APIRouter
 
+from service.access import keys
 from service.api.auth import MAY_ADMIN
 from service.api.deps import ServicesDep
 from service.api.http.strict_route import StrictRoute
 from service.reports.operations import KeyReport, NewKeyReport
 from service.reports.part import Page
 from service.specs.requests import KeyRequest
-from service.store import keys
 
 router = APIRouter(prefix="/keys", tags=["operations"], dependencies=MAY_ADMIN, route_class=StrictRoute)
 

@@ -18,12 +18,11 @@ from service.api.http.responses import answer, page_answer
 from service.api.http.strict_route import StrictRoute
 from service.datasets.uploads import Uploads
 from service.errors import FieldError, InvalidRequestError
-from service.models import weights as use_cases
+from service.models import weights as uploaded
 from service.reports.part import Page
 from service.reports.weights import WeightsReport
 from service.specs.dataset import DATASET_NAME
 from service.specs.requests import WeightsFields
-from service.store import weights as rows
 
 router = APIRouter(prefix="/weights", tags=["weights"], route_class=StrictRoute)
 WeightsKey = Annotated[str, PathParameter(max_length=100, description="Id or name of uploaded weights.")]
@@ -72,7 +71,7 @@ def upload_weights(
     body: Annotated[ReceivedWeights, Depends(_receive, scope="function")], services: ServicesDep, caller: CallerDep
 ) -> Response:
     """Stores start weights under a name, with the architectures that they fit."""
-    report = use_cases.create(services.store, body.name, body.path, caller.name)
+    report = uploaded.create(services.store, body.name, body.path, caller.name)
     return answer(report, 201, {"Location": f"/v1/weights/{report.id}"})
 
 
@@ -80,21 +79,21 @@ def upload_weights(
 def list_weights(services: ServicesDep, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """Uploaded weights, the newest first."""
     with services.store.read() as session:
-        page, following = rows.list_page(session, limit=limit, cursor=cursor)
-        return page_answer([use_cases.report(session, row) for row in page], attrgetter("id"), following)
+        page, following = uploaded.list_page(session, limit=limit, cursor=cursor)
+        return page_answer([uploaded.report(session, row) for row in page], attrgetter("id"), following)
 
 
 @router.get("/{weights}", dependencies=MAY_READ)
 def get_weights(weights: WeightsKey, services: ServicesDep) -> WeightsReport:
     """Uploaded weights: size, hash, and the architectures that they fit."""
     with services.store.read() as session:
-        return use_cases.report(session, rows.get(session, weights))
+        return uploaded.report(session, uploaded.get(session, weights))
 
 
 @router.delete("/{weights}", status_code=204, dependencies=MAY_TRAIN)
 def delete_weights(weights: WeightsKey, services: ServicesDep, caller: CallerDep) -> None:
     """Deletes weights that no open job needs, with their file."""
     with services.store.read() as session:
-        row = rows.get(session, weights)
+        row = uploaded.get(session, weights)
         check_owner(caller, row.owner, f"The weights `{row.name}`")
-    use_cases.delete(services.store, row.id)
+    uploaded.delete(services.store, row.id)

@@ -5,8 +5,8 @@ import json
 import pytest
 import sqlalchemy as sa
 
+from service.access import keys
 from service.errors import AuthError, ConflictError, NotFoundError
-from service.store import keys
 from service.store.session import Store
 from service.store.tables import KeyRow
 

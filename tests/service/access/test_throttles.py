@@ -5,11 +5,10 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from service.access import throttles
+from service.access import keys, throttles
 from service.access.identities import identify
 from service.errors import AuthError, ThrottledError
 from service.settings import Settings
-from service.store import keys
 from service.store.session import Store, now
 from service.store.tables import ThrottleRow
 

@@ -8,11 +8,11 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from service.access import keys
 from service.api.app import create_app
 from service.api.auth import check_admin_key, check_exposure
 from service.errors import SchemaError
 from service.settings import Settings
-from service.store import keys
 from tests.service.api.conftest import client_of
 from tests.service.api.guarded import ADMIN_KEY, guarded_server
 from tests.service.api.server import Server

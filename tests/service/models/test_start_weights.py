@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from service.errors import SpecError
-from service.jobs import start_weights
-from service.models import weights
+from service.models import start_weights, weights
 from service.settings import Settings
 from service.specs import JOB_SPEC
 from service.store import files

@@ -15,14 +15,14 @@ from service.states import StopReason
 from worker.engine.context import RunContext
 from worker.engine.data.batches import Batch, Batches
 from worker.engine.kinds.lr_curve import Sweep, read_probe_curve, read_raw_curve
+from worker.engine.runtime import preserve
 from worker.engine.runtime.memory import is_out_of_memory, out_of_memory
 from worker.engine.runtime.precision import Precision
-from worker.engine.training import preserve
+from worker.engine.runtime.preserve import PassState
 from worker.engine.training.checkup import check_up
 from worker.engine.training.criterion import build_criterion
 from worker.engine.training.optimizer_step import OptimizerStep
 from worker.engine.training.optimizers import base_lr, build_optimizer
-from worker.engine.training.preserve import PassState
 from worker.engine.training.setup import build_model, open_dataset, start, train_batches
 
 PROBE_SAMPLES = 64

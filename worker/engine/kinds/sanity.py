@@ -21,9 +21,8 @@ from service.states import StopReason
 from worker.engine.context import RunContext
 from worker.engine.data.batches import Batch, Batches
 from worker.engine.kinds.sanity_verdict import EVAL_THRESHOLD, Attempt, judge
-from worker.engine.runtime import seeding
+from worker.engine.runtime import preserve, seeding
 from worker.engine.runtime.precision import Precision
-from worker.engine.training import preserve
 from worker.engine.training.checkup import check_up
 from worker.engine.training.evaluate import evaluation_mode
 from worker.engine.training.optimizer_step import OptimizerStep

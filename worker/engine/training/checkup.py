@@ -13,8 +13,8 @@ from service.reports.names import ReportName
 from service.reports.result import Check, CheckupReport
 from worker.engine.data.batches import Batch
 from worker.engine.models import count_parameters
+from worker.engine.runtime import preserve
 from worker.engine.runtime.precision import Precision
-from worker.engine.training import preserve
 from worker.engine.training.evaluate import evaluation_mode
 from worker.engine.training.probes import dead_units, is_probability
 from worker.engine.training.state import TrainingState

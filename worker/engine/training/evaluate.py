@@ -19,8 +19,8 @@ from service.reports.classification import (
     WorstSample,
 )
 from worker.engine.data.batches import BatchSource
+from worker.engine.runtime import preserve
 from worker.engine.runtime.precision import Precision
-from worker.engine.training import preserve
 
 MOST_CONFUSED, WORST_SAMPLES = 10, 5
 

@@ -18,8 +18,8 @@ from worker.engine.data.batches import Batch, Batches, BatchSource
 from worker.engine.data.feature_store import CachedBatches, Features, FeatureStore, FeatureView, UncachedBatches
 from worker.engine.models.stages import StagedNetwork
 from worker.engine.runtime import compiling
+from worker.engine.runtime.preserve import PassState
 from worker.engine.training.optimizers import Ema
-from worker.engine.training.preserve import PassState
 from worker.engine.training.probes import Probe
 from worker.engine.training.state import TrainingState
 

@@ -11,7 +11,8 @@ from service.specs.train import CheckpointSpec
 from service.states import StopReason
 from worker.engine import models
 from worker.engine.data.batches import Batch
-from worker.engine.training import preserve, probes, run_files
+from worker.engine.runtime import preserve
+from worker.engine.training import probes, run_files
 from worker.engine.training.evaluate import Evaluation, evaluate_until, macro_f1
 from worker.engine.training.state import Best, Sums, TrainingState
 from worker.engine.training.train_step import take_step

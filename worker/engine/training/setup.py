@@ -15,11 +15,11 @@ from worker.engine.data.batches import Batches
 from worker.engine.data.packed import PackedDataset
 from worker.engine.runtime import compiling, seeding
 from worker.engine.runtime.precision import Precision
+from worker.engine.runtime.preserve import PassState
 from worker.engine.training import probes
 from worker.engine.training.criterion import build_criterion
 from worker.engine.training.optimizer_step import OptimizerStep
 from worker.engine.training.optimizers import EarlyStopping, Ema, Schedule, build_optimizer
-from worker.engine.training.preserve import PassState
 from worker.engine.training.state import Splits, TrainingState
 
 SMALL_SAMPLE = 32 * 32 * 3

@@ -19,9 +19,9 @@ from worker.engine.data.batches import BatchSource
 from worker.engine.data.split_samples import Normalisation
 from worker.engine.runtime import seeding
 from worker.engine.runtime.precision import Precision
+from worker.engine.runtime.preserve import PassState, Weights
 from worker.engine.training.optimizer_step import OptimizerStep, StepLoss
 from worker.engine.training.optimizers import EarlyStopping, Ema, Schedule, base_lr
-from worker.engine.training.preserve import PassState, Weights
 from worker.engine.training.probes import Probe
 
 

@@ -23,8 +23,9 @@ from worker.engine import run
 from worker.engine.context import RunContext
 from worker.engine.data.batches import Batches
 from worker.engine.kinds.lr_find import Sweeper, cycle
+from worker.engine.runtime import preserve
 from worker.engine.runtime.precision import Precision
-from worker.engine.training import preserve, setup
+from worker.engine.training import setup
 from worker.engine.training.optimizer_step import OptimizerStep
 from worker.engine.training.optimizers import build_optimizer
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from worker.engine.training import preserve
+from worker.engine.runtime import preserve
 
 CPU = torch.device("cpu")
 
