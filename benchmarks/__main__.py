@@ -9,7 +9,19 @@ from pathlib import Path
 import click
 import torch
 
-NAMES = ("engine", "feature_cache", "lr_find", "latency", "drain", "tune", "store", "api", "duplicates", "import_speed")
+NAMES = (
+    "engine",
+    "feature_cache",
+    "lr_find",
+    "latency",
+    "drain",
+    "tune",
+    "store",
+    "writes",
+    "api",
+    "duplicates",
+    "import_speed",
+)
 RESULTS = Path(__file__).parent / "results" / "bench.md"
 HEAD = "| what | measured | target | | note |\n|---|---|---|---|---|"
 
